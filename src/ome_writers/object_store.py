@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ome_writers.errors import SettingsError, UnsupportedError
 
@@ -18,15 +18,21 @@ _RETRY = {"max_retries": 10, "retry_timeout": timedelta(seconds=30)}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _SECRET_VARIABLE = re.compile(r"(AWS|AZURE|GOOGLE)_.*(KEY|SECRET|TOKEN|SAS|PASSWORD)")
 _SECRET_OPTION = re.compile(r"key|secret|token|sas|password|credential", re.IGNORECASE)
+# address of the machine in the cloud that gives credentials, which clients of S3 ask last
+_NO_CREDENTIALS = re.compile(r"169\.254\.169\.254|metadata\.google\.internal")
 _MIN_SECRET_CHARACTERS = 6
 
 
-def check_store_url(url: str) -> str:
-    """Return the URL of a folder of an object store, without a ``/`` at its end.
+def check_store_url(url: str | os.PathLike[str]) -> str:
+    """Return the URL of a folder of an object store, without a ``/`` at its end; the path of a folder as ``file://``.
+
+    A string is a path if it is absolute or begins with ``.`` or ``~``.
 
     Raises SettingsError if the scheme is unknown, and UnsupportedError if the URL contains credentials. It is not a
     ValueError, since pydantic's error would contain the URL.
     """
+    if isinstance(url, os.PathLike) or _is_path(url):
+        return Path(url).expanduser().absolute().as_uri()
     parts = urlsplit(url)
     known = f"{parts.scheme}://..." if parts.scheme in _SCHEMES else "The URL"
     if parts.username is not None or parts.query or parts.fragment:
@@ -36,9 +42,14 @@ def check_store_url(url: str) -> str:
         )
     if parts.scheme not in _SCHEMES or not (parts.netloc or parts.scheme == "file"):
         raise SettingsError(
-            f"{url!r} is not the URL of an object store. Write s3://BUCKET/PREFIX, gs://, az://, https:// or file://."
+            f"{url!r} is not the URL of an object store, nor the absolute path of a folder. Write s3://BUCKET/PREFIX, "
+            f"gs://, az://, https://, file:// or a path such as /mnt/share/run.ome.zarr."
         )
     return url.rstrip("/")
+
+
+def _is_path(url: str) -> bool:
+    return url.startswith((".", "~")) or os.path.isabs(url)
 
 
 def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
@@ -74,6 +85,14 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
         ) from None
 
 
+def listed_prefix(store: Any, url: str) -> str:
+    """Return what precedes the keys in lists of a store: of WebDAV servers, obstore returns the whole path of a URL."""
+    from obstore.store import HTTPStore
+
+    path = unquote(urlsplit(url).path).strip("/")
+    return f"{path}/" if path and isinstance(store, HTTPStore) else ""
+
+
 def refuse_overlap(dataset: Path, url: str) -> None:
     """Raise SettingsError if a ``file://`` URL is the folder of `dataset`, a folder in it, or one that contains it."""
     folder, own = local_folder(url), dataset.resolve()
@@ -90,6 +109,16 @@ def local_folder(url: str) -> Path | None:
     from urllib.request import url2pathname  # loads ssl and http.client
 
     return Path(url2pathname(url.partition(":")[2] if os.name == "nt" else urlsplit(url).path))
+
+
+def failure_reason(error: BaseException, options: Mapping[str, Any] | None = None) -> str:
+    """Return why a request has failed, in one line without credentials."""
+    if _NO_CREDENTIALS.search(str(error)):
+        return (
+            "no credentials were found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; "
+            "AWS_SKIP_SIGNATURE=true reads public buckets"
+        )
+    return without_secrets(error, options)
 
 
 def without_secrets(error: BaseException, options: Mapping[str, Any] | None = None) -> str:

@@ -96,12 +96,14 @@ class SeaweedFS:
         self._process.wait()
 
     def objects(self, prefix: str) -> dict[str, bytes]:
-        """Return the content of all objects below a prefix."""
+        """Return the content of all objects below a prefix but the claim of a copy."""
         found = {}
         for page in self.client.get_paginator("list_objects_v2").paginate(
             Bucket=BUCKET, Prefix=f"{prefix}/"
         ):
             for item in page.get("Contents", ()):
+                if item["Key"].endswith(".ome-writers.upload.json"):
+                    continue
                 body = self.client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"]
                 found[item["Key"][len(prefix) + 1 :]] = body.read()
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -105,7 +106,9 @@ class PageInsteadOfListHandler(_ListRefusingHandler):
 class WebDavHandler(_ListRefusingHandler):
     """Lists files as WebDAV does."""
 
-    list_status = 207
+    @property
+    def list_status(self) -> int:  # type: ignore[override]  # of the requested folder
+        return 207 if Path(self.translate_path(self.path)).is_dir() else 404
 
     @property
     def list_content(self) -> bytes:  # type: ignore[override]  # of the requested folder
@@ -119,6 +122,33 @@ class WebDavHandler(_ListRefusingHandler):
             for file in files
         )
         return f'<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">{responses}</D:multistatus>'.encode()
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        path = Path(self.translate_path(self.path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+class LosingHandler(WebDavHandler):
+    """Answers that it has stored one chunk, which it loses."""
+
+    def do_PUT(self) -> None:
+        super().do_PUT()
+        if self.path.endswith("/0/c/2/0/0"):
+            Path(self.translate_path(self.path)).unlink()
+
+
+class StalledHandler(WebDavHandler):
+    """Does not answer requests that store chunks."""
+
+    def do_PUT(self) -> None:
+        if "/c/" in self.path:
+            time.sleep(300)
+        super().do_PUT()
 
 
 HANDLERS_WITHOUT_LISTS: list[type[PlainHandler]] = [

@@ -84,6 +84,8 @@ class FormatRow:
     owned_files
         Returns whether a file, by its key, belongs to the dataset at a path; None without proof that this library
         wrote the dataset. Only what belongs to it is removed by ``overwrite=True``.
+    dataset_id
+        Returns the id in the metadata of the dataset at a path; None if this library did not write it.
     is_startup_file
         Whether the creation of a dataset at a path, if it is killed, may have left the file with this key.
     parse
@@ -133,6 +135,7 @@ class FormatRow:
     create_metadata: Callable[[Plan, Layout], DatasetMetadata] = _refuse
     recognizes: Callable[[Path], bool | None] = _nothing
     owned_files: Callable[[Path], OwnedFiles | None] = _nothing
+    dataset_id: Callable[[Path], object] = _nothing
     is_startup_file: Callable[[Path, str], bool | None] = _nothing
     parse: Callable[[Path], DatasetSpec] = _refuse
     file_datasets: Callable[[Path], tuple[list[Path], list[Path]]] | None = None
@@ -199,6 +202,7 @@ _FORMATS: dict[str, FormatRow] = {
             create_metadata=_lazy("ome_writers.formats.omezarr.metadata:ZarrMetadata"),
             recognizes=_lazy("ome_writers.formats.detection:is_omezarr"),
             owned_files=_lazy("ome_writers.formats.omezarr.ownership:owned_files"),
+            dataset_id=_lazy("ome_writers.formats.omezarr.ownership:dataset_id"),
             is_startup_file=_lazy("ome_writers.formats.omezarr.ownership:is_startup_file"),
             parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
             copy_referenced=_lazy("ome_writers.formats.omezarr.referenced_files:copy_referenced"),
@@ -234,6 +238,7 @@ _FORMATS: dict[str, FormatRow] = {
             create_metadata=_lazy("ome_writers.formats.ometiff.metadata:TiffMetadata"),
             recognizes=_lazy("ome_writers.formats.ometiff.file_sets:is_ometiff_set"),
             owned_files=_lazy("ome_writers.formats.ometiff.ownership:owned_files"),
+            dataset_id=_lazy("ome_writers.formats.ometiff.ownership:dataset_id"),
             is_startup_file=_lazy("ome_writers.formats.ometiff.ownership:is_startup_file"),
             parse=_lazy("ome_writers.formats.ometiff.parse:parse"),
             file_datasets=_lazy("ome_writers.formats.ometiff.file_sets:tiff_datasets"),

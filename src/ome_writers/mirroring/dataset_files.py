@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ome_writers.errors import InvalidFileError
@@ -17,6 +18,7 @@ from ome_writers.untrusted import is_link
 
 _MAX_READS = 5  # of a file that is being written
 _INTERNAL = ".ome-writers."  # locks, and resolution levels that are being computed
+_SETTLED_S = 10.0  # age of a modification time, for which no pause is needed
 _TIMESTAMP_RESOLUTION_S = 0.02  # two writes within this time may leave the same modification time
 
 
@@ -67,14 +69,22 @@ def read(file: DatasetFile) -> bytes:
 
 
 def read_unchanged(file: DatasetFile) -> tuple[DatasetFile, bytes | None]:
-    """Return a file and its content between two writes; None instead of the content if it is written all the time."""
+    """Return a file and its content between two writes; None instead of the content if it is written all the time.
+
+    Modification times are only compared with each other: the clock may be set back, or be that of a file server.
+    """
+    before = stat(file.path)
+    settled = time.time_ns() - before[1] > _SETTLED_S * 1e9
     for _ in range(_MAX_READS):
-        size, mtime_ns = stat(file.path)
-        if time.time_ns() - mtime_ns > _TIMESTAMP_RESOLUTION_S * 1e9:
-            data = read(file)
-            if stat(file.path) == (size, mtime_ns) and len(data) == size:
-                return file._replace(size=size, mtime_ns=mtime_ns), data
-        time.sleep(_TIMESTAMP_RESOLUTION_S)
+        if (
+            not settled
+        ):  # a write before this time may have left the same modification time as one after it
+            time.sleep(_TIMESTAMP_RESOLUTION_S)
+        data = read(file) if stat(file.path) == before else None
+        after = stat(file.path)
+        if data is not None and after == before and len(data) == before[0]:
+            return file._replace(size=before[0], mtime_ns=before[1]), data
+        before, settled = after, False
     return file, None
 
 
@@ -87,3 +97,19 @@ def is_metadata(file: DatasetFile) -> bool:
         ".zarray",
         ".zmetadata",
     ) or file.key.endswith((".ome.xml", ".companion.ome"))
+
+
+def chunk_keys(dataset: Path, keys: Collection[str]) -> set[str]:
+    """Return those of `keys` that readers take as chunks or metadata of the arrays of a dataset."""
+    arrays = {
+        file.key.rpartition("/")[0]
+        for file in scan(dataset, chunks=False)
+        if file.path.name == ".zarray" or (file.path.name == "zarr.json" and _is_array(file.path))
+    }
+    return {key for key in keys if not arrays.isdisjoint(map(str, PurePosixPath(key).parents))}
+
+
+def _is_array(metadata: Path) -> bool:
+    with suppress(ValueError, RecursionError, OSError):
+        return bool(json.loads(metadata.read_bytes()).get("node_type") == "array")
+    return False

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
+import json
+import os
+import socket
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ome_writers.errors import UploadError
+from ome_writers.file_sync import sync, sync_folders
+from ome_writers.formats import SYSTEM_FILES, detect_format, format_row
 from ome_writers.mirroring.dataset_files import DatasetFile, read_unchanged, stat
 from ome_writers.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
-from ome_writers.object_store import open_store, refuse_overlap, without_secrets
+from ome_writers.mirroring.verification import Checksum, ObjectVersion, checksum, part_bytes
+from ome_writers.object_store import (
+    failure_reason,
+    listed_prefix,
+    local_folder,
+    open_store,
+    refuse_overlap,
+)
 
-# Larger files are sent in parts: slower to some servers, and a killed upload leaves the parts in the store.
-_SINGLE_REQUEST_BYTES = 512 * 2**20
 _LARGE_BYTES = 64 * 2**20
 _MAX_LARGE_FILES = 2  # in memory at a time
-_MIN_PART_BYTES = 16 * 2**20
-_MAX_PARTS = 9000  # S3 allows 10,000
+_CLAIM = ".ome-writers.upload.json"
+
+
+class ClaimError(UploadError):
+    """The URL contains a copy of another dataset, or other objects."""
 
 
 class StoreCopy:
     """The objects below a URL, and the journal that lists which of them are copies of which files. Thread-safe.
 
-    `bytes_per_second` limits the bandwidth; see `open_store` for `options`.
+    A copy belongs to one dataset: the claim, a document in the store, contains its id. `replaceable` are the ids of
+    datasets whose copy may be removed; with `overwrite`, anything below the URL may be. `bytes_per_second` limits the
+    bandwidth; see `open_store` for `options`.
     """
 
     def __init__(
@@ -36,20 +52,147 @@ class StoreCopy:
         url: str,
         options: Mapping[str, Any] | None = None,
         bytes_per_second: float | None = None,
+        *,
+        overwrite: bool = False,
     ) -> None:
         # number and size of the files sent, with those that were sent again
         self.files = self.bytes = 0
         self.url = url
+        self.folder = local_folder(url)
+        self.replaceable: set[str] | None = None if overwrite else set()
         refuse_overlap(source, url)
         self.journal = UploadJournal(journal_path(source), url)
         self._source = source
         self._store = open_store(url, options)
+        self._listed_prefix = listed_prefix(self._store, url)
         self._options = options
         self._bytes_per_second = bytes_per_second
         self._start = time.monotonic()
         self._lock = threading.Lock()
         self._large_files = threading.BoundedSemaphore(_MAX_LARGE_FILES)
-        self._etag_is_md5 = True
+        self._id: str | None = None  # of the dataset, once the URL is claimed
+        self._claim_key = _CLAIM if source.is_dir() else f".{source.name}{_CLAIM}"
+        self._sent: dict[str, ObjectVersion] = {}
+        # by key: the ETag of an object that was read back, and the checksum of its content
+        self._read_back: dict[str, tuple[str, str]] = {}
+
+    # ------------------------------------------------------------------ the claim
+
+    @property
+    def dataset_id(self) -> str | None:
+        """The id of the dataset, once the URL is claimed."""
+        return self._id
+
+    def owner(self) -> str | None:
+        """Return the id of the dataset that has claimed the URL; None without a claim, "" if it is not readable."""
+        from obstore import get
+
+        with self._store_errors():
+            try:
+                content = bytes(get(self._store, self._claim_key).bytes())
+            except FileNotFoundError:
+                return None
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            return str(json.loads(content)["dataset"])
+        return ""
+
+    def claim(self) -> None:
+        """Claim the URL for the dataset, or check that it is still claimed.
+
+        Raises ClaimError if there is a copy of another dataset, or there are objects without a claim; UploadError if
+        the claim was removed since the first call.
+        """
+        owner = self.owner()
+        if self._id is not None:
+            if owner is None:
+                raise UploadError(
+                    f"{self._source}: the copy at {self.url} has vanished: its claim, {self._claim_key}, no longer "
+                    f"exists. The dataset on this disk is not affected. Check that the drive is mounted and the "
+                    f"folder was not removed, then run `ome-writers upload`."
+                )
+            if owner != self._id:
+                raise self._claim_error(owner)
+            return
+        own = _dataset_id(self._source)
+        if owner is None:
+            found = self._any_key()
+            if found is None:
+                self.journal.clear()
+            elif self.journal.dataset != own:
+                owner = ""
+        if owner not in (None, own):
+            if self.replaceable is not None and owner not in self.replaceable:
+                raise self._claim_error(owner)
+            self.journal.clear()
+            self.delete(self.objects())
+        if owner != own:
+            self._put_claim(own, create=owner is None)
+            owner = self.owner()
+            if owner != own:
+                raise self._claim_error(owner)
+        self._id = own
+        self.journal.start(own)
+
+    def release(self) -> None:
+        """Remove all objects that were sent, and the claim if it is that of the dataset."""
+        if self._id is not None and self.owner() == self._id:
+            self.delete(self.journal.keys())
+            self.delete([self._claim_key])
+
+    def _put_claim(self, own: str, *, create: bool) -> None:
+        from obstore import put
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        content = json.dumps({"dataset": own, "program": "ome-writers"}).encode()
+        with self._store_errors():
+            if create:
+                try:
+                    put(self._store, self._claim_key, content, mode="create", use_multipart=False)
+                except (AlreadyExistsError, PreconditionError):  # `owner` returns of which dataset
+                    return
+                except (
+                    BaseError,
+                    OSError,
+                    NotImplementedError,
+                ):  # not every store has this mode: SMB has no hard links
+                    pass
+                else:
+                    return
+            put(self._store, self._claim_key, content, use_multipart=False)
+
+    def _claim_error(self, owner: str | None) -> ClaimError:
+        found = f"the copy of another dataset ({owner})" if owner else "objects of unknown origin"
+        return ClaimError(
+            f"{self._source}: {self.url} contains {found}: nothing is uploaded. The dataset on this disk is not "
+            f"affected. Use another URL, or replace everything below this one with `ome-writers upload --overwrite`."
+        )
+
+    def _any_key(self) -> str | None:
+        if not self._source.is_dir():
+            return next(iter(self.objects()), None)
+        return next((key for key, _ in self._listed()), None)
+
+    # ------------------------------------------------------------------ objects
+
+    def objects(self) -> dict[str, ObjectVersion]:
+        """Return the objects of the dataset in the store, by key, in a new list from the store."""
+        if self._source.is_dir():
+            return dict(self._listed())
+        from obstore import head
+
+        with self._store_errors(), suppress(FileNotFoundError):
+            return {self._source.name: _version(head(self._store, self._source.name))}
+        return {}
+
+    def _listed(self) -> Iterator[tuple[str, ObjectVersion]]:
+        from obstore import list as list_objects
+
+        with self._store_errors(), suppress(FileNotFoundError):
+            for batch in list_objects(self._store):
+                for item in batch:
+                    key = str(item["path"]).removeprefix(self._listed_prefix)
+                    if PurePosixPath(key).name not in SYSTEM_FILES and key != self._claim_key:
+                        yield key, _version(item)
 
     def has_changed(self, file: DatasetFile) -> bool:
         """Return whether a file differs from what was sent, by its size and modification time."""
@@ -62,36 +205,82 @@ class StoreCopy:
             return self._send(file, data)
 
     def _send(self, file: DatasetFile, data: bytes | None) -> bool:
-        from obstore import head, put
+        from obstore import put
 
-        if data is None and file.size <= _SINGLE_REQUEST_BYTES:
+        part = part_bytes(file.size)
+        if data is None and part is None:
             try:
                 file, data = read_unchanged(file)
             except FileNotFoundError:  # removed by the writer
                 data = None
             if data is None:
                 return False
+        found = Checksum(file.size if data is None else len(data))
         if data is not None:
-            etag = (put(self._store, file.key, data, use_multipart=False)["e_tag"] or "").strip('"')
-            self._check(file.key, data, etag)
+            result = put(self._store, file.key, data, use_multipart=False)
+            found.update(data)
         else:
-            part_bytes = max(_MIN_PART_BYTES, -(-file.size // _MAX_PARTS))
+            assert part is not None
             with file.path.open("rb") as stream:
-                result = put(self._store, file.key, stream, chunk_size=part_bytes)
-            etag = (result["e_tag"] or "").strip('"')
-            if head(self._store, file.key)["size"] != file.size or stat(file.path) != file[2:]:
+                blocks = _observed(iter(partial(stream.read, part), b""), found)
+                result = put(self._store, file.key, blocks, chunk_size=part)
+            if stat(file.path) != file[2:]:
                 return False  # the file has grown
-        self.journal.add(StoredObject(file.key, file.size, file.mtime_ns, etag))
+        self._sent[file.key] = ObjectVersion(file.size, _unquoted(result["e_tag"]))
+        self.journal.add(StoredObject(file.key, file.size, file.mtime_ns, found.value()))
         self._count(file.size)
         return True
 
-    def sizes(self) -> dict[str, int]:
-        """Return the size of each object below the URL."""
-        from obstore import list as list_objects
+    def sent_checksum(self, file: DatasetFile, *, in_this_call: bool) -> str | None:
+        """Return the checksum of what was sent of a file that has not changed since; None if that is not known.
 
+        With `in_this_call`, also None if the file was sent by an earlier call.
+        """
+        stored = self.journal.get(file.key)
+        if (
+            stored is None
+            or self.has_changed(file)
+            or (in_this_call and file.key not in self._sent)
+        ):
+            return None
+        return stored.checksum
+
+    def check_sent(self, key: str) -> None:
+        """Raise UploadError if an object that was sent has other content; stores without MD5 are read for that."""
+        stored = self.journal.get(key)
+        if stored is not None and not self.is_proven(key, self._sent[key], stored.checksum):
+            self.journal.remove(key)
+            raise UploadError(f"{key}: the object in the store differs from the file")
+
+    def is_proven(self, key: str, found: ObjectVersion, expected: str) -> bool:
+        """Return whether an object has the content with a checksum: by its ETag, or by reading it back once."""
+        if found.etag == expected:
+            return True
+        if self._read_back.get(key, ("", ""))[0] != found.etag or not found.etag:
+            self.read_back(key)
+        return self._read_back[key][1] == expected
+
+    def read_back(self, key: str, *, synced: bool = False) -> str:
+        """Return the checksum of an object's content, which is read; `synced`: from the medium of a local folder."""
+        from obstore import get
+
+        if synced and self.folder is not None:
+            with (self.folder / key).open("rb" if os.name != "nt" else "r+b") as file:
+                sync(file.fileno())
+                if sys.platform == "linux":
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        result = get(self._store, key)
+        content = checksum(result.stream(), result.meta["size"])
+        self._read_back[key] = (_version(result.meta).etag, content)
+        return content
+
+    def sync_folders(self, keys: Iterable[str]) -> None:
+        """Sync the entries of the folders of objects, if the copy is in a local folder."""
+        if self.folder is None:
+            return
         with self._store_errors():
-            found = itertools.chain.from_iterable(list_objects(self._store))
-            return {str(item["path"]): item["size"] for item in found}
+            for folder in {(self.folder / key).parent for key in keys}:
+                sync_folders(folder, self.folder)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, the metadata of the root first: they describe the others."""
@@ -101,12 +290,14 @@ class StoreCopy:
             for key in sorted(keys, key=lambda key: (key.count("/"), key)):
                 with suppress(FileNotFoundError):
                     delete(self._store, key)
-                self.journal.add(StoredObject(key, -1, 0))
+                self.journal.remove(key)
+
+    # ------------------------------------------------------------------ errors, bandwidth
 
     def error(self, problem: str, error: Exception) -> UploadError:
         """Return the error to raise, without credentials."""
         return UploadError(
-            f"{self._source}: {problem}: {without_secrets(error, self._options)}. The dataset on this disk is not "
+            f"{self._source}: {problem}: {failure_reason(error, self._options)}. The dataset on this disk is not "
             f"affected. Run `ome-writers upload` to send the remaining files."
         )
 
@@ -116,18 +307,10 @@ class StoreCopy:
 
         try:
             yield
+        except UploadError:
+            raise
         except (BaseError, OSError) as error:
             raise self.error(f"the upload to {self.url} failed", error) from None
-
-    def _check(self, key: str, data: bytes, etag: str) -> None:
-        """Raise if an object differs from what was sent. Some stores return other checksums that look like MD5."""
-        is_md5 = self._etag_is_md5 and len(etag) == 32 and set(etag) <= set("0123456789abcdef")
-        if is_md5 and etag != hashlib.md5(data, usedforsecurity=False).hexdigest():
-            from obstore import get
-
-            if bytes(get(self._store, key).bytes()) != data:
-                raise UploadError(f"{key}: the object in the store differs from the file")
-            self._etag_is_md5 = False
 
     def _count(self, size: int) -> None:
         """Count a sent file, and wait where the bandwidth is limited."""
@@ -137,3 +320,26 @@ class StoreCopy:
             if self._bytes_per_second:
                 earliest = self._start + self.bytes / self._bytes_per_second
                 time.sleep(max(0.0, earliest - time.monotonic()))
+
+
+def _observed(blocks: Iterable[bytes], found: Checksum) -> Iterator[bytes]:
+    for block in blocks:
+        found.update(block)
+        yield block
+
+
+def _version(item: Any) -> ObjectVersion:
+    return ObjectVersion(item["size"], _unquoted(item["e_tag"]))
+
+
+def _unquoted(etag: str | None) -> str:
+    return (etag or "").strip('"')
+
+
+def _dataset_id(source: Path) -> str:
+    """Return the id in the metadata of a dataset; for datasets without one, a hash of host and path."""
+    found = format_row(detect_format(source)).dataset_id(source)
+    if isinstance(found, str) and found:
+        return found
+    location = f"{socket.gethostname()}:{source.resolve()}"
+    return f"path:{hashlib.sha256(location.encode(errors='replace')).hexdigest()}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from ome_writers.errors import UploadError
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
-from ome_writers.object_store import without_secrets
+from ome_writers.object_store import failure_reason
 from ome_writers.storage import lower_thread_priority
 
 _log = logging.getLogger("ome_writers")
@@ -26,12 +26,13 @@ class StreamMirror:
         self, dataset: Path, url: str, *, overwrite: bool, replaces: StreamMirror | None = None
     ) -> None:
         self._dataset, self._url = dataset, url
-        self._replace = overwrite or replaces is not None
+        self._overwrite = overwrite
         self._replaced = replaces
         self._copy: StoreCopy | None = None
         self._uploader: Uploader | None = None
         self._closing = threading.Event()
-        self._discarded = False
+        self._ended = threading.Event()
+        self._discarded = self._abandoned = False
         self._error: Exception | None = None
         self.thread = threading.Thread(target=self._run, name="ome-writers-mirror", daemon=True)
         self.thread.start()
@@ -43,14 +44,27 @@ class StreamMirror:
         return (0, 0) if copy is None else (copy.files, copy.bytes)
 
     def finish(self) -> None:
-        """Return when the dataset, which its writer has closed, is complete in the store.
+        """Return when the dataset, which its writer has closed, is complete in the store, and verified.
 
-        Raises UploadError if the store has refused files.
+        Raises UploadError if the store has refused files, the copy differs from the dataset, or after `abandon`.
         """
         self._closing.set()
-        self.thread.join()
+        self._ended.wait()
         if self._error is not None:
             raise self._error
+
+    def abandon(self) -> None:
+        """Let `finish` return at once. Requests in progress go on in the background while the process runs."""
+        if self._ended.is_set():
+            return
+        self._abandoned = True
+        self._error = UploadError(
+            f"{self._dataset}: the upload to {self._url} was interrupted. The dataset on this disk is not affected. "
+            f"Run `ome-writers upload` to send the remaining files."
+        )
+        if self._uploader is not None:
+            self._uploader.stop()
+        self._ended.set()
 
     def discard(self) -> None:
         """Stop, because the dataset is removed, and remove its copy. Returns at once."""
@@ -62,35 +76,46 @@ class StreamMirror:
     def _run(self) -> None:
         lower_thread_priority()  # on Linux also that of obstore's threads, if it is used here first
         try:
-            if self._replaced is not None:
-                self._replaced.thread.join()
-                self._replaced = None
+            replaceable = self._await_replaced()
             self._copy = StoreCopy(self._dataset, self._url)
+            self._copy.replaceable = replaceable
+            if self._overwrite and self._copy.journal.dataset:
+                replaceable.add(self._copy.journal.dataset)
             try:
                 self._upload(self._copy)
             finally:
                 self._copy.journal.close()
             if self._discarded:
-                self._copy.journal.path.unlink()
+                self._copy.journal.path.unlink(missing_ok=True)
         except UploadError as error:
-            self._error = error
+            self._error = self._error or error
         except Exception as error:
-            self._error = UploadError(
+            self._error = self._error or UploadError(
                 f"{self._dataset} could not be uploaded to {self._url}: {type(error).__name__}: "
-                f"{without_secrets(error)}. The dataset on this disk is not affected. Run `ome-writers upload`."
+                f"{failure_reason(error)}. The dataset on this disk is not affected. Run `ome-writers upload`."
             )
+        finally:
+            self._ended.set()
         if self._error is not None and not self._closing.is_set():
             _log.error("%s", self._error)  # `close` raises it, perhaps much later
+
+    def _await_replaced(self) -> set[str]:
+        """Wait until the copy of the replaced dataset is removed; return its id, in case that has failed."""
+        replaced, self._replaced = self._replaced, None
+        if replaced is None:
+            return set()
+        replaced.thread.join()
+        copy = replaced._copy  # noqa: SLF001 # of this class
+        return {copy.dataset_id} if copy is not None and copy.dataset_id else set()
 
     def _upload(self, copy: StoreCopy) -> None:
         self._uploader = Uploader(self._dataset, copy)
         try:
-            if not self._discarded:
+            if not (self._discarded or self._abandoned):
                 self._uploader.run(
                     lambda: not self._closing.is_set(),
                     wait=self._closing.wait,
                     tolerates_errors=True,
-                    replace=self._replace,
                 )
         except OSError:
             if not self._discarded:
@@ -98,4 +123,4 @@ class StreamMirror:
         finally:
             self._uploader.close()
         if self._discarded:
-            copy.delete(copy.journal.keys())
+            copy.release()

@@ -6,21 +6,24 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ome_writers.errors import UploadError
+from ome_writers.errors import SettingsError, UploadError
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.formats import read, resolve_entry_file
 from ome_writers.formats.ometiff import find_entry_file
-from ome_writers.mirroring.dataset_files import DatasetFile, scan
+from ome_writers.mirroring.dataset_files import scan
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
 from ome_writers.object_store import check_store_url
 from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import local_path
+
+MAX_WORKERS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,11 @@ class Upload:
 
 def mirror(
     path: str | os.PathLike[str],
-    url: str,
+    url: str | os.PathLike[str],
     *,
     follow: bool = False,
     delete: bool = False,
+    overwrite: bool = False,
     workers: int = 4,
     bytes_per_second: float | None = None,
     interval: float = 2.0,
@@ -65,22 +69,29 @@ def mirror(
 ) -> Upload:
     """Copy a dataset to an object store; files that are in the store already are not sent again.
 
-    Each object is compared with what was sent, by its checksum where the store returns an MD5 checksum, otherwise by
-    its size. A journal beside the dataset makes an upload resumable after a kill. Objects of files that no longer exist
-    are deleted from the store.
+    The content of every object is verified in this call before it returns, unless the dataset is still being written:
+    by the ETag that the store has computed where that is an MD5 checksum, otherwise the object is read back. Objects
+    that differ are sent again. A journal beside the dataset makes an upload resumable after a kill. Objects of files
+    that no longer exist are deleted from the store.
+
+    A copy belongs to one dataset: a document in the store, ``.ome-writers.upload.json``, contains its id.
 
     Parameters
     ----------
     path
         A dataset of any program, finished or being written. An OME-TIFF is sent when its writer has closed it.
     url
-        ``s3://bucket/prefix``, ``gs://``, ``az://``, ``https://`` or ``file://``; keys of files are below it.
+        ``s3://bucket/prefix``, ``gs://``, ``az://``, ``https://`` or ``file://``, or the path of a folder, for instance
+        on a network share; keys of files are below it.
     follow
         Repeat until the writer has closed the dataset, or has ended without closing it.
     delete
-        Remove the dataset from this disk when every object was found in the store with the right size.
+        Remove the dataset from this disk when the content of every object was verified. In a local folder, the objects
+        are synced to the disk, and read back.
+    overwrite
+        Remove everything below the URL first if it is not a copy of this dataset. Without it, such a URL is refused.
     workers
-        Number of requests at a time.
+        Number of requests at a time, at most 1,000.
     bytes_per_second
         Limit of the bandwidth.
     interval
@@ -95,29 +106,43 @@ def mirror(
     Raises
     ------
     UploadError
-        The store has refused files (OSError). Run it again to send the remaining ones.
+        The store has refused files or differs from them, or the URL contains something else (OSError). The dataset is
+        not removed then. Run it again to send the remaining files.
+    SettingsError
+        The URL or the number of workers is invalid.
     UnsupportedError
         It is not a dataset, or obstore is not installed.
     """
+    if not 1 <= workers <= MAX_WORKERS:
+        raise SettingsError(f"workers is {workers}; use a number from 1 to {MAX_WORKERS:,}.")
     source = resolve_entry_file(local_path(path))
     read(source)  # refuses what is not a dataset, before anything is sent
-    copy = StoreCopy(source, check_store_url(url), storage_options, bytes_per_second)
+    copy = StoreCopy(
+        source, check_store_url(url), storage_options, bytes_per_second, overwrite=overwrite
+    )
     uploader = Uploader(source, copy, workers, on_file)
     began = time.monotonic()
+    interrupted = True
     try:
-        uploader.run(partial(is_growing, source), follow=follow, interval_s=interval)
+        verified = uploader.run(
+            partial(is_growing, source), follow=follow, interval_s=interval, before_removal=delete
+        )
         status, files = read(source).status, list(scan(source))
-        if delete:
-            _check_copy(copy, source, files, status)
+        interrupted = False
+    except Exception:
+        interrupted = False
+        raise
     finally:
-        uploader.close()
+        uploader.close(wait=not interrupted)
         copy.journal.close()
     if delete:
+        _refuse_removal(copy, source, status, verified=verified)
         if entry := find_entry_file(source):
             retry_while_open(entry.unlink)
         remove: Callable[[], object] = source.unlink
         retry_while_open(partial(shutil.rmtree, source) if source.is_dir() else remove)
-        copy.journal.path.unlink()
+        with suppress(OSError):
+            copy.journal.path.unlink()
     return Upload(
         path=source,
         url=copy.url,
@@ -136,18 +161,14 @@ def is_growing(source: Path) -> bool:
     return read(source).status == "writing" and lock_owner(lock) is not None
 
 
-def _check_copy(
-    copy: StoreCopy, source: Path, files: list[DatasetFile], status: str | None
-) -> None:
-    """Raise UploadError unless every file is in the store with its size, and its writer has closed the dataset."""
+def _refuse_removal(copy: StoreCopy, source: Path, status: str | None, *, verified: bool) -> None:
+    """Raise UploadError unless the copy is verified, and the dataset is closed and has not changed since."""
+    problem = None
     if status == "writing":
-        raise UploadError(
-            f"{source} is not removed: its status is 'writing'. Run `ome-writers repair`, then upload again."
-        )
-    sizes = copy.sizes()
-    missing = [file.key for file in files if sizes.get(file.key) != file.size]
-    if missing or any(map(copy.has_changed, scan(source))):
-        raise UploadError(
-            f"{source} is not removed: {len(missing)} objects at {copy.url} are missing or incomplete, such as "
-            f"{missing[:3]}. Run the upload again."
-        )
+        problem = "its status is 'writing'. Run `ome-writers repair`, then upload again"
+    elif not verified:
+        problem = "it was being written. Run the upload again"
+    elif any(map(copy.has_changed, scan(source))):
+        problem = "files have changed since they were verified. Run the upload again"
+    if problem is not None:
+        raise UploadError(f"{source} is not removed: {problem}.")

@@ -7,6 +7,7 @@ the metadata, that of the root last. So the metadata in the store describe only 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection
 from functools import partial
@@ -15,7 +16,15 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import UploadError
 from ome_writers.formats import detect_format, format_row
-from ome_writers.mirroring.dataset_files import DatasetFile, is_metadata, read, scan
+from ome_writers.mirroring.dataset_files import (
+    DatasetFile,
+    chunk_keys,
+    is_metadata,
+    read,
+    scan,
+)
+from ome_writers.mirroring.store_copy import ClaimError
+from ome_writers.mirroring.verification import verify
 from ome_writers.storage import Background
 
 if TYPE_CHECKING:
@@ -27,10 +36,6 @@ _MAX_ATTEMPTS = 5  # rounds in a row with a failed request; obstore repeats each
 _OPEN_S = 5.0  # a file that changed within this time may change again
 _FIRST_RESEND_BYTES = 2**24
 _MAX_RESEND_SHARE = 0.1  # of the time, for files that may change again and must then be sent again
-
-
-class CopyExistsError(UploadError):
-    """There are objects at the URL of a new copy."""
 
 
 class Uploader:
@@ -59,9 +64,13 @@ class Uploader:
         """Let `run` return after the requests in progress."""
         self._stopped = True
 
-    def close(self) -> None:
-        """End the threads."""
-        self._background.close()
+    def close(self, *, wait: bool = True) -> None:
+        """End the threads; without `wait`, when the requests in progress have ended."""
+        if wait:
+            self._background.close()
+        else:
+            self.stop()
+            threading.Thread(target=self._background.close, daemon=True).start()
 
     def run(
         self,
@@ -71,29 +80,27 @@ class Uploader:
         interval_s: float = 2.0,
         follow: bool = True,
         tolerates_errors: bool = False,
-        replace: bool | None = None,
-    ) -> None:
-        """Upload what has changed, in rounds, until the dataset no longer grows and is complete in the store.
+        before_removal: bool = False,
+    ) -> bool:
+        """Upload what has changed, in rounds, until the dataset no longer grows and its copy is verified.
 
         `wait` is called between rounds with a time in seconds. Without `follow`, a growing dataset is uploaded once.
         With `tolerates_errors`, errors do not end the upload while the dataset grows, even if no file could be sent
-        yet. `replace` is for a dataset that was not uploaded before: whether an earlier copy may be removed; None
-        continues it.
+        yet. For `before_removal` see `verify`.
 
-        Raises UploadError if there is an earlier copy, the store has refused files in several rounds, or files change
-        although the writer has closed the dataset.
+        Returns whether the content of every object was verified, which is not done while the dataset grows.
+
+        Raises ClaimError if the URL contains something else; UploadError if the store has refused files, objects
+        differ from their files, or files change although the writer has closed the dataset, in several rounds.
         """
         attempts = 0
         while not self._stopped:
             growing = is_growing()
             try:
-                if replace is not None:
-                    self._prepare(replace=replace)
-                    replace = None
                 is_complete = self._round(growing)
-                if not (growing or is_complete or self._stopped):
-                    raise UploadError(f"{self._source}: files change while they are uploaded.")
-            except CopyExistsError:
+                if not (growing or self._stopped):
+                    self._finish(is_complete=is_complete, before_removal=before_removal)
+            except ClaimError:
                 raise
             except OSError as error:
                 attempts += 1
@@ -110,31 +117,59 @@ class Uploader:
                 _log.warning("%s: the upload to %s continues.", self._source, self._copy.url)
                 attempts = 0
             if not (follow and growing):
-                break
+                return not (growing or self._stopped)
             # Listing the files of a large dataset takes a while, which must not slow down its writer.
             wait(max(interval_s, 10 * self._scan_s))
-        if not self._stopped:  # objects of journals, and of chunks beyond the final shape
-            self._copy.delete(self._copy.journal.keys() - {f.key for f in scan(self._source)})
+        return False
 
-    def _prepare(self, *, replace: bool) -> None:
-        """Remove an earlier copy if it may be replaced and was uploaded from the same path; otherwise refuse."""
-        found = set(self._copy.sizes())
-        if not self._source.is_dir():
-            found &= {self._source.name}
-        if found - self._copy.journal.keys() if replace else found:
-            raise CopyExistsError(
-                f"{self._copy.url} contains {len(found)} objects, such as {min(found)}: nothing is uploaded. The "
-                f"dataset on this disk is not affected. Use another prefix, or `ome-writers upload` to replace them."
+    def _finish(self, *, is_complete: bool, before_removal: bool) -> None:
+        """Remove objects of files that no longer exist, and verify the copy of a dataset that does not grow."""
+        files = list(scan(self._source))
+        if not is_complete or any(map(self._copy.has_changed, files)):
+            raise UploadError(f"{self._source}: files change while they are uploaded.")
+        objects = self._copy.objects()
+        keys = {file.key for file in files}
+        known, found = self._copy.journal.keys() - keys, objects.keys() - keys
+        obsolete = known | (found and chunk_keys(self._source, found))
+        self._copy.delete(obsolete)
+        if others := found - obsolete:
+            _log.warning(
+                "%s contains %d objects that are not part of %s, such as %s. They are kept.",
+                self._copy.url,
+                len(others),
+                self._source,
+                min(others),
             )
-        self._copy.delete(found)
+        problems = verify(
+            self._copy,
+            files,
+            objects,
+            self._background,
+            before_removal=before_removal,
+            stopped=lambda: self._stopped,
+        )
+        for key in problems:
+            self._copy.journal.remove(key)  # sent again in the next round
+        if problems:
+            first = "; ".join(f"{key}: {problem}" for key, problem in list(problems.items())[:3])
+            raise UploadError(
+                f"{self._source}: {len(problems)} of {len(files)} objects at {self._copy.url} differ from the files "
+                f"({first}). The dataset on this disk is not affected. Check the store, then run `ome-writers upload`."
+            )
+        self._copy.claim()
 
     def _round(self, growing: bool) -> bool:
         """Upload what has changed; return whether all of it was sent.
 
         Of a dataset that grows, files are sent only if its format has chunks, and no file that changes while it is
-        read. Files that may change again, such as open shards, are only sent for a small share of the time, because
-        they must be sent again.
+        read. Files that will hardly change again are verified at once, so that `_finish` need not read them back. Files
+        that may change again, such as open shards, are only sent for a small share of the time, because they must be
+        sent again.
         """
+        if growing and not format_row(detect_format(self._source)).chunked:
+            self._copy.owner()  # an error now shows early that the store cannot be used
+            return False  # the headers of its files change until the end
+        self._copy.claim()
         began = time.monotonic()
         metadata = [
             (file, read(file))
@@ -142,15 +177,13 @@ class Uploader:
             if is_metadata(file) and self._copy.has_changed(file)
         ]
         files = [f for f in scan(self._source) if not is_metadata(f) and self._copy.has_changed(f)]
-        sent = files
-        if growing and not format_row(detect_format(self._source)).chunked:
-            sent = []  # the headers of its files change until the end
         self._scan_s = time.monotonic() - began
-        self._planned = self._copy.files + len(sent) + len(metadata)
-        open_since = time.time_ns() - int(_OPEN_S * 1e9)
-        still_open = {f for f in sent if growing and f.mtime_ns > open_since}
-        is_complete = len(sent) == len(files)
-        is_complete &= self._send_all([f for f in sent if f not in still_open])
+        self._planned = self._copy.files + len(files) + len(metadata)
+        now_ns = (
+            time.time_ns()
+        )  # some modification times are later: of a server, or of a clock that was set back
+        still_open = {f for f in files if growing and abs(now_ns - f.mtime_ns) < _OPEN_S * 1e9}
+        is_complete = self._send_all([f for f in files if f not in still_open], check=growing)
         if still_open:
             began = time.monotonic()
             if self._next_resend is None:  # a fast writer completes large files soon
@@ -167,12 +200,14 @@ class Uploader:
                 self._send_all([file], data)
         return is_complete
 
-    def _send_all(self, files: Collection[DatasetFile], data: bytes | None = None) -> bool:
-        """Send files; return whether none of them has changed meanwhile."""
+    def _send_all(
+        self, files: Collection[DatasetFile], data: bytes | None = None, *, check: bool = False
+    ) -> bool:
+        """Send files, and `check` their objects; return whether none of the files has changed meanwhile."""
         errors: list[Exception] = []
         unsent: list[DatasetFile] = []
         for file in files:
-            self._background.submit(partial(self._try, file, data, errors, unsent))
+            self._background.submit(partial(self._try, file, data, errors, unsent, check=check))
         self._background.barrier()
         if errors:
             problem = f"{len(unsent)} of {len(files)} files could not be sent to {self._copy.url}"
@@ -185,10 +220,14 @@ class Uploader:
         data: bytes | None,
         errors: list[Exception],
         unsent: list[DatasetFile],
+        *,
+        check: bool,
     ) -> None:
         """Send a file, unless another one has failed: its error would take as long to occur."""
         try:
             if not (errors or self._stopped) and self._copy.send(file, data):
+                if check:
+                    self._copy.check_sent(file.key)
                 if self._on_file is not None:
                     self._on_file(self._copy.files, max(self._planned, self._copy.files))
                 return

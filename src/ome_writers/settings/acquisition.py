@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict,
 
 from numpy.typing import DTypeLike
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     FiniteFloat,
@@ -50,6 +49,10 @@ DTypeStr: TypeAlias = Annotated[str, BeforeValidator(read_dtype)]
 _FORMAT: TypeAdapter[Format] = TypeAdapter(Format)
 
 
+def _read_mirror(value: Any) -> Any:
+    return check_store_url(value) if isinstance(value, (str, os.PathLike)) else value
+
+
 class SettingsFields(TypedDict, total=False):
     """Types that the fields of `AcquisitionSettings` accept before validation."""
 
@@ -71,7 +74,7 @@ class SettingsFields(TypedDict, total=False):
     instrument: Instrument | Mapping[str, Any] | None
     acquisition_date: datetime | str | None
     pyramid: Pyramid | PyramidMethod | Mapping[str, Any] | bool | None
-    mirror: str | None
+    mirror: str | os.PathLike[str] | None
     experiment: Experiment | Mapping[str, Any] | None
 
 
@@ -123,8 +126,9 @@ class AcquisitionSettings(Model):
         Resolution levels to write with each frame: a `Pyramid`, its method, or True for the mean. None: only full
         resolution.
     mirror
-        URL of an object store to upload the dataset to while it is written, such as ``"s3://bucket/run.ome.zarr"``; see
-        `ome_writers.mirror`. It must not contain credentials. It is not stored in the dataset.
+        URL of an object store, or path of a folder on a network share, to copy the dataset to while it is written, such
+        as ``"s3://bucket/run.ome.zarr"`` or ``"/mnt/share/run.ome.zarr"``; see `ome_writers.mirror`. It must not
+        contain credentials. It is not stored in the dataset.
     experiment
         License, authors, specimen and method. They are stored in the dataset, and `close` writes them as an RO-Crate,
         ``ro-crate-metadata.json``.
@@ -149,7 +153,7 @@ class AcquisitionSettings(Model):
     instrument: Instrument | None = None
     acquisition_date: datetime | None = None
     pyramid: PyramidField = None
-    mirror: Annotated[str, AfterValidator(check_store_url)] | None = None
+    mirror: Annotated[str, BeforeValidator(_read_mirror)] | None = None
     experiment: Experiment | None = None
 
     # Type checkers do not know that validators accept more types than the fields have.

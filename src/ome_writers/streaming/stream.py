@@ -291,7 +291,8 @@ class OMEStream:
         """Return when everything that was accepted is durable, and in the store of a mirror, or raise.
 
         A second call does nothing after a success, raises again after a failure, and waits while another thread closes
-        the stream. Ctrl-C interrupts the wait, not the work: the next call waits again, and so does Python at exit.
+        the stream. Ctrl-C interrupts the wait, not the work: the next call waits again, and so does Python at exit. The
+        upload of a mirror ends then, and the next call raises UploadError.
 
         Raises
         ------
@@ -629,8 +630,10 @@ class OMEStream:
                 self._run_uninterrupted(self._finish)
             else:
                 self._finish()
-        except BaseException:
+        except BaseException as error:
             release_locks_of_this_thread()
+            if isinstance(error, KeyboardInterrupt) and self._mirror is not None:
+                self._mirror.abandon()  # a store may be slow for hours; the dataset is on this disk
             raise
 
     def _finish(self) -> None:

@@ -13,14 +13,23 @@ from ome_writers.cli.console import Screen, human_size, size_in_files
 
 def _arguments(parser: ArgumentParser) -> None:
     add_dataset_argument(parser)
-    parser.add_argument("url", metavar="URL", help="s3://BUCKET/PREFIX, gs://, az:// or file://")
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        help="s3://BUCKET/PREFIX, gs://, az://, or a folder, as on a network share",
+    )
     parser.add_argument(
         "--follow", action="store_true", help="upload until the writer has closed the dataset"
     )
     parser.add_argument(
         "--delete-after",
         action="store_true",
-        help="remove PATH when every file was found in the store with its size",
+        help="remove PATH when the content of every file was verified in the store",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="remove everything below URL first if it is not a copy of this dataset",
     )
     parser.add_argument(
         "--workers",
@@ -54,6 +63,7 @@ def _run(options: Namespace, screen: Screen) -> int:
             options.url,
             follow=options.follow,
             delete=options.delete_after,
+            overwrite=options.overwrite,
             workers=options.workers,
             bytes_per_second=options.limit and options.limit * 1e6,
             storage_options=options.endpoint and {"endpoint": options.endpoint},
@@ -85,6 +95,7 @@ COMMAND = Command(
             "ome-writers upload run.ome.zarr s3://bucket/run.ome.zarr --follow",
             "while it is written",
         ),
+        ("ome-writers upload run.ome.zarr /mnt/share/run.ome.zarr", "a folder on a network share"),
         (
             "ome-writers upload run.ome.zarr s3://bucket/run --endpoint http://localhost:9000",
             "another store than AWS",
@@ -93,5 +104,5 @@ COMMAND = Command(
     arguments=_arguments,
     run=_run,
     interrupted="interrupted; run it again to send the remaining files",
-    failure="the store has refused files; run it again to send the remaining ones",
+    failure="the store has refused files, or is not verified; run it again to send the remaining ones",
 )

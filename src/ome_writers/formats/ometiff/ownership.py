@@ -19,6 +19,7 @@ from ome_writers.formats.ometiff.first_page import (
     read_software,
     root_uuid,
 )
+from ome_writers.formats.ometiff.parse import load_ome_xml
 from ome_writers.formats.ownership import is_proof
 from ome_writers.formats.ro_crate import CRATE_NAME, is_own_crate
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 _SET_MEMBER = re.compile(r"[^/]+_p[0-9]{3,}\.ome\.tiff?", re.IGNORECASE)
 _BIGTIFF_HEADER = b"II+\0\x08\0\0\0"
+
+
+def dataset_id(path: Path) -> object:
+    """Return the id of an OME-TIFF of this library; None if it does not have one."""
+    return read_acquisition_annotation(load_ome_xml(path).xml).get("id")
 
 
 def owned_files(path: Path) -> Callable[[str], bool] | None:

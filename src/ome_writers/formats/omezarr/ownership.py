@@ -26,6 +26,11 @@ def is_startup_file(root: Path, key: str) -> bool:
     return name in ("zarr.json", JOURNAL_NAME) or key == XML_KEY or bool(_CHUNK.fullmatch(key))
 
 
+def dataset_id(root: Path) -> object:
+    """Return the id of an OME-Zarr of this library; None if it does not have one."""
+    return ome_writers_attributes(root).get("id")
+
+
 def owned_files(root: Path) -> Callable[[str], bool] | None:
     """Return a predicate for the files of an OME-Zarr of this library; None if it is not one."""
     if not root.is_dir():

@@ -1,0 +1,150 @@
+"""Comparison of the objects of a copy with the files of the dataset, by content."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ome_writers.file_sharing import retry_while_open
+
+if TYPE_CHECKING:
+    from ome_writers.mirroring.dataset_files import DatasetFile
+    from ome_writers.mirroring.store_copy import StoreCopy
+    from ome_writers.storage import Background
+
+# Larger files are sent in parts: slower to some servers, and a killed upload leaves the parts in the store.
+SINGLE_REQUEST_BYTES = 512 * 2**20
+_MIN_PART_BYTES = 16 * 2**20
+_MAX_PARTS = 9000  # S3 allows 10,000
+_BLOCK_BYTES = 2**22
+
+
+class ObjectVersion(NamedTuple):
+    """Size of an object, and the ETag that the store has computed, without quotation marks."""
+
+    size: int
+    etag: str
+
+
+def part_bytes(size: int) -> int | None:
+    """Return the size of the parts that a file is sent in; None if it is sent in one request."""
+    if size <= SINGLE_REQUEST_BYTES:
+        return None
+    return max(_MIN_PART_BYTES, -(-size // _MAX_PARTS))
+
+
+class Checksum:
+    """The ETag that S3 computes for a content of `size` bytes.
+
+    That is its MD5 checksum or, if it is sent in parts, the MD5 checksum of those of the parts, and their number.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._part = part_bytes(size)
+        self._digests: list[bytes] = []
+        self._begin_part()
+
+    def _begin_part(self) -> None:
+        self._current = _md5()
+        self._rest = self._part
+
+    def update(self, block: bytes) -> None:
+        view = memoryview(block)
+        while view:
+            taken = view[: self._rest]
+            self._current.update(taken)
+            view = view[len(taken) :]
+            if self._rest is not None:
+                self._rest -= len(taken)
+                if not self._rest:
+                    self._digests.append(self._current.digest())
+                    self._begin_part()
+
+    def value(self) -> str:
+        if self._part is None:
+            return self._current.hexdigest()
+        digests = list(self._digests)
+        if self._rest != self._part:
+            digests.append(self._current.digest())
+        return f"{_md5(b''.join(digests)).hexdigest()}-{len(digests)}"
+
+
+def checksum(blocks: Iterable[bytes], size: int) -> str:
+    """Return the `Checksum` of a content of `size` bytes."""
+    found = Checksum(size)
+    for block in blocks:
+        found.update(block)
+    return found.value()
+
+
+def file_checksum(path: Path) -> str:
+    """Return the `checksum` of the content of a file."""
+    with retry_while_open(lambda: path.open("rb")) as file:
+        size = path.stat().st_size
+        return checksum(iter(lambda: file.read(_BLOCK_BYTES), b""), size)
+
+
+def verify(
+    copy: StoreCopy,
+    files: Collection[DatasetFile],
+    objects: Mapping[str, ObjectVersion],
+    background: Background,
+    *,
+    before_removal: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> dict[str, str]:
+    """Compare the content of each object with its file, in `background`; return what differs, by key.
+
+    Nothing is called complete, and no file is removed, without an empty result. `objects` is a list from the store that
+    is newer than the last upload. An object is proven by its size and by an ETag in that list that equals the checksum
+    of the file, since the store has computed it. Other ETags prove nothing: the object is read back, once per version
+    and instance of `copy`.
+
+    The checksum of a file that was not changed since it was sent is that of the journal. With `before_removal`, it is
+    computed again unless the file was sent by this instance of `copy`, and objects in a local folder are synced and
+    read back in any case. The comparison ends early when `stopped` returns True.
+
+    Raises UploadError if a file or an object could not be read.
+    """
+    problems: dict[str, str] = {}
+    errors: list[Exception] = []
+    lock = threading.Lock()
+
+    def check(file: DatasetFile) -> None:
+        if errors or stopped():
+            return
+        try:
+            problem = _problem(copy, file, objects.get(file.key), before_removal=before_removal)
+        except Exception as error:
+            errors.append(error)
+            return
+        if problem is not None:
+            with lock:
+                problems[file.key] = problem
+
+    background.share(check, files)
+    if errors:
+        raise copy.error(f"the copy at {copy.url} could not be verified", errors[0]) from None
+    if before_removal:
+        copy.sync_folders(file.key for file in files)
+    return dict(sorted(problems.items()))
+
+
+def _problem(
+    copy: StoreCopy, file: DatasetFile, found: ObjectVersion | None, *, before_removal: bool
+) -> str | None:
+    if found is None:
+        return "missing"
+    if found.size != file.size:
+        return f"{found.size:,} bytes instead of {file.size:,}"
+    expected = copy.sent_checksum(file, in_this_call=before_removal) or file_checksum(file.path)
+    if before_removal and copy.folder is not None:
+        return None if copy.read_back(file.key, synced=True) == expected else "other content"
+    return None if copy.is_proven(file.key, found, expected) else "other content"
+
+
+def _md5(content: bytes = b"") -> hashlib._Hash:
+    return hashlib.md5(content, usedforsecurity=False)
