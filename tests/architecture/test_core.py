@@ -34,7 +34,7 @@ LIMITS = {
     "lines loaded by writing: OME-Zarr": 25000,
     "lines loaded by writing: OME-TIFF": 26800,
     "lines loaded by writing: scratch": 25000,
-    "strings that name another package": 50,
+    "strings that name another package": 52,  # 44 of them are rows of the table of formats
     "open, own OME-Zarr: functions": 159,
     "open, own OME-Zarr: files": 45,
     "view[i], own OME-Zarr: functions": 47,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -17,7 +14,8 @@ from typing import Any
 
 from ome_writers.errors import UploadError
 from ome_writers.file_sync import sync, sync_folders
-from ome_writers.formats import SYSTEM_FILES, detect_format, format_row
+from ome_writers.formats import SYSTEM_FILES
+from ome_writers.mirroring.claim import claim_key, dataset_id, put_claim, read_claim
 from ome_writers.mirroring.dataset_files import DatasetFile, read_unchanged, stat
 from ome_writers.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
 from ome_writers.mirroring.verification import Checksum, ObjectVersion, checksum, part_bytes
@@ -31,7 +29,6 @@ from ome_writers.object_store import (
 
 _LARGE_BYTES = 64 * 2**20
 _MAX_LARGE_FILES = 2  # in memory at a time
-_CLAIM = ".ome-writers.upload.json"
 
 
 class ClaimError(UploadError):
@@ -70,31 +67,18 @@ class StoreCopy:
         self._start = time.monotonic()
         self._lock = threading.Lock()
         self._large_files = threading.BoundedSemaphore(_MAX_LARGE_FILES)
-        self._id: str | None = None  # of the dataset, once the URL is claimed
-        self._claim_key = _CLAIM if source.is_dir() else f".{source.name}{_CLAIM}"
+        self.dataset_id: str | None = None  # of the dataset, once the URL is claimed
+        self._claim_key = claim_key(source)
         self._sent: dict[str, ObjectVersion] = {}
         # by key: the ETag of an object that was read back, and the checksum of its content
         self._read_back: dict[str, tuple[str, str]] = {}
 
     # ------------------------------------------------------------------ the claim
 
-    @property
-    def dataset_id(self) -> str | None:
-        """The id of the dataset, once the URL is claimed."""
-        return self._id
-
     def owner(self) -> str | None:
         """Return the id of the dataset that has claimed the URL; None without a claim, "" if it is not readable."""
-        from obstore import get
-
         with self._store_errors():
-            try:
-                content = bytes(get(self._store, self._claim_key).bytes())
-            except FileNotFoundError:
-                return None
-        with suppress(ValueError, TypeError, KeyError, RecursionError):
-            return str(json.loads(content)["dataset"])
-        return ""
+            return read_claim(self._store, self._claim_key)
 
     def claim(self) -> None:
         """Claim the URL for the dataset, or check that it is still claimed.
@@ -103,17 +87,17 @@ class StoreCopy:
         the claim was removed since the first call.
         """
         owner = self.owner()
-        if self._id is not None:
+        if self.dataset_id is not None:
             if owner is None:
                 raise UploadError(
                     f"{self._source}: the copy at {self.url} has vanished: its claim, {self._claim_key}, no longer "
                     f"exists. The dataset on this disk is not affected. Check that the drive is mounted and the "
                     f"folder was not removed, then run `ome-writers upload`."
                 )
-            if owner != self._id:
+            if owner != self.dataset_id:
                 raise self._claim_error(owner)
             return
-        own = _dataset_id(self._source)
+        own = dataset_id(self._source)
         if owner is None:
             found = self._any_key()
             if found is None:
@@ -126,39 +110,19 @@ class StoreCopy:
             self.journal.clear()
             self.delete(self.objects())
         if owner != own:
-            self._put_claim(own, create=owner is None)
+            with self._store_errors():
+                put_claim(self._store, self._claim_key, own, replace=owner is not None)
             owner = self.owner()
             if owner != own:
                 raise self._claim_error(owner)
-        self._id = own
+        self.dataset_id = own
         self.journal.start(own)
 
     def release(self) -> None:
         """Remove all objects that were sent, and the claim if it is that of the dataset."""
-        if self._id is not None and self.owner() == self._id:
+        if self.dataset_id is not None and self.owner() == self.dataset_id:
             self.delete(self.journal.keys())
             self.delete([self._claim_key])
-
-    def _put_claim(self, own: str, *, create: bool) -> None:
-        from obstore import put
-        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
-
-        content = json.dumps({"dataset": own, "program": "ome-writers"}).encode()
-        with self._store_errors():
-            if create:
-                try:
-                    put(self._store, self._claim_key, content, mode="create", use_multipart=False)
-                except (AlreadyExistsError, PreconditionError):  # `owner` returns of which dataset
-                    return
-                except (
-                    BaseError,
-                    OSError,
-                    NotImplementedError,
-                ):  # not every store has this mode: SMB has no hard links
-                    pass
-                else:
-                    return
-            put(self._store, self._claim_key, content, use_multipart=False)
 
     def _claim_error(self, owner: str | None) -> ClaimError:
         found = f"the copy of another dataset ({owner})" if owner else "objects of unknown origin"
@@ -334,12 +298,3 @@ def _version(item: Any) -> ObjectVersion:
 
 def _unquoted(etag: str | None) -> str:
     return (etag or "").strip('"')
-
-
-def _dataset_id(source: Path) -> str:
-    """Return the id in the metadata of a dataset; for datasets without one, a hash of host and path."""
-    found = format_row(detect_format(source)).dataset_id(source)
-    if isinstance(found, str) and found:
-        return found
-    location = f"{socket.gethostname()}:{source.resolve()}"
-    return f"path:{hashlib.sha256(location.encode(errors='replace')).hexdigest()}"

@@ -25,7 +25,6 @@ from ome_writers.errors import (
     UploadError,
 )
 from ome_writers.locks import is_owned, new_lock, release_locks_of_this_thread
-from ome_writers.mirroring import StreamMirror
 from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings
 from ome_writers.streaming import lifecycle
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ome_writers.formats import JournalEntry, Outcome
+    from ome_writers.mirroring import StreamMirror
     from ome_writers.streaming.coord_update import CoordUpdate
     from ome_writers.streaming.recorder import Output
     from ome_writers.streaming.stats import StreamStats
@@ -108,6 +108,8 @@ class OMEStream:
         settings, output = writer.plan.settings, writer.recorder.layout.output
         if settings.mirror is None:
             return None
+        from ome_writers.mirroring import StreamMirror
+
         overwrite = settings.overwrite
         return StreamMirror(output, settings.mirror, overwrite=overwrite, replaces=replaced)
 
