@@ -113,8 +113,11 @@ class EngineRow:
             return f"{self.name} needs Python {wanted} or later"
         packages = f'"ome-writers[{self.extra}]"' if self.extra else " ".join(self.requires)
         command = f"pip install {packages}"
-        if not all(importlib.util.find_spec(name) is not None for name in self.requires):
-            return f"{self.name} is not installed: {command}"
+        missing = [name for name in self.requires if importlib.util.find_spec(name) is None]
+        if missing:
+            is_partial = len(missing) < len(self.requires)
+            subject = f"{self.name} needs {', '.join(missing)}, which" if is_partial else self.name
+            return f"{subject} is not installed: {command}"
         if self.oldest is not None:
             library, oldest = self.oldest
             wanted, found = ".".join(map(str, oldest)), version(library)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_required_version_with_prereleases(
         oldest=("someengine", (0, 10)),
     )
     assert (row.missing_requirement() is None) == fits
+
+
+def test_missing_requirement_names_the_missing_module() -> None:
+    """An engine whose library is installed, without another module that it needs."""
+    row = replace(ENGINES["tifffile"], requires=("json", "no_such_module"))
+    message = row.missing_requirement()
+    assert message is not None
+    assert message.startswith("tifffile needs no_such_module, which is not installed: pip install")
 
 
 def unsupported_reasons(engine: str, *dimensions: Dimension, dtype: str = "uint16") -> list[str]:
