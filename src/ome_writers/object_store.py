@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ome_writers.aws_profile import profile_options
 from ome_writers.errors import SettingsError, UnsupportedError
 
 _SCHEMES = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "https", "http", "file")
@@ -72,6 +73,8 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
     if folder := local_folder(url):
         folder.mkdir(parents=True, exist_ok=True)
         return LocalStore(folder)
+    if urlsplit(url).scheme in ("s3", "s3a"):
+        given |= profile_options(given)
     endpoint = given.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINTS)), url)
     plain = str(endpoint).startswith("http://")  # refused by obstore unless allowed
     client = {"timeout": _REQUEST_TIMEOUT, **({"allow_http": True} if plain else {})}

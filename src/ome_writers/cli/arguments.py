@@ -13,6 +13,11 @@ from ome_writers.cli.command import CommandError, UsageError
 from ome_writers.errors import OMEWritersError, SettingsError
 from ome_writers.settings import Compression, ZarrCompression
 
+MAX_WORKERS = 1000
+_MAX_COUNT = 10**9
+_MAX_SIDE = 10**6  # pixels
+_MAX_DIGITS = 20
+
 
 def add_dataset_argument(
     parser: ArgumentParser, metavar: str = "PATH", *, remote: bool = False
@@ -96,9 +101,12 @@ def nonempty(text: str) -> str:
 def frame_size(text: str) -> tuple[int, int]:
     """Return height and width of ``2048x2048``."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, as in 2048x2048")
-    return int(match[1]), int(match[2])
+    sides = (_decimal(match[1]), _decimal(match[2])) if match else (0, 0)
+    if not all(1 <= side <= _MAX_SIDE for side in sides):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HEIGHTxWIDTH with sides of at most {_MAX_SIDE:,} pixels, as in 2048x2048"
+        )
+    return sides
 
 
 def format_name(path: Path) -> str:
@@ -128,21 +136,35 @@ def output_path(text: str) -> Path:
 
 
 def positive(text: str) -> float:
-    """Return a finite number above 0."""
+    """Return a number above 0 and at most a billion, which is more than clocks and cameras need."""
     try:
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    if not 0 < number <= _MAX_COUNT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a positive number of at most {_MAX_COUNT:,}"
+        )
     return number
 
 
-def positive_count(text: str) -> int:
-    """Return an integer above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-    return int(text)
+def positive_count(text: str, limit: int = _MAX_COUNT) -> int:
+    """Return an integer from 1 to `limit`."""
+    count = _decimal(text)
+    if not 1 <= count <= limit:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to {limit:,}")
+    return count
+
+
+def worker_count(text: str) -> int:
+    """Return a number of threads or processes."""
+    return positive_count(text, MAX_WORKERS)
+
+
+def _decimal(text: str) -> int:
+    """Return a number of a few digits, otherwise 0: Python refuses to convert thousands of digits."""
+    text = text.strip()
+    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
 def axis_sizes(text: str) -> dict[str, int]:
@@ -150,7 +172,7 @@ def axis_sizes(text: str) -> dict[str, int]:
     shape = {}
     for word in text.split(","):
         name, _, count = word.partition("=")
-        if not name.strip() or not count.strip().isdecimal() or int(count) < 1:
+        if not name.strip() or not 1 <= _decimal(count) <= _MAX_COUNT:
             raise argparse.ArgumentTypeError(
                 f"{text!r} is not a list of AXIS=SIZE, as in t=16,y=512"
             )

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ome_writers.object_store import open_store, without_secrets
+from ome_writers.object_store import failure_reason, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,7 @@ class RemoteStore:
         found = _CONNECTION_FAILURE.search(str(error))
         if found is None and self._is_web_server():
             found = _HTTP_STATUS.search(str(error))
-        return found[1].rstrip(". ") if found else without_secrets(error)
+        return found[1].rstrip(". ") if found else failure_reason(error)
 
     def _is_web_server(self) -> bool:
         from obstore.store import HTTPStore

@@ -77,7 +77,7 @@ def test_preview_does_not_follow_symlinks(dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "0"], "'0' is not a positive integer"),
+        (["--rows", "0"], "'0' is not an integer from 1 to"),
         (["-o", "sheet.jpg"], "sheet.jpg does not end in .png"),
     ],
 )

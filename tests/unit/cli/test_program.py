@@ -78,7 +78,7 @@ def test_path_without_command_suggests_info(
     [
         (["info", "--jsn", "x"], "unknown arguments: --jsn; did you mean --json?"),
         (["repair", "x", "--dryrun"], "did you mean --dry-run?"),
-        (["demo", "--timepoint=3x", "--zzz"], "'3x' is not a positive integer"),
+        (["demo", "--timepoint=3x", "--zzz"], "'3x' is not an integer from 1 to"),
         (["watch", "a", "b"], "unknown arguments: b"),
     ],
 )

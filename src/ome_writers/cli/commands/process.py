@@ -15,6 +15,7 @@ from ome_writers.cli.arguments import (
     add_storage_options,
     output_path,
     positive_count,
+    worker_count,
 )
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
 from ome_writers.cli.console import Screen, human_size
@@ -45,7 +46,7 @@ def _arguments(parser: ArgumentParser) -> None:
         "--dark", type=Path, metavar="DARK.npy", help="dark image for --flat-field (default: 0)"
     )
     parser.add_argument(
-        "--workers", type=positive_count, default=1, metavar="N", help="processes (default: 1)"
+        "--workers", type=worker_count, default=1, metavar="N", help="processes (default: 1)"
     )
     parser.add_argument(
         "--follow",
@@ -125,7 +126,7 @@ def _function(options: Namespace) -> PlaneFunction:
 
 
 def _rectangle(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    match = re.fullmatch(r"y=(\d+):(\d+),x=(\d+):(\d+)", text.strip())
+    match = re.fullmatch(r"y=(\d{1,12}):(\d{1,12}),x=(\d{1,12}):(\d{1,12})", text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not y=START:STOP,x=START:STOP")
     y0, y1, x0, x1 = map(int, match.groups())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import get_args
 
@@ -18,10 +18,7 @@ _REPORT_INTERVAL_S = 1.0
 
 
 def _levels(text: str) -> int:
-    levels = positive_count(text)
-    if levels > MAX_LEVELS:
-        raise ArgumentTypeError(f"{levels} levels are more than {MAX_LEVELS}")
-    return levels
+    return positive_count(text, MAX_LEVELS)
 
 
 def _arguments(parser: ArgumentParser) -> None:

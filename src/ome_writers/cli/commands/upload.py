@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from ome_writers.cli.arguments import add_dataset_argument, positive, positive_count
+from ome_writers.cli.arguments import add_dataset_argument, positive, worker_count
 from ome_writers.cli.command import SUCCESS, Command
 from ome_writers.cli.console import Screen, human_size, size_in_files
 
@@ -33,10 +33,10 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=positive_count,
+        type=worker_count,
         default=4,
         metavar="N",
-        help="requests at a time (default: 4)",
+        help="requests at a time, at most 1,000 (default: 4)",
     )
     parser.add_argument(
         "--limit",
