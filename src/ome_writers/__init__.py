@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from ome_writers.errors import (
     UploadError,
     WriteError,
 )
+from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from ome_writers.conversion import Conversion, add_pyramid, convert, convert_ngff_version, edit
@@ -132,58 +132,65 @@ __all__ = [
 
 # `open` is public too, but not in `__all__`: a star import must not replace the builtin.
 
+_USEQ = ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings")
 # Imported on first use: `import ome_writers` must be fast, and must not load engines, adapters or pydantic.
-_MODULE_OF = {
-    name: module
-    for module, names in {
-        "ome_writers.settings": __all__,  # all that are not below
-        "ome_writers.conversion": (
-            "Conversion",
-            "add_pyramid",
-            "convert",
-            "convert_ngff_version",
-            "edit",
-        ),
-        "ome_writers.dataset": ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"),
-        "ome_writers.formats": ("read", "read_frame_metadata"),
-        "ome_writers.mirroring": ("Upload", "mirror"),
-        "ome_writers.processing": ("process",),
-        "ome_writers.streaming": ("CoordUpdate", "OMEStream", "create_stream"),
-        "ome_writers.validation": ("validate",),
-        "ome_writers.views": ("StreamView", "open"),
-        "ome_writers_useq": (
-            "AcquisitionSettingsDict",
-            "dims_from_useq",
-            "useq_to_acquisition_settings",
-        ),
-    }.items()
-    for name in names
+_MODULES = {
+    "ome_writers.conversion": (
+        "Conversion",
+        "add_pyramid",
+        "convert",
+        "convert_ngff_version",
+        "edit",
+    ),
+    "ome_writers.dataset": ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"),
+    "ome_writers.formats": ("read", "read_frame_metadata"),
+    "ome_writers.mirroring": ("Upload", "mirror"),
+    "ome_writers.processing": ("process",),
+    "ome_writers.settings": (
+        "AcquisitionSettings",
+        "Author",
+        "Camera",
+        "Channel",
+        "Detector",
+        "Dimension",
+        "Experiment",
+        "Instrument",
+        "Objective",
+        "OmeTiffFormat",
+        "OmeZarrFormat",
+        "Plate",
+        "Position",
+        "PositionDimension",
+        "Pyramid",
+        "Schedule",
+        "ScratchFormat",
+        "SettingsFields",
+        "StandardAxis",
+        "dims_from_standard_axes",
+    ),
+    "ome_writers.streaming": ("CoordUpdate", "OMEStream", "create_stream"),
+    "ome_writers.validation": ("validate",),
+    "ome_writers.views": ("StreamView", "open"),
+    "ome_writers_useq": _USEQ,
 }
+_exported, __dir__, _ = lazy_exports(__name__, _MODULES)
 
 # `from ome_writers import *` must work without the extra.
 if importlib.util.find_spec("useq") is None:
-    globals()["__all__"] = [n for n in __all__ if _MODULE_OF.get(n) != "ome_writers_useq"]
+    globals()["__all__"] = [name for name in __all__ if name not in _USEQ]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
-        value: Any = version("ome-writers")
-    elif name in _MODULE_OF:
-        try:
-            value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-        except ModuleNotFoundError as error:
-            if error.name != "useq":
-                raise
-            raise ImportError(
-                f'ome_writers.{name} needs useq-schema: pip install "ome-writers[useq]"'
-            ) from error
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+        globals()[name] = version("ome-writers")
+        return globals()[name]
+    try:
+        return _exported(name)
+    except ModuleNotFoundError as error:
+        if name not in _USEQ or error.name != "useq":
+            raise
+        raise ImportError(
+            f'ome_writers.{name} needs useq-schema: pip install "ome-writers[useq]"'
+        ) from error

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from ome_writers.advice.camera import Camera
-from ome_writers.advice.engines import EngineSpeed, measure_engine
-from ome_writers.advice.measurements import DiskSpeed, measure_codecs, measure_disk, measure_levels
-from ome_writers.advice.proposal import Advice, Codec, Levels, Load, advise
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Advice",
-    "Camera",
-    "Codec",
-    "DiskSpeed",
-    "EngineSpeed",
-    "Levels",
-    "Load",
-    "advise",
-    "measure_codecs",
-    "measure_disk",
-    "measure_engine",
-    "measure_levels",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.advice.camera import Camera as Camera
+    from ome_writers.advice.engines import EngineSpeed as EngineSpeed
+    from ome_writers.advice.engines import measure_engine as measure_engine
+    from ome_writers.advice.measurements import DiskSpeed as DiskSpeed
+    from ome_writers.advice.measurements import measure_codecs as measure_codecs
+    from ome_writers.advice.measurements import measure_disk as measure_disk
+    from ome_writers.advice.measurements import measure_levels as measure_levels
+    from ome_writers.advice.proposal import Advice as Advice
+    from ome_writers.advice.proposal import Codec as Codec
+    from ome_writers.advice.proposal import Levels as Levels
+    from ome_writers.advice.proposal import Load as Load
+    from ome_writers.advice.proposal import advise as advise
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".camera": ("Camera",),
+            ".engines": ("EngineSpeed", "measure_engine"),
+            ".measurements": ("DiskSpeed", "measure_codecs", "measure_disk", "measure_levels"),
+            ".proposal": ("Advice", "Codec", "Levels", "Load", "advise"),
+        },
+    )

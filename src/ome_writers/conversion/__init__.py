@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from ome_writers.conversion.destination import destination_settings, refuse_overlap, with_chunks
-from ome_writers.conversion.metadata_edit import edit
-from ome_writers.conversion.ngff_version import convert_ngff_version
-from ome_writers.conversion.pyramid import add_pyramid
-from ome_writers.conversion.ro_crate import write_crate
-from ome_writers.conversion.source import (
-    Source,
-    nested_loop_indices,
-    select_images,
-    with_values,
-)
-from ome_writers.conversion.source_detection import (
-    convertible_images,
-    describe_source,
-    provenance,
-    split_images,
-)
-from ome_writers.conversion.transfer import Conversion, convert
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Conversion",
-    "Source",
-    "add_pyramid",
-    "convert",
-    "convert_ngff_version",
-    "convertible_images",
-    "describe_source",
-    "destination_settings",
-    "edit",
-    "nested_loop_indices",
-    "provenance",
-    "refuse_overlap",
-    "select_images",
-    "split_images",
-    "with_chunks",
-    "with_values",
-    "write_crate",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.conversion.destination import destination_settings as destination_settings
+    from ome_writers.conversion.destination import refuse_overlap as refuse_overlap
+    from ome_writers.conversion.destination import with_chunks as with_chunks
+    from ome_writers.conversion.metadata_edit import edit as edit
+    from ome_writers.conversion.ngff_version import convert_ngff_version as convert_ngff_version
+    from ome_writers.conversion.pyramid import add_pyramid as add_pyramid
+    from ome_writers.conversion.ro_crate import write_crate as write_crate
+    from ome_writers.conversion.source import Source as Source
+    from ome_writers.conversion.source import nested_loop_indices as nested_loop_indices
+    from ome_writers.conversion.source import select_images as select_images
+    from ome_writers.conversion.source import with_values as with_values
+    from ome_writers.conversion.source_detection import convertible_images as convertible_images
+    from ome_writers.conversion.source_detection import describe_source as describe_source
+    from ome_writers.conversion.source_detection import provenance as provenance
+    from ome_writers.conversion.source_detection import split_images as split_images
+    from ome_writers.conversion.transfer import Conversion as Conversion
+    from ome_writers.conversion.transfer import convert as convert
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".destination": ("destination_settings", "refuse_overlap", "with_chunks"),
+            ".metadata_edit": ("edit",),
+            ".ngff_version": ("convert_ngff_version",),
+            ".pyramid": ("add_pyramid",),
+            ".ro_crate": ("write_crate",),
+            ".source": ("Source", "nested_loop_indices", "select_images", "with_values"),
+            ".source_detection": (
+                "convertible_images",
+                "describe_source",
+                "provenance",
+                "split_images",
+            ),
+            ".transfer": ("Conversion", "convert"),
+        },
+    )

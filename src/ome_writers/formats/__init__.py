@@ -5,103 +5,107 @@
 
 from __future__ import annotations
 
-from ome_writers.formats.dataset_metadata import (
-    STATUSES,
-    DatasetMetadata,
-    Layout,
-    Outcome,
-    Patch,
-    Status,
-    SupportsCarryOver,
-    SupportsGrow,
-    check_global_metadata,
-)
-from ome_writers.formats.dataset_reader import (
-    dataset_files,
-    dataset_ome_xml,
-    frame_metadata_by_image,
-    local_copy,
-    read,
-    read_frame_metadata,
-    referenced_copy,
-)
-from ome_writers.formats.detection import abbreviated_list, detect_format
-from ome_writers.formats.frame_metadata import (
-    JOURNAL_NAME,
-    Journal,
-    JournalEntry,
-    latest_entries,
-    truncate_partial_line,
-)
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
-from ome_writers.formats.ometiff.ownership import is_own_entry
-from ome_writers.formats.ometiff.parse import OmeXml, load_ome_xml, parse_document
-from ome_writers.formats.ownership import (
-    SYSTEM_FILES,
-    foreign_files,
-    foreign_files_of_aborted_start,
-)
-from ome_writers.formats.path_names import check_output_path, make_distinct, path_component
-from ome_writers.formats.plan_spec import spec_of_plan
-from ome_writers.formats.registry import FormatRow, archive_format, format_row, format_rows
-from ome_writers.formats.ro_crate import crate_path, refuse_foreign_crate, render_crate
-from ome_writers.formats.stored_settings import plan_from_settings
-from ome_writers.routing import Plan
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "JOURNAL_NAME",
-    "STATUSES",
-    "SYSTEM_FILES",
-    "DatasetMetadata",
-    "FormatRow",
-    "Journal",
-    "JournalEntry",
-    "Layout",
-    "OmeXml",
-    "Outcome",
-    "Patch",
-    "Status",
-    "SupportsCarryOver",
-    "SupportsGrow",
-    "abbreviated_list",
-    "archive_format",
-    "check_global_metadata",
-    "check_output_path",
-    "crate_path",
-    "create_metadata",
-    "dataset_files",
-    "dataset_ome_xml",
-    "detect_format",
-    "foreign_files",
-    "foreign_files_of_aborted_start",
-    "format_row",
-    "format_rows",
-    "frame_metadata_by_image",
-    "is_own_entry",
-    "latest_entries",
-    "lay_out",
-    "load_ome_xml",
-    "local_copy",
-    "make_distinct",
-    "parse_document",
-    "path_component",
-    "plan_from_settings",
-    "read",
-    "read_frame_metadata",
-    "referenced_copy",
-    "refuse_foreign_crate",
-    "render_crate",
-    "resolve_entry_file",
-    "spec_of_plan",
-    "truncate_partial_line",
-]
+from ome_writers.lazy_exports import lazy_exports
 
-
-def lay_out(plan: Plan) -> Layout:
-    """Return the keys of the arrays, metadata and journals of `plan`."""
-    return format_row(plan.settings.format.name).lay_out(plan)
-
-
-def create_metadata(plan: Plan, layout: Layout) -> DatasetMetadata:
-    """Return the metadata of a new dataset; its first `render` yields all of it."""
-    return format_row(plan.settings.format.name).create_metadata(plan, layout)
+if TYPE_CHECKING:
+    from ome_writers.formats.dataset_metadata import STATUSES as STATUSES
+    from ome_writers.formats.dataset_metadata import DatasetMetadata as DatasetMetadata
+    from ome_writers.formats.dataset_metadata import Layout as Layout
+    from ome_writers.formats.dataset_metadata import Outcome as Outcome
+    from ome_writers.formats.dataset_metadata import Patch as Patch
+    from ome_writers.formats.dataset_metadata import Status as Status
+    from ome_writers.formats.dataset_metadata import SupportsCarryOver as SupportsCarryOver
+    from ome_writers.formats.dataset_metadata import SupportsGrow as SupportsGrow
+    from ome_writers.formats.dataset_metadata import check_global_metadata as check_global_metadata
+    from ome_writers.formats.dataset_reader import dataset_files as dataset_files
+    from ome_writers.formats.dataset_reader import dataset_ome_xml as dataset_ome_xml
+    from ome_writers.formats.dataset_reader import (
+        frame_metadata_by_image as frame_metadata_by_image,
+    )
+    from ome_writers.formats.dataset_reader import local_copy as local_copy
+    from ome_writers.formats.dataset_reader import read as read
+    from ome_writers.formats.dataset_reader import read_frame_metadata as read_frame_metadata
+    from ome_writers.formats.dataset_reader import referenced_copy as referenced_copy
+    from ome_writers.formats.detection import abbreviated_list as abbreviated_list
+    from ome_writers.formats.detection import detect_format as detect_format
+    from ome_writers.formats.frame_metadata import JOURNAL_NAME as JOURNAL_NAME
+    from ome_writers.formats.frame_metadata import Journal as Journal
+    from ome_writers.formats.frame_metadata import JournalEntry as JournalEntry
+    from ome_writers.formats.frame_metadata import latest_entries as latest_entries
+    from ome_writers.formats.frame_metadata import truncate_partial_line as truncate_partial_line
+    from ome_writers.formats.ometiff.entry_file import resolve_entry_file as resolve_entry_file
+    from ome_writers.formats.ometiff.ownership import is_own_entry as is_own_entry
+    from ome_writers.formats.ometiff.parse import OmeXml as OmeXml
+    from ome_writers.formats.ometiff.parse import load_ome_xml as load_ome_xml
+    from ome_writers.formats.ometiff.parse import parse_document as parse_document
+    from ome_writers.formats.ownership import SYSTEM_FILES as SYSTEM_FILES
+    from ome_writers.formats.ownership import foreign_files as foreign_files
+    from ome_writers.formats.ownership import (
+        foreign_files_of_aborted_start as foreign_files_of_aborted_start,
+    )
+    from ome_writers.formats.path_names import check_output_path as check_output_path
+    from ome_writers.formats.path_names import make_distinct as make_distinct
+    from ome_writers.formats.path_names import path_component as path_component
+    from ome_writers.formats.plan_spec import spec_of_plan as spec_of_plan
+    from ome_writers.formats.registry import FormatRow as FormatRow
+    from ome_writers.formats.registry import archive_format as archive_format
+    from ome_writers.formats.registry import create_metadata as create_metadata
+    from ome_writers.formats.registry import format_row as format_row
+    from ome_writers.formats.registry import format_rows as format_rows
+    from ome_writers.formats.registry import lay_out as lay_out
+    from ome_writers.formats.ro_crate import crate_path as crate_path
+    from ome_writers.formats.ro_crate import refuse_foreign_crate as refuse_foreign_crate
+    from ome_writers.formats.ro_crate import render_crate as render_crate
+    from ome_writers.formats.stored_settings import plan_from_settings as plan_from_settings
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".dataset_metadata": (
+                "DatasetMetadata",
+                "Layout",
+                "Outcome",
+                "Patch",
+                "STATUSES",
+                "Status",
+                "SupportsCarryOver",
+                "SupportsGrow",
+                "check_global_metadata",
+            ),
+            ".dataset_reader": (
+                "dataset_files",
+                "dataset_ome_xml",
+                "frame_metadata_by_image",
+                "local_copy",
+                "read",
+                "read_frame_metadata",
+                "referenced_copy",
+            ),
+            ".detection": ("abbreviated_list", "detect_format"),
+            ".frame_metadata": (
+                "JOURNAL_NAME",
+                "Journal",
+                "JournalEntry",
+                "latest_entries",
+                "truncate_partial_line",
+            ),
+            ".ometiff.entry_file": ("resolve_entry_file",),
+            ".ometiff.ownership": ("is_own_entry",),
+            ".ometiff.parse": ("OmeXml", "load_ome_xml", "parse_document"),
+            ".ownership": ("SYSTEM_FILES", "foreign_files", "foreign_files_of_aborted_start"),
+            ".path_names": ("check_output_path", "make_distinct", "path_component"),
+            ".plan_spec": ("spec_of_plan",),
+            ".registry": (
+                "FormatRow",
+                "archive_format",
+                "create_metadata",
+                "format_row",
+                "format_rows",
+                "lay_out",
+            ),
+            ".ro_crate": ("crate_path", "refuse_foreign_crate", "render_crate"),
+            ".stored_settings": ("plan_from_settings",),
+        },
+    )

@@ -2,6 +2,7 @@
 
 Formats of other packages are entry points of the group ``ome_writers.formats``.
 """
+# Longer than 300 lines: one table, and the documentation of its columns.
 
 from __future__ import annotations
 
@@ -27,7 +28,6 @@ from ome_writers.settings import (
 
 if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
-
 
 OwnedFiles = Callable[[str], object]
 FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
@@ -189,7 +189,7 @@ _FORMATS: dict[str, FormatRow] = {
         FormatRow(
             settings=_read_only("ome-zarr-0.4", "OME-Zarr"),
             recognizes=_lazy("ome_writers.formats.detection:is_zarr_v2"),
-            parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
+            parse=_lazy("ome_writers.formats.omezarr.parse:parse_dataset"),
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             labels=_zarr_labels,
@@ -204,7 +204,7 @@ _FORMATS: dict[str, FormatRow] = {
             owned_files=_lazy("ome_writers.formats.omezarr.ownership:owned_files"),
             dataset_id=_lazy("ome_writers.formats.omezarr.ownership:dataset_id"),
             is_startup_file=_lazy("ome_writers.formats.omezarr.ownership:is_startup_file"),
-            parse=_lazy("ome_writers.formats.omezarr.parse:parse"),
+            parse=_lazy("ome_writers.formats.omezarr.parse:parse_dataset"),
             copy_referenced=_lazy("ome_writers.formats.omezarr.referenced_files:copy_referenced"),
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
@@ -294,3 +294,13 @@ def archive_format(path: Path) -> FormatRow | None:
     """Return the format of the single-file archives whose suffix a path has; None if it has another suffix."""
     suffixes = {row.settings.archive_suffix: row for row in format_rows().values()}
     return suffixes.get(path.suffix.lower()) if path.suffix else None
+
+
+def lay_out(plan: Plan) -> Layout:
+    """Return the keys of the arrays, metadata and journals of `plan`."""
+    return format_row(plan.settings.format.name).lay_out(plan)
+
+
+def create_metadata(plan: Plan, layout: Layout) -> DatasetMetadata:
+    """Return the metadata of a new dataset; its first `render` yields all of it."""
+    return format_row(plan.settings.format.name).create_metadata(plan, layout)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from ome_writers.mirroring.dataset_files import scan
-from ome_writers.mirroring.manifest import check_manifest, manifest_files, write_manifest
-from ome_writers.mirroring.stream_mirror import StreamMirror
-from ome_writers.mirroring.upload import Upload, is_growing, mirror
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "StreamMirror",
-    "Upload",
-    "check_manifest",
-    "is_growing",
-    "manifest_files",
-    "mirror",
-    "scan",
-    "write_manifest",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.mirroring.dataset_files import scan as scan
+    from ome_writers.mirroring.manifest import check_manifest as check_manifest
+    from ome_writers.mirroring.manifest import manifest_files as manifest_files
+    from ome_writers.mirroring.manifest import write_manifest as write_manifest
+    from ome_writers.mirroring.stream_mirror import StreamMirror as StreamMirror
+    from ome_writers.mirroring.upload import Upload as Upload
+    from ome_writers.mirroring.upload import is_growing as is_growing
+    from ome_writers.mirroring.upload import mirror as mirror
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".dataset_files": ("scan",),
+            ".manifest": ("check_manifest", "manifest_files", "write_manifest"),
+            ".stream_mirror": ("StreamMirror",),
+            ".upload": ("Upload", "is_growing", "mirror"),
+        },
+    )

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from ome_writers.processing.functions import Bin, Crop, FlatField, Maximum, Mean, PlaneFunction
-from ome_writers.processing.run import process
+from typing import TYPE_CHECKING
 
-__all__ = ["Bin", "Crop", "FlatField", "Maximum", "Mean", "PlaneFunction", "process"]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.processing.functions import Bin as Bin
+    from ome_writers.processing.functions import Crop as Crop
+    from ome_writers.processing.functions import FlatField as FlatField
+    from ome_writers.processing.functions import Maximum as Maximum
+    from ome_writers.processing.functions import Mean as Mean
+    from ome_writers.processing.functions import PlaneFunction as PlaneFunction
+    from ome_writers.processing.run import process as process
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".functions": ("Bin", "Crop", "FlatField", "Maximum", "Mean", "PlaneFunction"),
+            ".run": ("process",),
+        },
+    )

@@ -22,7 +22,7 @@ from ome_writers.repair.stored_plan import refuse_rewritten, stored_plan
 from ome_writers.routing import ArrayPlan, ImagePlan, Plan
 from ome_writers.storage import LOCK_NAME, Finding, files
 from ome_writers.storage.direct import StoredLevel
-from ome_writers.storage.zarr import ArraySurvey, Survey, array_metadata
+from ome_writers.storage.zarr import ArraySurvey, Survey, render_array_metadata
 from ome_writers.untrusted import is_link
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _ZarrRepair:
             path = self._root / key / "zarr.json"
             metadata = read_json_object(path)
             if not metadata:
-                metadata = array_metadata(array, shape)
+                metadata = render_array_metadata(array, shape)
                 what = "array metadata missing: written"
             elif tuple(metadata["shape"]) == shape:
                 continue

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from ome_writers.routing.arrival_order import arrival_order
-from ome_writers.routing.cameras import camera_axis, camera_name, cameras_along
-from ome_writers.routing.extents import Progress
-from ome_writers.routing.levels import plan_levels, with_shape
-from ome_writers.routing.page_order import PageOrder
-from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
-from ome_writers.routing.resolve import resolve
-from ome_writers.routing.router import Address, Observer, Router, Step
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Address",
-    "ArrayPlan",
-    "ImagePlan",
-    "LevelPlan",
-    "Observer",
-    "PageOrder",
-    "Plan",
-    "Progress",
-    "Router",
-    "Step",
-    "arrival_order",
-    "camera_axis",
-    "camera_name",
-    "cameras_along",
-    "plan_levels",
-    "resolve",
-    "with_shape",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.routing.cameras import camera_axis as camera_axis
+    from ome_writers.routing.cameras import camera_name as camera_name
+    from ome_writers.routing.cameras import cameras_along as cameras_along
+    from ome_writers.routing.extents import Progress as Progress
+    from ome_writers.routing.levels import plan_levels as plan_levels
+    from ome_writers.routing.levels import with_shape as with_shape
+    from ome_writers.routing.page_order import PageOrder as PageOrder
+    from ome_writers.routing.plan import ArrayPlan as ArrayPlan
+    from ome_writers.routing.plan import ImagePlan as ImagePlan
+    from ome_writers.routing.plan import LevelPlan as LevelPlan
+    from ome_writers.routing.plan import Plan as Plan
+    from ome_writers.routing.plan import arrival_order as arrival_order
+    from ome_writers.routing.planning import resolve as resolve
+    from ome_writers.routing.router import Address as Address
+    from ome_writers.routing.router import Observer as Observer
+    from ome_writers.routing.router import Router as Router
+    from ome_writers.routing.router import Step as Step
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".cameras": ("camera_axis", "camera_name", "cameras_along"),
+            ".extents": ("Progress",),
+            ".levels": ("plan_levels", "with_shape"),
+            ".page_order": ("PageOrder",),
+            ".plan": ("ArrayPlan", "ImagePlan", "LevelPlan", "Plan", "arrival_order"),
+            ".planning": ("resolve",),
+            ".router": ("Address", "Observer", "Router", "Step"),
+        },
+    )

@@ -2,94 +2,102 @@
 
 from __future__ import annotations
 
-from ome_writers.settings.acquisition import AcquisitionSettings, DTypeStr, SettingsFields
-from ome_writers.settings.axes import DimensionType, StandardAxis
-from ome_writers.settings.consistency import DimensionList
-from ome_writers.settings.coordinates import Camera, Channel, Position, duplicates
-from ome_writers.settings.dimension import Dimension, PositionDimension, dims_from_standard_axes
-from ome_writers.settings.dtypes import PIXEL_TYPES, dtype_of
-from ome_writers.settings.engines import (
-    ENGINES,
-    Compression,
-    EngineRow,
-    TiffCompression,
-    ZarrCompression,
-    engines_of,
-    find_engine,
-    installed_formats,
-    temporary_targets,
-)
-from ome_writers.settings.experiment import Author, Experiment
-from ome_writers.settings.format_names import (
-    BackendName,
-    Format,
-    TiffBackendName,
-    ZarrBackendName,
-    inferred_format,
-)
-from ome_writers.settings.formats import (
-    FormatSettings,
-    OmeTiffFormat,
-    OmeZarrFormat,
-    ScratchFormat,
-    format_models,
-    split_suffix,
-)
-from ome_writers.settings.instrument import Detector, Instrument, Objective
-from ome_writers.settings.model import keyword_arguments
-from ome_writers.settings.paths import foreign_ending, read_root_path
-from ome_writers.settings.plate import Plate, row_name
-from ome_writers.settings.pyramid import MAX_LEVELS, Pyramid, PyramidMethod
-from ome_writers.settings.schedule import Schedule
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ENGINES",
-    "MAX_LEVELS",
-    "PIXEL_TYPES",
-    "AcquisitionSettings",
-    "Author",
-    "BackendName",
-    "Camera",
-    "Channel",
-    "Compression",
-    "DTypeStr",
-    "Detector",
-    "Dimension",
-    "DimensionList",
-    "DimensionType",
-    "EngineRow",
-    "Experiment",
-    "Format",
-    "FormatSettings",
-    "Instrument",
-    "Objective",
-    "OmeTiffFormat",
-    "OmeZarrFormat",
-    "Plate",
-    "Position",
-    "PositionDimension",
-    "Pyramid",
-    "PyramidMethod",
-    "Schedule",
-    "ScratchFormat",
-    "SettingsFields",
-    "StandardAxis",
-    "TiffBackendName",
-    "TiffCompression",
-    "ZarrBackendName",
-    "ZarrCompression",
-    "dims_from_standard_axes",
-    "dtype_of",
-    "duplicates",
-    "engines_of",
-    "find_engine",
-    "foreign_ending",
-    "format_models",
-    "inferred_format",
-    "installed_formats",
-    "keyword_arguments",
-    "read_root_path",
-    "row_name",
-    "split_suffix",
-    "temporary_targets",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.settings.acquisition import AcquisitionSettings as AcquisitionSettings
+    from ome_writers.settings.acquisition import DTypeStr as DTypeStr
+    from ome_writers.settings.acquisition import SettingsFields as SettingsFields
+    from ome_writers.settings.axes import DimensionType as DimensionType
+    from ome_writers.settings.axes import StandardAxis as StandardAxis
+    from ome_writers.settings.consistency import DimensionList as DimensionList
+    from ome_writers.settings.coordinates import Camera as Camera
+    from ome_writers.settings.coordinates import Channel as Channel
+    from ome_writers.settings.coordinates import Position as Position
+    from ome_writers.settings.coordinates import duplicates as duplicates
+    from ome_writers.settings.dimension import Dimension as Dimension
+    from ome_writers.settings.dimension import PositionDimension as PositionDimension
+    from ome_writers.settings.dimension import dims_from_standard_axes as dims_from_standard_axes
+    from ome_writers.settings.dtypes import PIXEL_TYPES as PIXEL_TYPES
+    from ome_writers.settings.dtypes import dtype_of as dtype_of
+    from ome_writers.settings.engines import ENGINES as ENGINES
+    from ome_writers.settings.engines import Compression as Compression
+    from ome_writers.settings.engines import EngineRow as EngineRow
+    from ome_writers.settings.engines import TiffCompression as TiffCompression
+    from ome_writers.settings.engines import ZarrCompression as ZarrCompression
+    from ome_writers.settings.engines import engines_of as engines_of
+    from ome_writers.settings.engines import find_engine as find_engine
+    from ome_writers.settings.engines import installed_formats as installed_formats
+    from ome_writers.settings.engines import temporary_targets as temporary_targets
+    from ome_writers.settings.experiment import Author as Author
+    from ome_writers.settings.experiment import Experiment as Experiment
+    from ome_writers.settings.format_names import BackendName as BackendName
+    from ome_writers.settings.format_names import Format as Format
+    from ome_writers.settings.format_names import TiffBackendName as TiffBackendName
+    from ome_writers.settings.format_names import ZarrBackendName as ZarrBackendName
+    from ome_writers.settings.format_names import inferred_format as inferred_format
+    from ome_writers.settings.formats import FormatSettings as FormatSettings
+    from ome_writers.settings.formats import OmeTiffFormat as OmeTiffFormat
+    from ome_writers.settings.formats import OmeZarrFormat as OmeZarrFormat
+    from ome_writers.settings.formats import ScratchFormat as ScratchFormat
+    from ome_writers.settings.formats import format_models as format_models
+    from ome_writers.settings.formats import split_suffix as split_suffix
+    from ome_writers.settings.instrument import Detector as Detector
+    from ome_writers.settings.instrument import Instrument as Instrument
+    from ome_writers.settings.instrument import Objective as Objective
+    from ome_writers.settings.model import keyword_arguments as keyword_arguments
+    from ome_writers.settings.paths import foreign_ending as foreign_ending
+    from ome_writers.settings.paths import read_root_path as read_root_path
+    from ome_writers.settings.plate import Plate as Plate
+    from ome_writers.settings.plate import row_name as row_name
+    from ome_writers.settings.pyramid import MAX_LEVELS as MAX_LEVELS
+    from ome_writers.settings.pyramid import Pyramid as Pyramid
+    from ome_writers.settings.pyramid import PyramidMethod as PyramidMethod
+    from ome_writers.settings.schedule import Schedule as Schedule
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".acquisition": ("AcquisitionSettings", "DTypeStr", "SettingsFields"),
+            ".axes": ("DimensionType", "StandardAxis"),
+            ".consistency": ("DimensionList",),
+            ".coordinates": ("Camera", "Channel", "Position", "duplicates"),
+            ".dimension": ("Dimension", "PositionDimension", "dims_from_standard_axes"),
+            ".dtypes": ("PIXEL_TYPES", "dtype_of"),
+            ".engines": (
+                "Compression",
+                "ENGINES",
+                "EngineRow",
+                "TiffCompression",
+                "ZarrCompression",
+                "engines_of",
+                "find_engine",
+                "installed_formats",
+                "temporary_targets",
+            ),
+            ".experiment": ("Author", "Experiment"),
+            ".format_names": (
+                "BackendName",
+                "Format",
+                "TiffBackendName",
+                "ZarrBackendName",
+                "inferred_format",
+            ),
+            ".formats": (
+                "FormatSettings",
+                "OmeTiffFormat",
+                "OmeZarrFormat",
+                "ScratchFormat",
+                "format_models",
+                "split_suffix",
+            ),
+            ".instrument": ("Detector", "Instrument", "Objective"),
+            ".model": ("keyword_arguments",),
+            ".paths": ("foreign_ending", "read_root_path"),
+            ".plate": ("Plate", "row_name"),
+            ".pyramid": ("MAX_LEVELS", "Pyramid", "PyramidMethod"),
+            ".schedule": ("Schedule",),
+        },
+    )

@@ -24,7 +24,6 @@ from pydantic import (
 )
 
 from ome_writers.errors import SettingsError
-from ome_writers.object_store import check_store_url, refuse_overlap
 from ome_writers.settings import consistency, storage_order
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
@@ -50,7 +49,11 @@ _FORMAT: TypeAdapter[Format] = TypeAdapter(Format)
 
 
 def _read_mirror(value: Any) -> Any:
-    return check_store_url(value) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(value, (str, os.PathLike)):
+        return value
+    from ome_writers.object_store import check_store_url
+
+    return check_store_url(value)
 
 
 class SettingsFields(TypedDict, total=False):
@@ -247,6 +250,8 @@ class AcquisitionSettings(Model):
                 raise SettingsError(
                     f"A {self.format.name} store cannot be mirrored: it is temporary. Write OME-Zarr or OME-TIFF."
                 )
+            from ome_writers.object_store import refuse_overlap
+
             refuse_overlap(Path(self.output_path), self.mirror)
 
     def _known_dimensions(self, name: str) -> tuple[Dimension, ...]:

@@ -5,77 +5,85 @@ Other packages import from here, from `storage.zarr` and from `storage.tiff`.
 
 from __future__ import annotations
 
-from ome_writers.settings import ENGINES, EngineRow
-from ome_writers.storage.background import Background, available_cpus, lower_thread_priority
-from ome_writers.storage.contract import (
-    ArrayTarget,
-    Engine,
-    EngineStats,
-    Finding,
-    LendingEngine,
-    Options,
-    PatchingEngine,
-    TruncatingEngine,
-    WriteFailure,
-)
-from ome_writers.storage.exclusive_lock import Lock, acquire_lock, hold_claim, remove_attempts
-from ome_writers.storage.files import atomic_write, is_temporary
-from ome_writers.storage.lock_file import (
-    LOCK_NAME,
-    is_part_of_lock,
-    lock_content,
-    lock_owner,
-    lock_path,
-    locked_error,
-    sibling_path,
-)
-from ome_writers.storage.positional_io import read_fully
-from ome_writers.storage.process_identity import is_running
-from ome_writers.storage.pyramid import Downsampling, open_with_levels
-from ome_writers.storage.registry import choose, open_engine, unsupported_reasons
-from ome_writers.storage.stages import Stage, StagedEngine, run_stages
-from ome_writers.storage.store import LocalStore, MemoryStore, Store, SupportsFiles
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ENGINES",
-    "LOCK_NAME",
-    "ArrayTarget",
-    "Background",
-    "Downsampling",
-    "Engine",
-    "EngineRow",
-    "EngineStats",
-    "Finding",
-    "LendingEngine",
-    "LocalStore",
-    "Lock",
-    "MemoryStore",
-    "Options",
-    "PatchingEngine",
-    "Stage",
-    "StagedEngine",
-    "Store",
-    "SupportsFiles",
-    "TruncatingEngine",
-    "WriteFailure",
-    "acquire_lock",
-    "atomic_write",
-    "available_cpus",
-    "choose",
-    "hold_claim",
-    "is_part_of_lock",
-    "is_running",
-    "is_temporary",
-    "lock_content",
-    "lock_owner",
-    "lock_path",
-    "locked_error",
-    "lower_thread_priority",
-    "open_engine",
-    "open_with_levels",
-    "read_fully",
-    "remove_attempts",
-    "run_stages",
-    "sibling_path",
-    "unsupported_reasons",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.settings import ENGINES as ENGINES
+    from ome_writers.settings import EngineRow as EngineRow
+    from ome_writers.storage.background import Background as Background
+    from ome_writers.storage.background import available_cpus as available_cpus
+    from ome_writers.storage.background import lower_thread_priority as lower_thread_priority
+    from ome_writers.storage.contract import ArrayTarget as ArrayTarget
+    from ome_writers.storage.contract import Engine as Engine
+    from ome_writers.storage.contract import EngineStats as EngineStats
+    from ome_writers.storage.contract import Finding as Finding
+    from ome_writers.storage.contract import LendingEngine as LendingEngine
+    from ome_writers.storage.contract import Options as Options
+    from ome_writers.storage.contract import PatchingEngine as PatchingEngine
+    from ome_writers.storage.contract import TruncatingEngine as TruncatingEngine
+    from ome_writers.storage.contract import WriteFailure as WriteFailure
+    from ome_writers.storage.exclusive_lock import Lock as Lock
+    from ome_writers.storage.exclusive_lock import acquire_lock as acquire_lock
+    from ome_writers.storage.exclusive_lock import hold_claim as hold_claim
+    from ome_writers.storage.exclusive_lock import remove_attempts as remove_attempts
+    from ome_writers.storage.files import atomic_write as atomic_write
+    from ome_writers.storage.files import is_temporary as is_temporary
+    from ome_writers.storage.lock_file import LOCK_NAME as LOCK_NAME
+    from ome_writers.storage.lock_file import is_part_of_lock as is_part_of_lock
+    from ome_writers.storage.lock_file import lock_content as lock_content
+    from ome_writers.storage.lock_file import lock_owner as lock_owner
+    from ome_writers.storage.lock_file import lock_path as lock_path
+    from ome_writers.storage.lock_file import locked_error as locked_error
+    from ome_writers.storage.lock_file import sibling_path as sibling_path
+    from ome_writers.storage.positional_io import read_fully as read_fully
+    from ome_writers.storage.process_identity import is_running as is_running
+    from ome_writers.storage.pyramid import Downsampling as Downsampling
+    from ome_writers.storage.pyramid import open_with_levels as open_with_levels
+    from ome_writers.storage.registry import choose as choose
+    from ome_writers.storage.registry import open_engine as open_engine
+    from ome_writers.storage.registry import unsupported_reasons as unsupported_reasons
+    from ome_writers.storage.stages import Stage as Stage
+    from ome_writers.storage.stages import StagedEngine as StagedEngine
+    from ome_writers.storage.stages import run_stages as run_stages
+    from ome_writers.storage.store import LocalStore as LocalStore
+    from ome_writers.storage.store import MemoryStore as MemoryStore
+    from ome_writers.storage.store import Store as Store
+    from ome_writers.storage.store import SupportsFiles as SupportsFiles
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".background": ("Background", "available_cpus", "lower_thread_priority"),
+            ".contract": (
+                "ArrayTarget",
+                "Engine",
+                "EngineStats",
+                "Finding",
+                "LendingEngine",
+                "Options",
+                "PatchingEngine",
+                "TruncatingEngine",
+                "WriteFailure",
+            ),
+            ".exclusive_lock": ("Lock", "acquire_lock", "hold_claim", "remove_attempts"),
+            ".files": ("atomic_write", "is_temporary"),
+            ".lock_file": (
+                "LOCK_NAME",
+                "is_part_of_lock",
+                "lock_content",
+                "lock_owner",
+                "lock_path",
+                "locked_error",
+                "sibling_path",
+            ),
+            ".positional_io": ("read_fully",),
+            ".process_identity": ("is_running",),
+            ".pyramid": ("Downsampling", "open_with_levels"),
+            ".registry": ("choose", "open_engine", "unsupported_reasons"),
+            ".stages": ("Stage", "StagedEngine", "run_stages"),
+            ".store": ("LocalStore", "MemoryStore", "Store", "SupportsFiles"),
+            "ome_writers.settings": ("ENGINES", "EngineRow"),
+        },
+    )

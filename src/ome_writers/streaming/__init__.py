@@ -56,9 +56,22 @@ signals._bridge_lock           the Qt bridge is created
 
 from __future__ import annotations
 
-from ome_writers.streaming.coord_update import CoordUpdate
-from ome_writers.streaming.create import create_stream
-from ome_writers.streaming.stats import StreamStats
-from ome_writers.streaming.stream import OMEStream
+from typing import TYPE_CHECKING
 
-__all__ = ["CoordUpdate", "OMEStream", "StreamStats", "create_stream"]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.streaming.coord_update import CoordUpdate as CoordUpdate
+    from ome_writers.streaming.create import create_stream as create_stream
+    from ome_writers.streaming.stats import StreamStats as StreamStats
+    from ome_writers.streaming.stream import OMEStream as OMEStream
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".coord_update": ("CoordUpdate",),
+            ".create": ("create_stream",),
+            ".stats": ("StreamStats",),
+            ".stream": ("OMEStream",),
+        },
+    )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, overload
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.file_sync import sync_folder, sync_folders
 from ome_writers.formats import Journal, check_output_path, create_metadata, lay_out
-from ome_writers.object_store import open_store
 from ome_writers.routing import Plan, arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings, SettingsFields, keyword_arguments
 from ome_writers.storage import (
@@ -133,6 +132,8 @@ def _working_folder(settings: AcquisitionSettings) -> str:
 def _create_output(settings: AcquisitionSettings, folder: str) -> Output:
     plan = resolve(settings)
     if settings.mirror is not None:
+        from ome_writers.object_store import open_store
+
         open_store(settings.mirror)  # raises now if it cannot be used
     layout = lay_out(plan)
     if settings.root_path:

@@ -5,7 +5,7 @@ A restart (see `restart`) creates a new output with a new `FrameWriter`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import (
-    Outcome,
-    crate_path,
-    format_row,
-    refuse_foreign_crate,
-    render_crate,
-    spec_of_plan,
-)
+from ome_writers.formats import Outcome, format_row, spec_of_plan
 from ome_writers.routing import Address, ImagePlan, Plan, Progress
 from ome_writers.storage import LendingEngine, run_stages
 from ome_writers.streaming.cursor import Cursor
@@ -31,7 +24,7 @@ from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSampl
 from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
-    from ome_writers.formats import JournalEntry, Status
+    from ome_writers.formats import JournalEntry, Layout, Status
     from ome_writers.storage import EngineRow, Stage
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Recorder
@@ -58,6 +51,7 @@ class FrameWriter:
         self.longest_append_s = 0.0  # the longest time that the engine blocked `write`
         self._engine_row = engine_row
         self._inference = inference
+        self._render_crate = _crate_renderer(plan, recorder.layout)
         self._images = plan.images
         sampling = format_row(plan.settings.format.name).has_display_windows
         self._sampled_frames = SampledFrames(plan.images, enabled=sampling)
@@ -239,15 +233,7 @@ class FrameWriter:
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}
         outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
-        self.recorder.close_metadata(outcome, lambda: self._crate(outcome))
-
-    def _crate(self, outcome: Outcome) -> Iterator[tuple[str, bytes]]:
-        """Yield key and content of the RO-Crate, if the settings have an experiment."""
-        experiment, layout = self.plan.settings.experiment, self.recorder.layout
-        if experiment is not None and self.plan.settings.format.needs_path:
-            refuse_foreign_crate(file := crate_path(layout.output))
-            spec = spec_of_plan(self.plan, layout, outcome)
-            yield file.name, render_crate(layout.output, spec, experiment)
+        self.recorder.close_metadata(outcome, lambda: self._render_crate(outcome))
 
     def _write_staged(
         self,
@@ -276,3 +262,21 @@ class FrameWriter:
 
     def _address_of(self, acquired: Mapping[str, int]) -> Address:
         return self.plan.router.address_of(list(acquired.values()))
+
+
+def _crate_renderer(plan: Plan, layout: Layout) -> Callable[[Outcome], Iterable[tuple[str, bytes]]]:
+    """Return a function that yields key and content of the RO-Crate, if the settings have an experiment."""
+    experiment = plan.settings.experiment
+    if experiment is None or not plan.settings.format.needs_path:
+        return lambda _outcome: ()
+    # here, because `close` must not import modules: the interpreter may be exiting
+    from ome_writers.formats import crate_path, refuse_foreign_crate, render_crate
+
+    def render(outcome: Outcome) -> Iterator[tuple[str, bytes]]:
+        refuse_foreign_crate(file := crate_path(layout.output))
+        yield (
+            file.name,
+            render_crate(layout.output, spec_of_plan(plan, layout, outcome), experiment),
+        )
+
+    return render

@@ -20,9 +20,7 @@ from ome_writers.formats import (
     abbreviated_list,
     foreign_files,
     foreign_files_of_aborted_start,
-    is_own_entry,
 )
-from ome_writers.formats.ometiff import entry_file_target
 from ome_writers.storage import (
     LOCK_NAME,
     Lock,
@@ -200,7 +198,11 @@ class OutputClaim:
 
     def _refuse_if_locked(self) -> None:
         _refuse_if_locked(self._lock_path, self.path)
-        folder = None if self._is_folder else entry_file_target(self.path)
+        if self._is_folder:
+            return
+        from ome_writers.formats.ometiff import entry_file_target
+
+        folder = entry_file_target(self.path)
         if folder is not None:
             _refuse_if_locked(lock_path(folder, folder=True), folder)
 
@@ -208,6 +210,9 @@ class OutputClaim:
         """Refuse an entry path that is in use; an entry file whose file set was removed may be replaced."""
         if not os.path.lexists(entry):
             return
+        from ome_writers.formats import is_own_entry
+        from ome_writers.formats.ometiff import entry_file_target
+
         _refuse_if_locked(lock_path(entry, folder=False), entry)
         folder = entry_file_target(entry) if is_own_entry(entry) else None
         if folder is not None and not folder.exists():
@@ -228,6 +233,8 @@ class OutputClaim:
         left = left_aside(self.path, self._entry)
         whole = [path for path in left if not is_half_removed(path)]
         if os.path.lexists(self.path):
+            from ome_writers.formats import is_own_entry
+
             foreign = [] if is_own_entry(self.path) else foreign_files(self.path, is_mark)
             if foreign is None:
                 foreign = self._foreign_at_killed_start()

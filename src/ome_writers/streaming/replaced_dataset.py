@@ -15,7 +15,7 @@ from pathlib import Path
 from ome_writers import file_sharing
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import OMEWritersError, OutputExistsError
-from ome_writers.formats import foreign_files, read
+from ome_writers.formats import foreign_files
 from ome_writers.settings import split_suffix
 from ome_writers.storage import (
     LOCK_NAME,
@@ -83,6 +83,8 @@ def _may_be_removed(aside: Path) -> bool:
 
 def interrupted_recording(path: Path) -> DatasetSpec | None:
     """Return the dataset at a path if its writer was killed; None if it was closed, or is not a dataset."""
+    from ome_writers.formats import read
+
     try:
         spec = read(path)
     except (OMEWritersError, OSError, ValueError):

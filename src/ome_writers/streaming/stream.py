@@ -42,7 +42,6 @@ from ome_writers.streaming.shutdown import (
     keep_open_at_exit,
     run_uninterrupted,
 )
-from ome_writers.views import Summary, html_summary, summary_line
 
 if TYPE_CHECKING:
     from psygnal import SignalGroup
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
     from ome_writers.streaming.coord_update import CoordUpdate
     from ome_writers.streaming.recorder import Output
     from ome_writers.streaming.stats import StreamStats
-    from ome_writers.views import StreamView
+    from ome_writers.views import StreamView, Summary
 
 _log = logging.getLogger("ome_writers")
 _OPEN = State.OPEN  # before Python 3.12, looking up an enum member is slower than taking a lock
@@ -457,6 +456,8 @@ class OMEStream:
 
     def summary(self) -> Summary:
         """Return path, state and numbers of frames, for display; never waits for the disk."""
+        from ome_writers.views import Summary
+
         settings = self.settings
         return Summary(
             path=settings.output_path if settings.root_path else "",
@@ -466,9 +467,13 @@ class OMEStream:
         )
 
     def __repr__(self) -> str:
+        from ome_writers.views import summary_line
+
         return self._render(summary_line)
 
     def _repr_html_(self) -> str:
+        from ome_writers.views import html_summary
+
         return self._render(html_summary)
 
     # ------------------------------------------------------------------ internals

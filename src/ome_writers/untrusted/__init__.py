@@ -6,77 +6,85 @@ is allocated for it. Input that fails a check raises `ome_writers.errors.Invalid
 
 from __future__ import annotations
 
-from ome_writers.untrusted.archive import archive_members, refuse_archive
-from ome_writers.untrusted.files import (
-    Limit,
-    guard_reader,
-    is_link,
-    member,
-    open_range,
-    open_regular,
-    read_lines,
-    read_regular,
-)
-from ome_writers.untrusted.parsing import parse_json, parse_xml, read_json
-from ome_writers.untrusted.remote import (
-    ARCHIVE_SUFFIX,
-    check_space,
-    is_archive,
-    is_remote,
-    local_path,
-    path_or_url,
-)
-from ome_writers.untrusted.remote_store import ListingError
-from ome_writers.untrusted.sizes import (
-    MAX_FRAMES,
-    MAX_IMAGES,
-    check_count,
-    check_distinct,
-    check_memory,
-    check_shape,
-    memory_bytes,
-    short_repr,
-)
-from ome_writers.untrusted.text import printable, printable_json
-from ome_writers.untrusted.tiff import LoopDetector, TiffDirectory, TiffStructure, open_tiff
-from ome_writers.untrusted.zarr import ArrayMetadata, array_metadata_file, parse_array_metadata
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ARCHIVE_SUFFIX",
-    "MAX_FRAMES",
-    "MAX_IMAGES",
-    "ArrayMetadata",
-    "Limit",
-    "ListingError",
-    "LoopDetector",
-    "TiffDirectory",
-    "TiffStructure",
-    "archive_members",
-    "array_metadata_file",
-    "check_count",
-    "check_distinct",
-    "check_memory",
-    "check_shape",
-    "check_space",
-    "guard_reader",
-    "is_archive",
-    "is_link",
-    "is_remote",
-    "local_path",
-    "member",
-    "memory_bytes",
-    "open_range",
-    "open_regular",
-    "open_tiff",
-    "parse_array_metadata",
-    "parse_json",
-    "parse_xml",
-    "path_or_url",
-    "printable",
-    "printable_json",
-    "read_json",
-    "read_lines",
-    "read_regular",
-    "refuse_archive",
-    "short_repr",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.untrusted.archive import archive_members as archive_members
+    from ome_writers.untrusted.archive import refuse_archive as refuse_archive
+    from ome_writers.untrusted.files import Limit as Limit
+    from ome_writers.untrusted.files import guard_reader as guard_reader
+    from ome_writers.untrusted.files import is_link as is_link
+    from ome_writers.untrusted.files import member as member
+    from ome_writers.untrusted.files import open_range as open_range
+    from ome_writers.untrusted.files import open_regular as open_regular
+    from ome_writers.untrusted.files import read_lines as read_lines
+    from ome_writers.untrusted.files import read_regular as read_regular
+    from ome_writers.untrusted.parsing import parse_json as parse_json
+    from ome_writers.untrusted.parsing import parse_xml as parse_xml
+    from ome_writers.untrusted.parsing import read_json as read_json
+    from ome_writers.untrusted.remote import ARCHIVE_SUFFIX as ARCHIVE_SUFFIX
+    from ome_writers.untrusted.remote import check_space as check_space
+    from ome_writers.untrusted.remote import is_archive as is_archive
+    from ome_writers.untrusted.remote import is_remote as is_remote
+    from ome_writers.untrusted.remote import local_path as local_path
+    from ome_writers.untrusted.remote import path_or_url as path_or_url
+    from ome_writers.untrusted.remote_store import ListingError as ListingError
+    from ome_writers.untrusted.sizes import MAX_FRAMES as MAX_FRAMES
+    from ome_writers.untrusted.sizes import MAX_IMAGES as MAX_IMAGES
+    from ome_writers.untrusted.sizes import check_count as check_count
+    from ome_writers.untrusted.sizes import check_distinct as check_distinct
+    from ome_writers.untrusted.sizes import check_memory as check_memory
+    from ome_writers.untrusted.sizes import check_shape as check_shape
+    from ome_writers.untrusted.sizes import memory_bytes as memory_bytes
+    from ome_writers.untrusted.sizes import short_repr as short_repr
+    from ome_writers.untrusted.text import printable as printable
+    from ome_writers.untrusted.text import printable_json as printable_json
+    from ome_writers.untrusted.tiff import LoopDetector as LoopDetector
+    from ome_writers.untrusted.tiff import TiffDirectory as TiffDirectory
+    from ome_writers.untrusted.tiff import TiffStructure as TiffStructure
+    from ome_writers.untrusted.tiff import open_tiff as open_tiff
+    from ome_writers.untrusted.zarr import ArrayMetadata as ArrayMetadata
+    from ome_writers.untrusted.zarr import array_metadata_file as array_metadata_file
+    from ome_writers.untrusted.zarr import parse_array_metadata as parse_array_metadata
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".archive": ("archive_members", "refuse_archive"),
+            ".files": (
+                "Limit",
+                "guard_reader",
+                "is_link",
+                "member",
+                "open_range",
+                "open_regular",
+                "read_lines",
+                "read_regular",
+            ),
+            ".parsing": ("parse_json", "parse_xml", "read_json"),
+            ".remote": (
+                "ARCHIVE_SUFFIX",
+                "check_space",
+                "is_archive",
+                "is_remote",
+                "local_path",
+                "path_or_url",
+            ),
+            ".remote_store": ("ListingError",),
+            ".sizes": (
+                "MAX_FRAMES",
+                "MAX_IMAGES",
+                "check_count",
+                "check_distinct",
+                "check_memory",
+                "check_shape",
+                "memory_bytes",
+                "short_repr",
+            ),
+            ".text": ("printable", "printable_json"),
+            ".tiff": ("LoopDetector", "TiffDirectory", "TiffStructure", "open_tiff"),
+            ".zarr": ("ArrayMetadata", "array_metadata_file", "parse_array_metadata"),
+        },
+    )

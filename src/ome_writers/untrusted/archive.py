@@ -11,9 +11,10 @@ import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.untrusted.files import ByteRange
 from ome_writers.untrusted.remote import is_archive, is_remote, path_or_url
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -21,13 +22,6 @@ _STORED = 0
 _ENCRYPTED = 1
 _REMOTE_BUFFER_BYTES = 2**16
 _MAX_END_BYTES = 22 + 2**16  # end of the central directory, with the longest comment
-
-
-class ByteRange(NamedTuple):
-    """Where the content of a member is in the archive, in bytes."""
-
-    offset: int
-    size: int
 
 
 def refuse_archive(path: Path) -> None:

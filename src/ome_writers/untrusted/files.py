@@ -9,16 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedError
 from ome_writers.file_sharing import retry_while_open
-from ome_writers.untrusted.archive import (
-    ByteRange,
-    byte_range,
-    open_archive,
-    read_member,
-)
 from ome_writers.untrusted.remote import is_archive, is_remote
 from ome_writers.untrusted.sizes import short_repr
 
@@ -103,6 +97,13 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     return fd
 
 
+class ByteRange(NamedTuple):
+    """Where a content is in a file, in bytes."""
+
+    offset: int
+    size: int
+
+
 @contextmanager
 def open_range(path: Path, root: Path) -> Iterator[tuple[BinaryIO, ByteRange]]:
     """Open a file of a dataset, on this disk or remote; yield it with the byte range of the content.
@@ -110,6 +111,8 @@ def open_range(path: Path, root: Path) -> Iterator[tuple[BinaryIO, ByteRange]]:
     The range is the whole file, or, in a dataset that is an ``.ozx`` file, a part of that. See `open_regular`.
     """
     if is_archive(root):
+        from ome_writers.untrusted.archive import byte_range, open_archive
+
         with open_archive(root) as file:
             yield file, byte_range(root, file, path.relative_to(root).as_posix())
     elif is_remote(path):
@@ -128,6 +131,8 @@ def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> b
     Raises InvalidFileError if it is not a regular file, larger than `limit`, or outside of `root`.
     """
     if root is not None and is_archive(root):
+        from ome_writers.untrusted.archive import read_member
+
         return read_member(root, path, limit)
     if is_remote(path):
         return path.read(limit)

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.object_store import check_store_url, local_folder
-from ome_writers.untrusted.remote_store import ObjectStatus, RemoteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
 
     from obstore import GetOptions
     from typing_extensions import Buffer
+
+    from ome_writers.untrusted.remote_store import ObjectStatus, RemoteStore
 
 ARCHIVE_SUFFIX = ".ozx"
 _URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?)://", re.IGNORECASE)
@@ -242,6 +242,10 @@ def path_or_url(path: str | os.PathLike[str]) -> Path:
         return cast("Path", path)
     if not isinstance(path, str) or "://" not in path:
         return Path(path)
+    # only for URLs, so that writing a dataset does not load them
+    from ome_writers.object_store import check_store_url, local_folder
+    from ome_writers.untrusted.remote_store import RemoteStore
+
     if not _URL.match(path):
         return local_folder(path) or Path(path)
     parent, _, name = check_store_url(path).rpartition("/")

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from ome_writers.views.omezarr import open_array
-from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class, log_listener_errors
-from ome_writers.views.source import PlaneSource, Stream, coordinates, view_names
-from ome_writers.views.stored_dataset import open_dataset
+from typing import TYPE_CHECKING
 
-# The public name is `open`, as in h5py, tifffile and zarr; inside the package it would hide the builtin.
-from ome_writers.views.stored_dataset import open_dataset as open  # noqa: A004 # see above
-from ome_writers.views.stored_source import StoredPixels, open_stored
-from ome_writers.views.streamview import StreamView
-from ome_writers.views.summary import Summary, html_summary, summary_line
-from ome_writers.views.zarr_array import ZarrArray
+from ome_writers.lazy_exports import lazy_exports
 
-__all__ = [
-    "PlaneSource",
-    "StoredPixels",
-    "Stream",
-    "StreamView",
-    "Summary",
-    "ZarrArray",
-    "call_on_gui_thread",
-    "coordinates",
-    "guarded_signal_class",
-    "html_summary",
-    "log_listener_errors",
-    "open",
-    "open_array",
-    "open_dataset",
-    "open_stored",
-    "summary_line",
-    "view_names",
-]
+if TYPE_CHECKING:
+    from ome_writers.views.omezarr import open_array as open_array
+    from ome_writers.views.signals import call_on_gui_thread as call_on_gui_thread
+    from ome_writers.views.signals import guarded_signal_class as guarded_signal_class
+    from ome_writers.views.signals import log_listener_errors as log_listener_errors
+    from ome_writers.views.source import PlaneSource as PlaneSource
+    from ome_writers.views.source import Stream as Stream
+    from ome_writers.views.source import coordinates as coordinates
+    from ome_writers.views.source import view_names as view_names
+    from ome_writers.views.stored_dataset import open as open  # noqa: A004 # the public name, as in h5py, tifffile and zarr
+    from ome_writers.views.stored_dataset import open_dataset as open_dataset
+    from ome_writers.views.stored_source import StoredPixels as StoredPixels
+    from ome_writers.views.stored_source import open_stored as open_stored
+    from ome_writers.views.streamview import StreamView as StreamView
+    from ome_writers.views.summary import Summary as Summary
+    from ome_writers.views.summary import html_summary as html_summary
+    from ome_writers.views.summary import summary_line as summary_line
+    from ome_writers.views.zarr_array import ZarrArray as ZarrArray
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".omezarr": ("open_array",),
+            ".signals": ("call_on_gui_thread", "guarded_signal_class", "log_listener_errors"),
+            ".source": ("PlaneSource", "Stream", "coordinates", "view_names"),
+            ".stored_dataset": ("open", "open_dataset"),
+            ".stored_source": ("StoredPixels", "open_stored"),
+            ".streamview": ("StreamView",),
+            ".summary": ("Summary", "html_summary", "summary_line"),
+            ".zarr_array": ("ZarrArray",),
+        },
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.omezarr import parse, recorded_progress
+from ome_writers.formats.omezarr import parse_dataset, recorded_progress
 from ome_writers.untrusted import member
 from ome_writers.views.file_cache import CachedJsonFile
 from ome_writers.views.source import PlaneSource
@@ -46,7 +46,7 @@ class _ZarrPixels:
     """Implements `views.stored_source.StoredPixels`. Status and shapes are read again after each flush."""
 
     def __init__(self, path: Path, cache_bytes: int) -> None:
-        self._spec = parse(path)
+        self._spec = parse_dataset(path)
         name = ".zattrs" if self._spec.version == "0.4" else "zarr.json"
         self._root = CachedJsonFile(path / name, path)
         self._cache_bytes = cache_bytes // len(self._spec.images)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.errors import UnsupportedError
 from ome_writers.formats import make_distinct
 from ome_writers.routing import Plan
 from ome_writers.settings import Dimension
-from ome_writers.views.summary import Summary
+
+if TYPE_CHECKING:
+    from ome_writers.views.summary import Summary
 
 
 class PlaneSource(Protocol):
@@ -118,45 +118,6 @@ def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:
         if len(coords) >= extent:
             return coords[:extent]
     return range(extent)
-
-
-def plan_at_level(plan: Plan, level: int) -> Plan:
-    """Return a plan as if the arrays of a resolution level were those of full resolution.
-
-    Raises UnsupportedError if an image does not have this level.
-    """
-    levels = min(len(image.levels) for image in plan.images)
-    if not 0 <= level <= levels:
-        raise UnsupportedError(
-            f"The stream does not have a resolution level {level}; its levels are 0 to {levels}. Set pyramid in the "
-            f"settings to write more."
-        )
-    if level == 0:
-        return plan
-    first = plan.images[0]
-    chosen = first.levels[level - 1]
-    names = [dim.name for dim in first.array.dimensions]
-    by_name = dict(zip(names, zip(chosen.factors, chosen.offsets, strict=True), strict=True))
-    reduced = {name: by_name[name] for name in names if by_name[name][0] > 1}
-    dimensions = [
-        _at_level(dim, *reduced[dim.name]) if dim.name in reduced else dim
-        for dim in plan.settings.dimensions
-    ]
-    counts = {dim.name: dim.count for dim in dimensions}
-    return replace(
-        plan,
-        settings=plan.settings.model_copy(update={"dimensions": tuple(dimensions)}),
-        images=tuple(replace(i, array=i.levels[level - 1].array, levels=()) for i in plan.images),
-        router=replace(plan.router, counts=tuple(counts[name] for name in plan.router.axes)),
-    )
-
-
-def _at_level(dimension: Dimension, factor: int, offset: float) -> Dimension:
-    scale = dimension.scale or 1.0
-    count = None if dimension.count is None else -(-dimension.count // factor)
-    translation = (dimension.translation or 0.0) + offset * scale
-    update = {"count": count, "coords": None, "scale": scale * factor, "translation": translation}
-    return dimension.model_copy(update=update)
 
 
 def physical_coords(dimension: Dimension, extent: int) -> Sequence[Any]:

@@ -54,3 +54,7 @@ def _reopen(path: str, remember: int, level: int) -> StreamView:
 @lru_cache(maxsize=4)
 def _opened(path: str, remember: int, level: int, _version: tuple[int, ...]) -> StreamView:
     return open_dataset(path, remember=remember, level=level)
+
+
+# The public name, as in h5py, tifffile and zarr; the builtin is not used here.
+open = open_dataset  # noqa: A001 # see above

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.errors import UnsupportedError
 from ome_writers.routing import Plan, Step
 from ome_writers.settings import Dimension
-from ome_writers.views.source import pad_frame, plan_at_level, view_names
+from ome_writers.views.source import pad_frame, view_names
 
 if TYPE_CHECKING:
     from ome_writers.views.source import Stream
@@ -40,7 +41,7 @@ class StreamSource:
         self._level = level
         self._stored = tuple(dimensions)
         self._chunks = chunks
-        plan = plan_at_level(stream.plan, level)
+        plan = _plan_at_level(stream.plan, level)
         self._dimensions = self._stored or tuple(plan.settings.dimensions)
         self._axes = plan.router.axes
         self.rank = len(self._axes)
@@ -128,7 +129,7 @@ class _Projection:
     """A level of a plan along the axes of a view, at index 0 of its other axes."""
 
     def __init__(self, stream_plan: Plan, level: int, names: tuple[str, ...]) -> None:
-        plan = plan_at_level(stream_plan, level)
+        plan = _plan_at_level(stream_plan, level)
         router = plan.router
         axes = dict(zip(router.axes, zip(router.counts, router.steps, strict=True), strict=True))
         self.stream_plan = stream_plan
@@ -154,3 +155,42 @@ class _Projection:
     def acquisition_index(self, index: tuple[int, ...]) -> tuple[int, ...]:
         """Return the index along all axes of the plan."""
         return tuple(0 if i is None else index[i] for i in self._order)
+
+
+def _plan_at_level(plan: Plan, level: int) -> Plan:
+    """Return a plan as if the arrays of a resolution level were those of full resolution.
+
+    Raises UnsupportedError if an image does not have this level.
+    """
+    levels = min(len(image.levels) for image in plan.images)
+    if not 0 <= level <= levels:
+        raise UnsupportedError(
+            f"The stream does not have a resolution level {level}; its levels are 0 to {levels}. Set pyramid in the "
+            f"settings to write more."
+        )
+    if level == 0:
+        return plan
+    first = plan.images[0]
+    chosen = first.levels[level - 1]
+    names = [dim.name for dim in first.array.dimensions]
+    by_name = dict(zip(names, zip(chosen.factors, chosen.offsets, strict=True), strict=True))
+    reduced = {name: by_name[name] for name in names if by_name[name][0] > 1}
+    dimensions = [
+        _at_level(dim, *reduced[dim.name]) if dim.name in reduced else dim
+        for dim in plan.settings.dimensions
+    ]
+    counts = {dim.name: dim.count for dim in dimensions}
+    return replace(
+        plan,
+        settings=plan.settings.model_copy(update={"dimensions": tuple(dimensions)}),
+        images=tuple(replace(i, array=i.levels[level - 1].array, levels=()) for i in plan.images),
+        router=replace(plan.router, counts=tuple(counts[name] for name in plan.router.axes)),
+    )
+
+
+def _at_level(dimension: Dimension, factor: int, offset: float) -> Dimension:
+    scale = dimension.scale or 1.0
+    count = None if dimension.count is None else -(-dimension.count // factor)
+    translation = (dimension.translation or 0.0) + offset * scale
+    update = {"count": count, "coords": None, "scale": scale * factor, "translation": translation}
+    return dimension.model_copy(update=update)

@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ome_writers.cli.description.acquisition import (
-    AcquisitionDescription,
-    ChannelDescription,
-    describe_acquisition,
-    parse_time,
-    seconds_between,
-)
-from ome_writers.cli.description.description import (
-    Description,
-    ImageDescription,
-    describe,
-    describe_spec,
-)
-from ome_writers.cli.description.folder import FolderContent, list_datasets
-from ome_writers.cli.description.plate_map import group_images, plate_map
-from ome_writers.formats import resolve_entry_file
-from ome_writers.storage import lock_owner, lock_path
+from ome_writers.lazy_exports import lazy_exports
 
-__all__ = [
-    "AcquisitionDescription",
-    "ChannelDescription",
-    "Description",
-    "FolderContent",
-    "ImageDescription",
-    "describe",
-    "describe_acquisition",
-    "describe_spec",
-    "group_images",
-    "list_datasets",
-    "parse_time",
-    "plate_map",
-    "seconds_between",
-    "writer_has_ended",
-]
-
-
-def writer_has_ended(path: Path) -> bool:
-    """Whether the lock of a dataset belongs to a process that has ended; False for a process of another machine."""
-    path = resolve_entry_file(path)
-    lock = lock_path(path, folder=path.is_dir())
-    return lock.exists() and lock_owner(lock) is None
+if TYPE_CHECKING:
+    from ome_writers.cli.description.acquisition import (
+        AcquisitionDescription as AcquisitionDescription,
+    )
+    from ome_writers.cli.description.acquisition import ChannelDescription as ChannelDescription
+    from ome_writers.cli.description.acquisition import describe_acquisition as describe_acquisition
+    from ome_writers.cli.description.acquisition import parse_time as parse_time
+    from ome_writers.cli.description.acquisition import seconds_between as seconds_between
+    from ome_writers.cli.description.description import Description as Description
+    from ome_writers.cli.description.description import ImageDescription as ImageDescription
+    from ome_writers.cli.description.description import describe as describe
+    from ome_writers.cli.description.description import describe_spec as describe_spec
+    from ome_writers.cli.description.folder import FolderContent as FolderContent
+    from ome_writers.cli.description.folder import list_datasets as list_datasets
+    from ome_writers.cli.description.folder import writer_has_ended as writer_has_ended
+    from ome_writers.cli.description.plates import group_images as group_images
+    from ome_writers.cli.description.plates import plate_map as plate_map
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".acquisition": (
+                "AcquisitionDescription",
+                "ChannelDescription",
+                "describe_acquisition",
+                "parse_time",
+                "seconds_between",
+            ),
+            ".description": ("Description", "ImageDescription", "describe", "describe_spec"),
+            ".folder": ("FolderContent", "list_datasets", "writer_has_ended"),
+            ".plates": ("group_images", "plate_map"),
+        },
+    )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import format_rows
+from ome_writers.formats import format_rows, resolve_entry_file
+from ome_writers.storage import lock_owner, lock_path
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,10 @@ def _file_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return one file per dataset among the files of a directory, and files of the same kind that are not datasets."""
     found = [row.file_datasets(folder) for row in format_rows().values() if row.file_datasets]
     return [f for files, _ in found for f in files], [f for _, others in found for f in others]
+
+
+def writer_has_ended(path: Path) -> bool:
+    """Whether the lock of a dataset belongs to a process that has ended; False for a process of another machine."""
+    path = resolve_entry_file(path)
+    lock = lock_path(path, folder=path.is_dir())
+    return lock.exists() and lock_owner(lock) is None

@@ -5,22 +5,30 @@ Micro-Manager's third format, image stack files, is OME-TIFF; `formats.ometiff.m
 
 from __future__ import annotations
 
-from ome_writers.formats.micromanager.acquisition import (
-    NAMESPACE,
-    Acquisition,
-    channel_color,
-    frame_metadata,
-    written_by,
-)
-from ome_writers.formats.micromanager.image_files import read_image_files
-from ome_writers.formats.micromanager.ndtiff import read_ndtiff
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "NAMESPACE",
-    "Acquisition",
-    "channel_color",
-    "frame_metadata",
-    "read_image_files",
-    "read_ndtiff",
-    "written_by",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.formats.micromanager.acquisition import NAMESPACE as NAMESPACE
+    from ome_writers.formats.micromanager.acquisition import Acquisition as Acquisition
+    from ome_writers.formats.micromanager.acquisition import channel_color as channel_color
+    from ome_writers.formats.micromanager.acquisition import frame_metadata as frame_metadata
+    from ome_writers.formats.micromanager.acquisition import written_by as written_by
+    from ome_writers.formats.micromanager.image_files import read_image_files as read_image_files
+    from ome_writers.formats.micromanager.ndtiff import read_ndtiff as read_ndtiff
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".acquisition": (
+                "Acquisition",
+                "NAMESPACE",
+                "channel_color",
+                "frame_metadata",
+                "written_by",
+            ),
+            ".image_files": ("read_image_files",),
+            ".ndtiff": ("read_ndtiff",),
+        },
+    )

@@ -5,52 +5,52 @@ Source of all names, orders and types: https://www.openmicroscopy.org/Schemas/OM
 
 from __future__ import annotations
 
-from ome_writers.formats.ome_xml.annotations import (
-    FRAME_NAMESPACE,
-    OWN_NAMESPACE,
-    annotation_pairs,
-    frames_written_in,
-    map_annotation,
-    namespace_uri,
-    read_acquisition_annotation,
-    strip_progress,
-)
-from ome_writers.formats.ome_xml.document import (
-    Body,
-    assemble_document,
-    binary_only,
-    render_body,
-)
-from ome_writers.formats.ome_xml.images import (
-    IfdRuns,
-    axis_letters,
-    dimension_order,
-    ome_color,
-)
-from ome_writers.formats.ome_xml.instrument import significant_bits
-from ome_writers.formats.ome_xml.planes import PLANE_ATTRIBUTES, RenderedPlanes, render_planes
-from ome_writers.formats.ome_xml.text import NAMESPACE
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "FRAME_NAMESPACE",
-    "NAMESPACE",
-    "OWN_NAMESPACE",
-    "PLANE_ATTRIBUTES",
-    "Body",
-    "IfdRuns",
-    "RenderedPlanes",
-    "annotation_pairs",
-    "assemble_document",
-    "axis_letters",
-    "binary_only",
-    "dimension_order",
-    "frames_written_in",
-    "map_annotation",
-    "namespace_uri",
-    "ome_color",
-    "read_acquisition_annotation",
-    "render_body",
-    "render_planes",
-    "significant_bits",
-    "strip_progress",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE as FRAME_NAMESPACE
+    from ome_writers.formats.ome_xml.annotations import OWN_NAMESPACE as OWN_NAMESPACE
+    from ome_writers.formats.ome_xml.annotations import annotation_pairs as annotation_pairs
+    from ome_writers.formats.ome_xml.annotations import frames_written_in as frames_written_in
+    from ome_writers.formats.ome_xml.annotations import map_annotation as map_annotation
+    from ome_writers.formats.ome_xml.annotations import namespace_uri as namespace_uri
+    from ome_writers.formats.ome_xml.annotations import (
+        read_acquisition_annotation as read_acquisition_annotation,
+    )
+    from ome_writers.formats.ome_xml.annotations import strip_progress as strip_progress
+    from ome_writers.formats.ome_xml.document import Body as Body
+    from ome_writers.formats.ome_xml.document import assemble_document as assemble_document
+    from ome_writers.formats.ome_xml.document import binary_only as binary_only
+    from ome_writers.formats.ome_xml.document import render_body as render_body
+    from ome_writers.formats.ome_xml.images import IfdRuns as IfdRuns
+    from ome_writers.formats.ome_xml.images import axis_letters as axis_letters
+    from ome_writers.formats.ome_xml.images import dimension_order as dimension_order
+    from ome_writers.formats.ome_xml.images import ome_color as ome_color
+    from ome_writers.formats.ome_xml.instrument import significant_bits as significant_bits
+    from ome_writers.formats.ome_xml.planes import PLANE_ATTRIBUTES as PLANE_ATTRIBUTES
+    from ome_writers.formats.ome_xml.planes import RenderedPlanes as RenderedPlanes
+    from ome_writers.formats.ome_xml.planes import render_planes as render_planes
+    from ome_writers.formats.ome_xml.text import NAMESPACE as NAMESPACE
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".annotations": (
+                "FRAME_NAMESPACE",
+                "OWN_NAMESPACE",
+                "annotation_pairs",
+                "frames_written_in",
+                "map_annotation",
+                "namespace_uri",
+                "read_acquisition_annotation",
+                "strip_progress",
+            ),
+            ".document": ("Body", "assemble_document", "binary_only", "render_body"),
+            ".images": ("IfdRuns", "axis_letters", "dimension_order", "ome_color"),
+            ".instrument": ("significant_bits",),
+            ".planes": ("PLANE_ATTRIBUTES", "RenderedPlanes", "render_planes"),
+            ".text": ("NAMESPACE",),
+        },
+    )

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from ome_writers.formats.ome_xml.annotations import FRAME_NAMESPACE, map_annotation
 
-PLANE_ATTRIBUTES = {
+PLANE_ATTRIBUTES: dict[str, tuple[str, str]] = {
     "delta_t": ("DeltaT", "s"),
     "exposure_time": ("ExposureTime", "s"),
     "position_x": ("PositionX", "µm"),

@@ -5,49 +5,53 @@
 
 from __future__ import annotations
 
-from ome_writers.formats.ometiff.entry_file import (
-    entry_file_target,
-    find_entry_file,
-    render_entry_file,
-    render_entry_xml,
-)
-from ome_writers.formats.ometiff.file_sets import TIFF_SUFFIXES, first_tiff, ome_xml_files
-from ome_writers.formats.ometiff.first_page import (
-    metadata_file,
-    parse_ome_xml,
-    parse_once,
-    read_first_page,
-    read_ome_xml,
-)
-from ome_writers.formats.ometiff.layout import ifd_runs
-from ome_writers.formats.ometiff.metadata import TiffMetadata
-from ome_writers.formats.ometiff.pixels import PlaneRun, image_elements, pixel_sizes, plane_runs
-from ome_writers.formats.ometiff.stored_documents import (
-    StoredDocument,
-    StoredDocuments,
-    load_documents,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "TIFF_SUFFIXES",
-    "PlaneRun",
-    "StoredDocument",
-    "StoredDocuments",
-    "TiffMetadata",
-    "entry_file_target",
-    "find_entry_file",
-    "first_tiff",
-    "ifd_runs",
-    "image_elements",
-    "load_documents",
-    "metadata_file",
-    "ome_xml_files",
-    "parse_ome_xml",
-    "parse_once",
-    "pixel_sizes",
-    "plane_runs",
-    "read_first_page",
-    "read_ome_xml",
-    "render_entry_file",
-    "render_entry_xml",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.formats.ometiff.entry_file import entry_file_target as entry_file_target
+    from ome_writers.formats.ometiff.entry_file import find_entry_file as find_entry_file
+    from ome_writers.formats.ometiff.entry_file import render_entry_file as render_entry_file
+    from ome_writers.formats.ometiff.entry_file import render_entry_xml as render_entry_xml
+    from ome_writers.formats.ometiff.file_sets import TIFF_SUFFIXES as TIFF_SUFFIXES
+    from ome_writers.formats.ometiff.file_sets import first_tiff as first_tiff
+    from ome_writers.formats.ometiff.file_sets import ome_xml_files as ome_xml_files
+    from ome_writers.formats.ometiff.first_page import metadata_file as metadata_file
+    from ome_writers.formats.ometiff.first_page import parse_ome_xml as parse_ome_xml
+    from ome_writers.formats.ometiff.first_page import parse_once as parse_once
+    from ome_writers.formats.ometiff.first_page import read_first_page as read_first_page
+    from ome_writers.formats.ometiff.first_page import read_ome_xml as read_ome_xml
+    from ome_writers.formats.ometiff.layout import ifd_runs as ifd_runs
+    from ome_writers.formats.ometiff.metadata import TiffMetadata as TiffMetadata
+    from ome_writers.formats.ometiff.pixels import PlaneRun as PlaneRun
+    from ome_writers.formats.ometiff.pixels import image_elements as image_elements
+    from ome_writers.formats.ometiff.pixels import pixel_sizes as pixel_sizes
+    from ome_writers.formats.ometiff.pixels import plane_runs as plane_runs
+    from ome_writers.formats.ometiff.stored_documents import StoredDocument as StoredDocument
+    from ome_writers.formats.ometiff.stored_documents import StoredDocuments as StoredDocuments
+    from ome_writers.formats.ometiff.stored_documents import load_documents as load_documents
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".entry_file": (
+                "entry_file_target",
+                "find_entry_file",
+                "render_entry_file",
+                "render_entry_xml",
+            ),
+            ".file_sets": ("TIFF_SUFFIXES", "first_tiff", "ome_xml_files"),
+            ".first_page": (
+                "metadata_file",
+                "parse_ome_xml",
+                "parse_once",
+                "read_first_page",
+                "read_ome_xml",
+            ),
+            ".layout": ("ifd_runs",),
+            ".metadata": ("TiffMetadata",),
+            ".pixels": ("PlaneRun", "image_elements", "pixel_sizes", "plane_runs"),
+            ".stored_documents": ("StoredDocument", "StoredDocuments", "load_documents"),
+        },
+    )

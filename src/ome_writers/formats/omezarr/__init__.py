@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
-from ome_writers.formats.omezarr.group_metadata import (
-    KEYS_04,
-    group_attributes,
-    layout_and_groups,
-    ome_writers_attributes,
-    read_json_object,
-    read_settings,
-)
-from ome_writers.formats.omezarr.layout import XML_KEY, level_path, stored_layout
-from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES, ZarrMetadata
-from ome_writers.formats.omezarr.ngff import ngff_color
-from ome_writers.formats.omezarr.parse import parse, read_image_frames, recorded_progress
-from ome_writers.formats.omezarr.parse_multiscale import parse_image
-from ome_writers.formats.omezarr.transformations import as_transformations, compose
-from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene, with_levels
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "KEYS_04",
-    "MAX_WINDOW_UPDATES",
-    "VERSIONS",
-    "XML_KEY",
-    "ZarrMetadata",
-    "as_transformations",
-    "at_version",
-    "compose",
-    "group_attributes",
-    "layout_and_groups",
-    "level_path",
-    "ngff_color",
-    "ome_writers_attributes",
-    "parse",
-    "parse_image",
-    "read_image_frames",
-    "read_json_object",
-    "read_settings",
-    "recorded_progress",
-    "scene",
-    "stored_layout",
-    "with_levels",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.formats.omezarr.group_metadata import KEYS_04 as KEYS_04
+    from ome_writers.formats.omezarr.group_metadata import group_attributes as group_attributes
+    from ome_writers.formats.omezarr.group_metadata import layout_and_groups as layout_and_groups
+    from ome_writers.formats.omezarr.group_metadata import (
+        ome_writers_attributes as ome_writers_attributes,
+    )
+    from ome_writers.formats.omezarr.group_metadata import read_json_object as read_json_object
+    from ome_writers.formats.omezarr.group_metadata import read_settings as read_settings
+    from ome_writers.formats.omezarr.layout import XML_KEY as XML_KEY
+    from ome_writers.formats.omezarr.layout import level_path as level_path
+    from ome_writers.formats.omezarr.layout import stored_layout as stored_layout
+    from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES as MAX_WINDOW_UPDATES
+    from ome_writers.formats.omezarr.metadata import ZarrMetadata as ZarrMetadata
+    from ome_writers.formats.omezarr.ngff import ngff_color as ngff_color
+    from ome_writers.formats.omezarr.parse import parse_dataset as parse_dataset
+    from ome_writers.formats.omezarr.parse import read_image_frames as read_image_frames
+    from ome_writers.formats.omezarr.parse import recorded_progress as recorded_progress
+    from ome_writers.formats.omezarr.parse_multiscale import parse_image as parse_image
+    from ome_writers.formats.omezarr.transformations import as_transformations as as_transformations
+    from ome_writers.formats.omezarr.transformations import compose as compose
+    from ome_writers.formats.omezarr.versions import VERSIONS as VERSIONS
+    from ome_writers.formats.omezarr.versions import at_version as at_version
+    from ome_writers.formats.omezarr.versions import scene as scene
+    from ome_writers.formats.omezarr.versions import with_levels as with_levels
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".group_metadata": (
+                "KEYS_04",
+                "group_attributes",
+                "layout_and_groups",
+                "ome_writers_attributes",
+                "read_json_object",
+                "read_settings",
+            ),
+            ".layout": ("XML_KEY", "level_path", "stored_layout"),
+            ".metadata": ("MAX_WINDOW_UPDATES", "ZarrMetadata"),
+            ".ngff": ("ngff_color",),
+            ".parse": ("parse_dataset", "read_image_frames", "recorded_progress"),
+            ".parse_multiscale": ("parse_image",),
+            ".transformations": ("as_transformations", "compose"),
+            ".versions": ("VERSIONS", "at_version", "scene", "with_levels"),
+        },
+    )

@@ -36,7 +36,7 @@ from ome_writers.untrusted import Limit, read_json, read_lines, read_regular
 Json = dict[str, Any]
 
 
-def parse(root: Path) -> DatasetSpec:
+def parse_dataset(root: Path) -> DatasetSpec:
     """Return what the metadata of an OME-Zarr contains.
 
     The order of acquisition, frame counts and settings are known of datasets that ome-writers wrote; otherwise the

@@ -7,7 +7,19 @@ the blocks: `write_through` writes them to their file immediately.
 
 from __future__ import annotations
 
-from ome_writers.storage.direct.engine import DirectEngine, open_engine
-from ome_writers.storage.direct.stored_level import StoredLevel
+from typing import TYPE_CHECKING
 
-__all__ = ["DirectEngine", "StoredLevel", "open_engine"]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.storage.direct.engine import DirectEngine as DirectEngine
+    from ome_writers.storage.direct.engine import open_engine as open_engine
+    from ome_writers.storage.direct.stored_level import StoredLevel as StoredLevel
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".engine": ("DirectEngine", "open_engine"),
+            ".stored_level": ("StoredLevel",),
+        },
+    )

@@ -21,7 +21,7 @@ from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey
 from ome_writers.storage.libraries.regions import Region, TransactionRegion
 from ome_writers.storage.store import LocalStore
 from ome_writers.storage.write_buffer import WriteBuffer
-from ome_writers.storage.zarr import ArrayMetadataWriter, array_metadata
+from ome_writers.storage.zarr import ArrayMetadataWriter, render_array_metadata
 
 _MIN_TRANSACTION_BYTES = 512 * 2**10  # per plane, for a transaction to be as fast as a second copy
 
@@ -54,7 +54,7 @@ class LibraryEngine:
         grids = [RegionGrid(t.plan, options.buffer_bytes) for t in targets]
         folders = [root / t.key for t in targets]
         arrays = [
-            open_array(folder, array_metadata(grid.plan, grid.shape), grid)
+            open_array(folder, render_array_metadata(grid.plan, grid.shape), grid)
             for folder, grid in zip(folders, grids, strict=True)
         ]
         self._buffer: WriteBuffer[Region | TransactionRegion] = WriteBuffer(

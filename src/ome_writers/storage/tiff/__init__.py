@@ -8,8 +8,20 @@ final chain of a run that ends early. `ifd_repair` and `stored_levels` are for f
 
 from __future__ import annotations
 
-from ome_writers.storage.tiff.engine import TiffEngine
-from ome_writers.storage.tiff.ifd_repair import IfdRepair
-from ome_writers.storage.tiff.stored_levels import StoredLevels
+from typing import TYPE_CHECKING
 
-__all__ = ["IfdRepair", "StoredLevels", "TiffEngine"]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.storage.tiff.engine import TiffEngine as TiffEngine
+    from ome_writers.storage.tiff.ifd_repair import IfdRepair as IfdRepair
+    from ome_writers.storage.tiff.stored_levels import StoredLevels as StoredLevels
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".engine": ("TiffEngine",),
+            ".ifd_repair": ("IfdRepair",),
+            ".stored_levels": ("StoredLevels",),
+        },
+    )

@@ -9,40 +9,50 @@ Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
 
 from __future__ import annotations
 
-from ome_writers.storage.zarr.array_metadata import (
-    BLOSC,
-    ZSTD_LEVEL,
-    ArrayMetadataWriter,
-    array_metadata,
-)
-from ome_writers.storage.zarr.array_survey import ArraySurvey, Survey
-from ome_writers.storage.zarr.chunk_files import ChunkFiles, ChunkKeys
-from ome_writers.storage.zarr.chunk_grid import Cell, Grid, ShardPart
-from ome_writers.storage.zarr.codec import Codec, decompress
-from ome_writers.storage.zarr.recovery import ShardRecovery
-from ome_writers.storage.zarr.shard_file import Shard, ShardShape
-from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat, TornIndexError
-from ome_writers.storage.zarr.shard_reader import ShardReader
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BLOSC",
-    "EMPTY",
-    "ZSTD_LEVEL",
-    "ArrayMetadataWriter",
-    "ArraySurvey",
-    "Cell",
-    "ChunkFiles",
-    "ChunkKeys",
-    "Codec",
-    "Grid",
-    "Shard",
-    "ShardIndexFormat",
-    "ShardPart",
-    "ShardReader",
-    "ShardRecovery",
-    "ShardShape",
-    "Survey",
-    "TornIndexError",
-    "array_metadata",
-    "decompress",
-]
+from ome_writers.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from ome_writers.storage.zarr.array_metadata import BLOSC as BLOSC
+    from ome_writers.storage.zarr.array_metadata import ZSTD_LEVEL as ZSTD_LEVEL
+    from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter as ArrayMetadataWriter
+    from ome_writers.storage.zarr.array_metadata import (
+        render_array_metadata as render_array_metadata,
+    )
+    from ome_writers.storage.zarr.array_survey import ArraySurvey as ArraySurvey
+    from ome_writers.storage.zarr.array_survey import Survey as Survey
+    from ome_writers.storage.zarr.chunk_files import ChunkFiles as ChunkFiles
+    from ome_writers.storage.zarr.chunk_files import ChunkKeys as ChunkKeys
+    from ome_writers.storage.zarr.chunk_grid import Cell as Cell
+    from ome_writers.storage.zarr.chunk_grid import Grid as Grid
+    from ome_writers.storage.zarr.chunk_grid import ShardPart as ShardPart
+    from ome_writers.storage.zarr.codec import Codec as Codec
+    from ome_writers.storage.zarr.codec import decompress as decompress
+    from ome_writers.storage.zarr.recovery import ShardRecovery as ShardRecovery
+    from ome_writers.storage.zarr.shard_file import Shard as Shard
+    from ome_writers.storage.zarr.shard_file import ShardShape as ShardShape
+    from ome_writers.storage.zarr.shard_index import EMPTY as EMPTY
+    from ome_writers.storage.zarr.shard_index import ShardIndexFormat as ShardIndexFormat
+    from ome_writers.storage.zarr.shard_index import TornIndexError as TornIndexError
+    from ome_writers.storage.zarr.shard_reader import ShardReader as ShardReader
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            ".array_metadata": (
+                "ArrayMetadataWriter",
+                "BLOSC",
+                "ZSTD_LEVEL",
+                "render_array_metadata",
+            ),
+            ".array_survey": ("ArraySurvey", "Survey"),
+            ".chunk_files": ("ChunkFiles", "ChunkKeys"),
+            ".chunk_grid": ("Cell", "Grid", "ShardPart"),
+            ".codec": ("Codec", "decompress"),
+            ".recovery": ("ShardRecovery",),
+            ".shard_file": ("Shard", "ShardShape"),
+            ".shard_index": ("EMPTY", "ShardIndexFormat", "TornIndexError"),
+            ".shard_reader": ("ShardReader",),
+        },
+    )

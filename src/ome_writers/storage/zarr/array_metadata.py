@@ -21,7 +21,7 @@ GZIP_LEVEL = 5
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
-def array_metadata(plan: ArrayPlan, shape: Sequence[int]) -> dict[str, Any]:
+def render_array_metadata(plan: ArrayPlan, shape: Sequence[int]) -> dict[str, Any]:
     """Return the content of an array's ``zarr.json``.
 
     `shape` is the current shape in pixels; along the growing axis it may exceed the planned one.
@@ -98,7 +98,7 @@ class ArrayMetadataWriter:
 
     def _write_array(self, array: int, shape: tuple[int, ...]) -> None:
         key, plan = self._arrays[array]
-        self._put(f"{key}/zarr.json", json.dumps(array_metadata(plan, shape)).encode())
+        self._put(f"{key}/zarr.json", json.dumps(render_array_metadata(plan, shape)).encode())
         self._written[array] = shape
         self._extents[array] = shape[self._growing[array] or 0]
 

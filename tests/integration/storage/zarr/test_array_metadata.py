@@ -13,7 +13,7 @@ import pytest
 
 from ome_writers import Dimension
 from ome_writers.routing import ArrayPlan, resolve
-from ome_writers.storage.zarr import array_metadata
+from ome_writers.storage.zarr import render_array_metadata
 from support.acquisitions import acquisition
 
 DTYPES = [
@@ -38,7 +38,7 @@ def planned(dtype: str, compression: str = "none", *, sharded: bool = False) -> 
 
 def on_disk(folder: Path, plan: ArrayPlan) -> dict[str, Any]:
     """Put the document of an array on disk; return it as others read it."""
-    text = json.dumps(array_metadata(plan, plan.shape), allow_nan=False)
+    text = json.dumps(render_array_metadata(plan, plan.shape), allow_nan=False)
     (folder / "zarr.json").write_text(text)
     document: dict[str, Any] = json.loads(text)
     return document
@@ -136,7 +136,7 @@ def test_shard_index_is_at_the_end_with_checksum(tmp_path: Path) -> None:
 
 
 def test_dimension_names_and_growing_shape(tmp_path: Path) -> None:
-    document = array_metadata(planned("uint16"), (9, 2, 8, 6))
+    document = render_array_metadata(planned("uint16"), (9, 2, 8, 6))
     assert document["dimension_names"] == ["t", "c", "y", "x"]
     assert document["shape"] == [9, 2, 8, 6]
     assert document["chunk_key_encoding"] == {
