@@ -15,7 +15,6 @@ from typing import Any
 from ome_writers.errors import SettingsError, UploadError
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.formats import read, resolve_entry_file
-from ome_writers.formats.ometiff import find_entry_file
 from ome_writers.mirroring.dataset_files import scan
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
@@ -87,7 +86,7 @@ def mirror(
         Repeat until the writer has closed the dataset, or has ended without closing it.
     delete
         Remove the dataset from this disk when the content of every object was verified. In a local folder, the objects
-        are synced to the disk, and read back.
+        are synced to the disk, and read back. The entry file beside an OME-TIFF set is neither copied nor removed.
     overwrite
         Remove everything below the URL first if it is not a copy of this dataset. Without it, such a URL is refused.
     workers
@@ -137,8 +136,7 @@ def mirror(
         copy.journal.close()
     if delete:
         _refuse_removal(copy, source, status, verified=verified)
-        if entry := find_entry_file(source):
-            retry_while_open(entry.unlink)
+        # the entry file beside an OME-TIFF set stays: it is not part of the copy
         remove: Callable[[], object] = source.unlink
         retry_while_open(partial(shutil.rmtree, source) if source.is_dir() else remove)
         with suppress(OSError):

@@ -170,12 +170,15 @@ def test_delete_waits_until_readers_have_closed_the_files(tmp_path: Path) -> Non
         closing.join()
 
 
-def test_delete_removes_the_entry_file_of_a_set(tmp_path: Path) -> None:
+def test_delete_keeps_the_entry_file_of_a_set(tmp_path: Path) -> None:
+    """It is beside the folder that was copied: its content was not verified."""
     with create_stream(acquisition("collection", tmp_path / "a.ome.tiff")) as stream:
         for _ in range(12):
             stream.append(np.ones((4, 6), "uint16"))
+    entry = (tmp_path / "a.ome.tiff").read_bytes()
     mirror(tmp_path / "a.ome.tiff", (tmp_path / "store").as_uri(), delete=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.ome.tiff", "store"]
+    assert (tmp_path / "a.ome.tiff").read_bytes() == entry
 
 
 def test_damaged_objects_are_sent_again(tmp_path: Path) -> None:
