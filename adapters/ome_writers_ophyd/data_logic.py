@@ -143,10 +143,13 @@ class OMEDataLogic(DetectorDataLogic):
         Exception
             The error because of which frames of `frames` were not stored.
         """
-        tasks, self._tasks, self._stream = self._tasks, [], None
+        tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            self._stream = None  # only now: a frame of `frames` may still be being stored
         await self.output.release(self.name)
         for error in results:
             if isinstance(error, Exception):
@@ -186,4 +189,9 @@ class OMEDataLogic(DetectorDataLogic):
         updates = observe_value(signal)
         await anext(updates)  # the value from before the first exposure
         async for frame in updates:
-            await self.append(frame)
+            storing = asyncio.ensure_future(self.append(frame))
+            try:
+                await asyncio.shield(storing)
+            except asyncio.CancelledError:  # unstaged: store this frame, or raise its error
+                await storing
+                raise

@@ -156,6 +156,20 @@ def test_frames_of_another_shape_fail_the_plan(
         engine(plan())
 
 
+def test_error_of_a_frame_that_is_stored_while_unstaging_is_raised(
+    engine: RunEngine, paths: PathProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is slower than the plan: the frame is in `append` when the detector is unstaged."""
+    append = ome_writers.OMEStream.append
+
+    def slow_append(*arguments: Any, **options: Any) -> None:
+        time.sleep(0.6)
+        append(*arguments, **options)
+
+    monkeypatch.setattr(ome_writers.OMEStream, "append", slow_append)
+    test_frames_of_another_shape_fail_the_plan(engine, paths, tmp_path)
+
+
 def is_closed(path: Path) -> bool:
     try:
         return ome_writers.read(path).status != "writing"
