@@ -88,7 +88,7 @@ class SampledFrames:
         ] = {}  # by image and channel: frames, next chosen one
 
     def observe(self, start: int, images: NDArray[np.int64], index: NDArray[np.int64]) -> None:
-        """Choose from the addresses that follow the offset `start`, if they do not continue the earlier ones anew."""
+        """Choose from the addresses that follow the offset `start`, if they do not continue the earlier ones."""
         if not self._enabled:
             return
         if start != self._end:  # frames were skipped

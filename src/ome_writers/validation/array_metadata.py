@@ -24,7 +24,7 @@ _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
 _OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
     "attributes": dict,
     "storage_transformers": list,
-    "dimension_names": list,
+    "dimension_names": (list, type(None)),
 }
 # members of the configuration of each codec, with the allowed values where the specification lists them
 _CODECS: Mapping[str, Mapping[str, tuple[object, ...] | None]] = {
@@ -74,11 +74,16 @@ def array_metadata_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 def _codecs(codecs: Any) -> Iterator[str]:
     for codec in codecs if isinstance(codecs, list) else ():
-        name = codec.get("name") if isinstance(codec, dict) else codec
-        members = _CODECS.get(name) if isinstance(name, str) else None
+        if not isinstance(codec, dict) or not isinstance(codec.get("name"), str):
+            yield f"codec {codec!r:.60} without a name"
+            continue
+        name, configuration = codec["name"], codec.get("configuration", {})
+        members = _CODECS.get(name)
         if members is None:
             continue  # an extension: a reader of the pixels accepts or refuses it
-        configuration = codec.get("configuration", {})
+        if not isinstance(configuration, dict):
+            yield f"codec {name}: configuration is {configuration!r:.60}"
+            continue
         for member, value in configuration.items():
             if member not in members:
                 yield f"codec {name}: unknown member {member!r}"

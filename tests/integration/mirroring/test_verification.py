@@ -112,7 +112,7 @@ def test_no_chunk_of_a_replaced_dataset_is_left(tmp_path: Path, journal: str) ->
 def test_chunk_of_the_same_dataset_that_was_removed_is_deleted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also without a journal. Other objects are kept: somebody may have added labels to the copy."""
+    """Also without a journal. Other objects are kept: another program may have added labels to the copy."""
     path, store = make(tmp_path / "a.ome.zarr", 1), tmp_path / "store"
     mirror(path, store.as_uri())
     journal_path(path).unlink()

@@ -9,6 +9,7 @@ import pytest
 
 import ome_writers
 from ome_writers import AcquisitionSettings, OutputExistsError, create_stream
+from ome_writers.repair import repair
 from support.interrupted import write_and_kill
 
 NAMES = {
@@ -61,8 +62,6 @@ def test_overwrite_keeps_an_interrupted_recording(
     assert ome_writers.read(kept).frames_written == 5
     frames = np.asarray(ome_writers.open(kept)).reshape(-1, 4, 6)
     assert frames[:5, 0, 0].tolist() == [1, 2, 3, 4, 5]
-    from ome_writers.repair import repair
-
     assert not repair(kept).unsolved
     # closed now: replaced as any other dataset
     with create_stream(settings(tmp_path, name, overwrite=True)) as stream:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ome_writers import Pyramid, create_stream, dims_from_standard_axes, validate
+from ome_writers.validation.array_metadata import array_metadata_problems
 
 
 def write(path: Path, **options: object) -> Path:
@@ -51,6 +52,7 @@ def test_wrong_number_of_written_frames_is_found(tmp_path: Path, written: int) -
         ('"zstd"', '"zstf"', "codec blosc: cname is 'zstf'"),
         ('"shuffle": "shuffle"', '"shuffle": "shugfle"', "codec blosc: shuffle is 'shugfle'"),
         ('"clevel"', '"cleven"', "codec blosc: unknown member 'cleven'"),
+        ('"chunk_key_encoding": {', '"must": 1, "chunk_key_encoding": {', "unknown member 'must'"),
     ],
 )
 def test_changed_character_in_array_metadata_is_found(
@@ -63,6 +65,29 @@ def test_changed_character_in_array_metadata_is_found(
     assert before in text
     file.write_text(text.replace(before, after), encoding="utf-8")
     assert any(what in found for found in messages(path))
+
+
+def test_index_codec_with_a_configuration_that_is_not_an_object_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    dimensions = dims_from_standard_axes({"t": 4, "y": 16, "x": 16}, shard_shapes={"t": 2})
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint16") as stream:
+        for _ in range(4):
+            stream.append(np.ones((16, 16), "uint16"))
+    assert validate(path).valid
+    file = path / "0" / "zarr.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    for codec in metadata["codecs"][0]["configuration"]["index_codecs"]:
+        codec["configuration"] = 5
+    file.write_text(json.dumps(metadata), encoding="utf-8")
+    assert any("configuration is 5" in found for found in messages(path))
+
+
+def test_dimension_names_may_be_null(tmp_path: Path) -> None:
+    """Other programs write it for an array without names."""
+    path = write(tmp_path / "a.ome.zarr")
+    file = path / "0" / "zarr.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    assert not list(array_metadata_problems({**metadata, "dimension_names": None}))
 
 
 def test_complex_dataset_with_nan_and_levels_is_valid(tmp_path: Path) -> None:
