@@ -1,19 +1,31 @@
-"""Basic indexing of views, also outside of the extents reached so far."""
+"""Indexing of views, also outside of the extents reached so far."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from ome_writers.errors import suggestion
+
+Key = int | slice | list[int]
+Names = Callable[[], Mapping[str, Sequence[Any]]]
+"""Returns the coordinates of each axis; those that are strings are the names by which it can be indexed."""
 
 
-def normalize_index(key: Any, ndim: int) -> list[int | slice]:
-    """Return an integer or slice for each of `ndim` axes.
+def normalize_index(key: Any, ndim: int, names: Names = dict) -> list[Key]:
+    """Return an integer, slice or list of integers for each of `ndim` axes.
 
-    Raises IndexError if there are too many indices, or more than one Ellipsis; TypeError if an index is not an integer,
-    slice or Ellipsis.
+    A name stands for its index along its axis. A name without further indices belongs to the axis that has it.
+
+    Raises IndexError if there are too many indices, more than one Ellipsis or list, or an unknown name; TypeError if an
+    index is none of these.
     """
+    if isinstance(key, str):
+        key = _key_of_name(key, names())
     keys = list(key) if isinstance(key, tuple) else [key]
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
     if len(dots) > 1:
@@ -27,12 +39,17 @@ def normalize_index(key: Any, ndim: int) -> list[int | slice]:
         raise IndexError(
             f"too many indices: the view has {ndim} axes, but {len(keys)} were indexed"
         )
-    return [_checked(k) for k in keys]
+    checked = [_checked(k, axis, names) for axis, k in enumerate(keys)]
+    if sum(isinstance(k, list) for k in checked) > 1:
+        raise IndexError(
+            "an index can only have a single list; select along the other axis of the result"
+        )
+    return checked
 
 
 def select_indices(
-    key: int | slice, reached: int, planned: int | None, *, strict: bool, name: str
-) -> int | range:
+    key: Key, reached: int, planned: int | None, *, strict: bool, name: str
+) -> int | range | list[int]:
     """Return the index or indices along one axis that `key` selects.
 
     Negative integers and open slices are relative to the extent `reached`. A slice may stop after it, but not after the
@@ -43,11 +60,21 @@ def select_indices(
     """
     if isinstance(key, slice):
         return _slice_range(key, reached, planned)
-    i = key + reached if key < 0 else key
     limit = reached if strict else planned
-    if i < 0 or (limit is not None and i >= max(limit, 0 if strict else reached)):
-        raise IndexError(f"index {key} is out of bounds for axis {name!r} with size {limit}")
-    return i
+    selected = []
+    for k in key if isinstance(key, list) else [key]:
+        i = k + reached if k < 0 else k
+        if i < 0 or (limit is not None and i >= max(limit, 0 if strict else reached)):
+            raise IndexError(f"index {k} is out of bounds for axis {name!r} with size {limit}")
+        selected.append(i)
+    return selected if isinstance(key, list) else selected[0]
+
+
+def take_part(frame: NDArray[Any], keys: Sequence[Key]) -> NDArray[Any]:
+    """Return the part of a frame that `keys` select, each along its axis, whose order stays."""
+    for axis in reversed(range(len(keys))):
+        frame = frame[(slice(None),) * axis + (keys[axis],)]
+    return frame
 
 
 def _slice_range(key: slice, reached: int, planned: int | None) -> range:
@@ -62,12 +89,51 @@ def _slice_range(key: slice, reached: int, planned: int | None) -> range:
     return range(max(stop, start))[start : stop : step or 1]
 
 
-def _checked(key: Any) -> int | slice:
+def _checked(key: Any, axis: int, names: Names) -> Key:
     if isinstance(key, slice):
         ends = (None if k is None else operator.index(k) for k in (key.start, key.stop, key.step))
         return slice(*ends)
+    if isinstance(key, str):
+        return _index_of_name(key, axis, names())
+    if isinstance(key, list) or (isinstance(key, np.ndarray) and key.ndim == 1):
+        indices = [_checked(k, axis, names) for k in key]
+        integers = [i for i in indices if isinstance(i, int)]
+        if len(integers) == len(indices):
+            return integers
     if isinstance(key, (bool, np.bool_)) or not hasattr(key, "__index__"):
         raise TypeError(
-            f"StreamView supports integers, slices and Ellipsis as indices, got {key!r}."
+            "StreamView supports integers, slices, Ellipsis, names such as those of channels, and one list of integers "
+            f"or names as indices, got {key!r}."
         )
     return operator.index(key)
+
+
+def _key_of_name(name: str, names: Mapping[str, Sequence[Any]]) -> tuple[Any, ...]:
+    """Return the index of the only axis that has this name."""
+    axes = [axis for axis, coords in enumerate(names.values()) if name in coords]
+    if len(axes) == 1:
+        return (*[slice(None)] * axes[0], name)
+    if axes:
+        dims = " and ".join(repr(list(names)[axis]) for axis in axes)
+        raise IndexError(
+            f"{name!r} is a name along the axes {dims}; index along one of them, as in view[:, {name!r}]"
+        )
+    known = [coord for coords in names.values() for coord in coords if isinstance(coord, str)]
+    raise IndexError(_unknown(name, "any axis", known))
+
+
+def _index_of_name(name: str, axis: int, names: Mapping[str, Sequence[Any]]) -> int:
+    dims = list(names)
+    coords = names[dims[axis]] if axis < len(dims) else ()
+    if name in coords:
+        return list(coords).index(name)
+    own = dims[axis] if axis < len(dims) else axis
+    known = [coord for coord in coords if isinstance(coord, str)]
+    raise IndexError(_unknown(name, f"axis {own!r}", known))
+
+
+def _unknown(name: str, axis: str, known: Sequence[str]) -> str:
+    from ome_writers.formats import abbreviated_list
+
+    listed = f"its names are {abbreviated_list(list(known), 10)}" if known else "it has none"
+    return f"{name!r} is not a name along {axis}; {listed}.{suggestion(name, known)}"

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> dask.array.Array:
     """Return `view.to_dask(chunks)`; `stored` are the extents of a shard, along all axes."""
-    import dask.array
-
+    try:
+        import dask.array
+    except ModuleNotFoundError as error:
+        raise _missing(error, "to_dask", "dask", "numpy.asarray(view)") from error
     if chunks is None or isinstance(chunks, Mapping):
         extents = {**dict(zip(view.dims, stored, strict=True)), **(chunks or {})}
         if unknown := extents.keys() - set(view.dims):
@@ -45,8 +47,10 @@ def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> dask
 
 def to_xarray(view: StreamView) -> xarray.DataArray:
     """Return `view.to_xarray()`."""
-    import xarray
-
+    try:
+        import xarray
+    except ModuleNotFoundError as error:
+        raise _missing(error, "to_xarray", "xarray", "view.coords and view.units") from error
     coords, units = view.coords, view.units
     data: Any
     try:
@@ -64,6 +68,17 @@ def to_xarray(view: StreamView) -> xarray.DataArray:
         },
         name=split_suffix(Path(path).name)[0] or None,
         attrs=_attributes(path, view.dimensions),
+    )
+
+
+def _missing(
+    error: ModuleNotFoundError, method: str, library: str, instead: str
+) -> ModuleNotFoundError:
+    """Return the error of a method whose library, or one that it needs, is not installed."""
+    return ModuleNotFoundError(
+        f"StreamView.{method}() needs {error.name or library}, which is not installed: pip install "
+        f"{error.name or library}. Without it, use {instead}.",
+        name=error.name,
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory
-from ome_writers.views.indexing import normalize_index, select_indices
-from ome_writers.views.signals import call_on_gui_thread, guarded_signal_class
-from ome_writers.views.source import physical_coords
+from ome_writers.views.indexing import normalize_index, select_indices, take_part
+from ome_writers.views.reductions import Reductions
+from ome_writers.views.signals import emitter, guarded_signal_class
+from ome_writers.views.source import coordinates, physical_coords
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.stream_source import StreamSource
 from ome_writers.views.summary import html_summary, newest_time_point, summary_line
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ome_writers.views.summary import Summary
 
 
-class StreamView:
+class StreamView(Reductions):
     """A read-only array of the whole acquisition, live and after close.
 
     The axes are the dimensions of the settings in acquisition order. The position axis is called ``p``; RGB frames have
@@ -165,7 +165,7 @@ class StreamView:
         with self._signal_lock:
             if self._changed is None:
                 self._changed = guarded_signal_class()((), instance=self, name="coords_changed")
-                self._source.watch(_emitter(self._changed))
+                self._source.watch(emitter(self._changed))
             return self._changed
 
     def __len__(self) -> int:
@@ -190,21 +190,27 @@ class StreamView:
         return html_summary("StreamView", self)
 
     def __getitem__(self, key: Any) -> NDArray[np.generic]:
-        """Return a new array with the selected frames or parts of frames. `key`: integers, slices, Ellipsis.
+        """Return a new array with the selected frames or parts of frames.
 
-        A slice may stop after the extent reached so far, up to the planned extent; it reads as 0 there.
+        `key`: integers, slices, Ellipsis, names of channels, positions or cameras, and one list of integers or names
+        (``view[:, [0, 2]]``), whose axis stays where it is, as in h5py. A name alone, ``view["DAPI"]``, is found along
+        the axis that has it. A slice may stop after the extent reached so far, up to the planned extent; it reads as 0
+        there.
 
-        Raises IndexError if an integer is outside of the shape (``strict=True``), or outside of the planned extent.
+        Raises IndexError if a name is unknown, or an integer is outside of the shape (``strict=True``) or of the
+        planned extent.
         """
         rank, shape, planned = self._source.rank, self.shape, self._source.planned()
-        keys = normalize_index(key, len(shape))
+        keys = normalize_index(key, len(shape), self._names)
         selected = [
             select_indices(k, extent, limit, strict=self._strict, name=name)
             for k, extent, limit, name in zip(keys[:rank], shape, planned, self.dims, strict=False)
         ]
         indices = [[s] if isinstance(s, int) else s for s in selected]
         part = tuple(keys[rank:])
-        part_shape = np.empty(shape[rank:], np.bool_)[part].shape
+        in_order = any(isinstance(k, list) for k in part)  # numpy would move the axis of the list
+        empty = np.empty(shape[rank:], np.bool_)
+        part_shape = (take_part(empty, part) if in_order else empty[part]).shape
         count = math.prod(map(len, indices))
         check_memory((count, *part_shape, self.dtype.itemsize), "the selection")
         out = np.zeros((count, *part_shape), self.dtype)
@@ -215,8 +221,13 @@ class StreamView:
                     continue
                 if plane.shape != shape[rank:] != self.shape[rank:]:  # the stream has restarted
                     return self[key]
-                out[n] = plane[part]
+                out[n] = take_part(plane, part) if in_order else plane[part]
         return out.reshape((*(len(s) for s in selected if not isinstance(s, int)), *part_shape))
+
+    def _names(self) -> Mapping[str, Sequence[Any]]:
+        """Return the coordinates of all planned indices, by axis."""
+        named = zip(self.dims, self._source.dimensions(), strict=False)
+        return {name: coordinates(dim, len(dim.coords or ())) for name, dim in named}
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
         return (self[i] for i in range(len(self)))
@@ -276,25 +287,3 @@ class StreamView:
 
 def _is_numeric(dimension: Dimension) -> bool:
     return all(isinstance(c, (int, float)) for c in dimension.coords or ("",))
-
-
-def _emitter(signal: SignalInstance) -> Callable[[], None]:
-    """Return a function that emits `signal`, if it still exists, on the GUI thread.
-
-    At most one emission is queued: calls before it is processed have no effect.
-    """
-    reference = weakref.ref(signal)
-    queued = threading.Event()
-
-    def emit() -> None:
-        queued.clear()
-        signal = reference()
-        if signal is not None:
-            signal.emit()
-
-    def request() -> None:
-        if not queued.is_set():
-            queued.set()
-            call_on_gui_thread(emit)
-
-    return request

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import ome_writers
 from ome_writers import (
     AcquisitionSettings,
     Channel,
@@ -279,3 +281,69 @@ def test_frames_are_correct_while_chunks_and_shards_are_incomplete(tmp_path: Pat
                     stream.flush()
                 for back in range(number + 1):
                     assert np.array_equal(view[back], frame(back, (20, 22)))
+
+
+def named_stream(path: Path) -> OMEStream:
+    dims = [
+        Dimension(name="t", count=3, type="time"),
+        Dimension(name="p", type="position", coords=["left", "right"]),
+        Dimension(name="c", type="channel", coords=["DAPI", Channel(name="FITC")]),
+        *dimensions([]),
+    ]
+    return open_stream(path, dims)
+
+
+def test_view_is_indexed_by_names_and_lists(tmp_path: Path) -> None:
+    """Of a live view also by the name of a channel that has no frame yet."""
+    with named_stream(tmp_path) as stream:
+        live = stream.view()
+        assert not live["FITC"].any()
+        for n in range(12):
+            stream.append(frame(n))
+    view = ome_writers.open(stream.settings.output_path)
+    pixels = np.asarray(view)
+    for each in (view, live):
+        np.testing.assert_array_equal(each["FITC"], pixels[:, :, 1])
+        np.testing.assert_array_equal(each["right"], pixels[:, 1])
+        np.testing.assert_array_equal(each[2, "right", ["FITC", "DAPI"]], pixels[2, 1, [1, 0]])
+        np.testing.assert_array_equal(each[:, [1, 0], 0], pixels[:, [1, 0], 0])
+        np.testing.assert_array_equal(each[[0, 2], :, "DAPI", 1], pixels[[0, 2]][:, :, 0, 1])
+        np.testing.assert_array_equal(each[0, ..., 2, [5, 1]], pixels[0, ..., 2, :][..., [5, 1]])
+    with pytest.raises(IndexError, match="Did you mean 'FITC'"):
+        view["FITCC"]
+
+
+def test_reductions_equal_those_of_numpy(tmp_path: Path) -> None:
+    with named_stream(tmp_path) as stream:
+        for n in range(11):
+            stream.append(frame(n))
+    view = ome_writers.open(stream.settings.output_path)
+    pixels = np.asarray(view)
+    assert view.size == pixels.size
+    for method in ("max", "min", "sum", "mean"):
+        for axis in (None, 0, -1, (1, 4), (0, 1, 2), (3, 4)):
+            expected = getattr(pixels, method)(axis=axis)
+            found = getattr(view, method)(axis=axis)
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found, expected)
+        np.testing.assert_allclose(
+            getattr(np, method)(view, axis=0), getattr(pixels, method)(axis=0)
+        )
+    np.testing.assert_array_equal(view.max(axis=("t", "p")), pixels.max(axis=(0, 1)))
+    assert view.sum(axis="t", dtype="uint8", keepdims=True).shape == (1, *pixels.shape[1:])
+    assert view.max(initial=60_000) == 60_000
+    with pytest.raises(ValueError, match="axis 'z' does not exist; the axes are t, p, c, y, x"):
+        view.max(axis="z")
+    with pytest.raises(ValueError, match="axis 5 is out of bounds"):
+        view.max(axis=5)
+
+
+@pytest.mark.parametrize("library", ["dask", "xarray"])
+def test_missing_library_is_named(
+    tmp_path: Path, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with named_stream(tmp_path) as stream:
+        view = stream.view()
+        monkeypatch.setitem(sys.modules, library, None)
+        with pytest.raises(ImportError, match=rf"to_{library}\(\) needs {library}.*pip install"):
+            getattr(view, f"to_{library}")()

@@ -73,12 +73,36 @@ def test_ellipsis_expands_to_missing_axes() -> None:
     [
         ((0, 0, 0), IndexError, "too many indices: the view has 2 axes, but 3 were indexed"),
         ((..., ...), IndexError, "an index can only have a single ellipsis"),
-        (None, TypeError, "supports integers, slices and Ellipsis as indices, got None"),
-        ([0, 1], TypeError, "supports integers, slices and Ellipsis"),
-        (True, TypeError, "supports integers, slices and Ellipsis as indices, got True"),
-        (1.0, TypeError, "supports integers, slices and Ellipsis"),
+        (None, TypeError, "supports integers, slices, .* as indices, got None"),
+        ([True, False], TypeError, "as indices, got True"),
+        ([slice(1)], TypeError, "as indices, got \\[slice"),
+        (True, TypeError, "as indices, got True"),
+        (1.0, TypeError, "supports integers, slices, Ellipsis"),
     ],
 )
 def test_other_indices_are_refused(key: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         normalize_index(key, 2)
+
+
+def test_list_selects_along_its_axis() -> None:
+    assert normalize_index((0, [2, -1]), 4) == [0, [2, -1], slice(None), slice(None)]
+    assert normalize_index(np.array([1, 0]), 2) == [[1, 0], slice(None)]
+    assert select_indices([2, -1], 4, 6, strict=False, name="c") == [2, 3]
+    with pytest.raises(IndexError, match="index 7 is out of bounds for axis 'c' with size 6"):
+        select_indices([0, 7], 4, 6, strict=False, name="c")
+    with pytest.raises(IndexError, match="can only have a single list"):
+        normalize_index(([0], [1]), 4)
+
+
+def test_name_stands_for_its_index() -> None:
+    names = {"t": range(3), "c": ["DAPI", "FITC"], "p": ["a", "DAPI"]}
+    assert normalize_index((0, "FITC"), 5, lambda: names)[:2] == [0, 1]
+    assert normalize_index("FITC", 5, lambda: names)[:3] == [slice(None), 1, slice(None)]
+    assert normalize_index((..., ["a"], 0, 0), 5, lambda: names) == [*[slice(None)] * 2, [0], 0, 0]
+    with pytest.raises(IndexError, match="'DAPI' is a name along the axes 'c' and 'p'"):
+        normalize_index("DAPI", 5, lambda: names)
+    with pytest.raises(IndexError, match=r"names are DAPI, FITC\. Did you mean 'FITC'"):
+        normalize_index((0, "FITCH"), 5, lambda: names)
+    with pytest.raises(IndexError, match="'FITC' is not a name along axis 't'; it has none"):
+        normalize_index(("FITC", 0), 5, lambda: names)
