@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -207,10 +208,10 @@ def _finite(text: str | None) -> float | None:
 
 def _dtype(name: object, bits: int) -> str:
     """Return the reported dtype; if it is invalid (``uint0``), the dtype of the pixel format."""
-    try:
-        return str(np.dtype(str(name)).name)
-    except TypeError:
-        return f"uint{8 if bits <= 8 else 16 if bits <= 16 else 32}"
+    with suppress(TypeError):
+        if name != "uint0":  # an alias of uint64 in numpy 1.26
+            return str(np.dtype(str(name)).name)
+    return f"uint{8 if bits <= 8 else 16 if bits <= 16 else 32}"
 
 
 def _objective(devices: Any, magnification_factor: float) -> Objective | None:
@@ -256,6 +257,7 @@ def _software(system: Mapping[str, Any]) -> dict[str, str]:
 
 def _parse_datetime(text: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(text))
+        # fromisoformat does not accept "Z" before Python 3.11
+        return datetime.fromisoformat(re.sub("Z$", "+00:00", str(text)))
     except ValueError:
         return None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.resources
 import re
+import subprocess
 import sys
 from importlib.metadata import distribution
 from typing import TYPE_CHECKING
 
+import google_crc32c
 import pytest
 
 import ome_writers
@@ -115,6 +117,37 @@ def test_extra_installs_imports_of_validate(extra: str, repository: Path) -> Non
     }
     assert needed == {"ome-types", "tifffile", "yaozarrs"}
     assert {*needed, "ome-types[lxml]", "yaozarrs[io]"} <= installed
+
+
+def test_dev_group_installs_every_engine(repository: Path) -> None:
+    """``uv sync`` installs the project, without extras, and the group ``dev``."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    groups = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "ome-writers[all]" in groups["dependency-groups"]["dev"]
+
+
+def test_checksums_are_computed_in_c() -> None:
+    """The oldest version that the project allows has a wheel with the extension for this Python."""
+    assert google_crc32c.implementation == "c"
+
+
+def test_slow_checksums_are_reported_before_writing(tmp_path: Path) -> None:
+    """Without its C extension, google-crc32c warns; as an error, the warning makes `create_stream` fail."""
+    script = """
+import sys, warnings
+sys.modules["google_crc32c._crc32c"] = sys.modules["google_crc32c.cext"] = None
+import ome_writers
+dims = ome_writers.dims_from_standard_axes({"t": 1, "y": 4, "x": 4})
+try:
+    ome_writers.create_stream(root_path=sys.argv[1], dimensions=dims, dtype="uint8")
+except ome_writers.WriteError as error:
+    print("google-crc32c" in str(error))
+"""
+    output = tmp_path / "x.ome.zarr"
+    command = [sys.executable, "-W", "error", "-c", script, str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("True", "")
+    assert not output.exists()
 
 
 def test_installation_page_lists_every_extra(repository: Path) -> None:

@@ -119,6 +119,12 @@ def test_summary_keys_are_optional() -> None:
     assert Microscope.of({"image_infos": [info]}).cameras[0].dtype == "uint8"
 
 
+def test_summary_date_in_utc() -> None:
+    """Python 3.10 does not parse the suffix Z."""
+    noon = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)
+    assert Microscope.of({"datetime": "2026-03-04T12:00:00Z"}).began == noon
+
+
 def test_physical_cameras_of_multi_camera_device() -> None:
     info = {**SUMMARY["image_infos"][0], "camera_label": "Both", "num_camera_adapter_channels": 2}
     properties = [{"name": f"Physical Camera {n}", "value": v} for n, v in ((1, "B"), (2, "Cam"))]

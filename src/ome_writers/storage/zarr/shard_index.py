@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+# Imported by create_stream, not by the thread that writes the first shard: without its C extension it warns that it is
+# slow, and if warnings are errors, no frame may be lost.
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
@@ -110,6 +113,4 @@ def end_of_data(entries: NDArray[np.uint64]) -> int:
 
 
 def _checksum(table: bytes) -> bytes:
-    from google_crc32c import value
-
-    return int(value(table)).to_bytes(4, "little")
+    return int(google_crc32c.value(table)).to_bytes(4, "little")
