@@ -149,7 +149,7 @@ class OmeTiffFormat(FormatSettings):
         positions; ``"never"`` (False): a folder even for one position.
     multi_file_metadata
         Which files of a folder contain the full OME-XML: all (``"redundant"``), the first (``"master-tiff"``), or a
-        companion file (``"companion-file"``).
+        companion file (``"companion-file"``). ``"auto"``: all, or the first if the copies would exceed about 100 MB.
     companion_file
         Name of the companion file.
     """
@@ -172,7 +172,7 @@ class OmeTiffFormat(FormatSettings):
     backend: str = "auto"
     suffix: str = ".ome.tiff"
     prefer_single_file: Literal["auto", "always", "never"] = "auto"
-    multi_file_metadata: Literal["redundant", "master-tiff", "companion-file"] = "redundant"
+    multi_file_metadata: Literal["auto", "redundant", "master-tiff", "companion-file"] = "auto"
     companion_file: str = "companion.ome"
 
     # Type checkers do not know that validators accept more types than the fields have.
@@ -185,7 +185,9 @@ class OmeTiffFormat(FormatSettings):
             backend: str = "auto",
             suffix: str = ".ome.tiff",
             prefer_single_file: Literal["auto", "always", "never"] | bool = "auto",
-            multi_file_metadata: Literal["redundant", "master-tiff", "companion-file"] = ...,
+            multi_file_metadata: Literal[
+                "auto", "redundant", "master-tiff", "companion-file"
+            ] = "auto",
             companion_file: str = "companion.ome",
         ) -> None: ...
 

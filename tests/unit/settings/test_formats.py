@@ -109,7 +109,7 @@ def test_defaults() -> None:
         "backend": "auto",
         "suffix": ".ome.tiff",
         "prefer_single_file": "auto",
-        "multi_file_metadata": "redundant",
+        "multi_file_metadata": "auto",
         "companion_file": "companion.ome",
     }
     assert SCRATCH.model_dump() == {

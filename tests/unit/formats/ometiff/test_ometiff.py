@@ -138,6 +138,36 @@ def test_multi_file_metadata_modes(tmp_path: Path, mode: str) -> None:
             assert model.binary_only.uuid == pointed.uuid
 
 
+@pytest.mark.parametrize(
+    ("axes", "counts", "given", "complete", "warned"),
+    [
+        ("pt", (12, 20), "auto", 12, ""),
+        ("pt", (100, 20), "auto", 1, ""),
+        ("tp", (None, 30), "auto", 1, ""),
+        ("pt", (100, 20), "redundant", 100, "takes about 152 MB"),
+        ("pt", (100, 20), "companion-file", 1, ""),
+    ],
+)
+def test_large_sets_have_one_copy_of_the_ome_xml(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    axes: str,
+    counts: tuple[int, ...],
+    given: str,
+    complete: int,
+    warned: str,
+) -> None:
+    """In every file it would grow with the square of the number of positions; an explicit setting is obeyed."""
+    settings = Case("a", axes, counts, format={"multi_file_metadata": given}).settings(tmp_path)
+    create_stream(settings).close()
+    whole = [name for name, xml in documents(tmp_path / "a").items() if "<Image " in xml]
+    assert len(whole) == complete
+    assert warned in caplog.text
+    assert bool(caplog.text) == bool(warned)
+    with tifffile.TiffFile(tmp_path / "a.ome.tiff") as shown:
+        assert len(shown.series) == counts[axes.index("p")]
+
+
 @pytest.mark.parametrize("layout", [*SETS, "always"])
 def test_edit_metadata_before_and_after_close(tmp_path: Path, layout: str) -> None:
     """Sizes and planes stay correct."""
