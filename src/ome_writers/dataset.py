@@ -4,6 +4,7 @@ Every format parses to this model (`ome_writers.read`), and a running stream des
 (`OMEStream.dataset`). It contains no pixels and holds no file open.
 """
 
+# Longer than 300 lines: one model; half of the file is its documentation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ome_writers.settings import AcquisitionSettings, Channel, Dimension, Plate, Position
+from ome_writers.settings import (
+    AcquisitionSettings,
+    Channel,
+    Dimension,
+    Plate,
+    Position,
+    describe_axes,
+    describe_names,
+    html_table,
+)
 from ome_writers.untrusted import is_archive
 
 __all__ = ["ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"]
@@ -155,7 +165,7 @@ class ArraySpec:
         return self.path.as_uri()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DatasetSpec:
     """A dataset of one or more images.
 
@@ -218,6 +228,33 @@ class DatasetSpec:
     def position_axis(self) -> int | None:
         """Number of the dimension of positions; None for one image without a position."""
         return next((i for i, d in enumerate(self.dimensions) if d.type == "position"), None)
+
+    def __repr__(self) -> str:
+        status = "".join(f"{part}, " for part in (self.status, self._frames) if part)
+        axes = ", ".join(f"{dim.name}: {dim.count}" for dim in self.dimensions)
+        kind, dtype = f"{self.format} {self.version} {self.layout}", self.images[0].levels[0].dtype
+        return f"<DatasetSpec {str(self.path)!r} {kind}, {status}({axes}) {dtype}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            "DatasetSpec",
+            {
+                "path": str(self.path),
+                "format": f"{self.format} {self.version}, {self.layout}",
+                "status": self.status or "",
+                "frames": self._frames,
+                "axes": describe_axes(self.dimensions),
+                "dtype": self.images[0].levels[0].dtype,
+                "images": describe_names(image.name for image in self.images),
+                "channels": describe_names(c.name for c in self.images[0].channels),
+                "written by": self.written_by or "",
+            },
+        )
+
+    @property
+    def _frames(self) -> str:
+        count, total = self.frames_written, self.frames_expected
+        return "" if count is None else f"{count} of {total} frames" if total else f"{count} frames"
 
     def arrays(self) -> Iterator[ArraySpec]:
         """Yield every array, image by image, full resolution first."""

@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from ome_writers.settings.pyramid import MAX_LEVELS as MAX_LEVELS
     from ome_writers.settings.pyramid import Pyramid as Pyramid
     from ome_writers.settings.pyramid import PyramidMethod as PyramidMethod
+    from ome_writers.settings.representation import describe_axes as describe_axes
+    from ome_writers.settings.representation import describe_names as describe_names
+    from ome_writers.settings.representation import html_table as html_table
     from ome_writers.settings.schedule import Schedule as Schedule
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -98,6 +101,7 @@ else:
             ".paths": ("foreign_ending", "read_root_path"),
             ".plate": ("Plate", "row_name"),
             ".pyramid": ("MAX_LEVELS", "Pyramid", "PyramidMethod"),
+            ".representation": ("describe_axes", "describe_names", "html_table"),
             ".schedule": ("Schedule",),
         },
     )

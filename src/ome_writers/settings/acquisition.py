@@ -221,6 +221,11 @@ class AcquisitionSettings(Model):
             consistency.check_compression(self.format, self.format.backend, self.compression)
             check_pyramid(self.pyramid, self.format)
 
+    def _repr_html_(self) -> str:
+        from ome_writers.settings.representation import html_settings
+
+        return html_settings(self)
+
     def validate_stream_ready(self) -> None:
         """Raise SettingsError (a ValueError) if the settings are incomplete.
 

@@ -98,6 +98,11 @@ class Model(_Base):
                     raise _readable(error, type(self), values) from None
                 raise
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        from ome_writers.settings.representation import changed_fields
+
+        return changed_fields(self, super().__repr_args__())
+
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Create an instance from a mapping, as pydantic does."""

@@ -60,7 +60,7 @@ class Plate(Model):
         Examples
         --------
         >>> Plate.from_standard_wells(6)
-        Plate(row_names=['A', 'B'], column_names=['1', '2', '3'], name=None)
+        Plate(row_names=['A', 'B'], column_names=['1', '2', '3'])
         """
         size: Any = num_wells_or_shape
         if isinstance(size, (tuple, list)):
