@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ome_writers.advice.camera import Camera
 from ome_writers.advice.proposal import Codec, Levels
+from ome_writers.codecs import COMPRESSIONS
 from ome_writers.downsampling import downsample
 from ome_writers.file_sync import sync
 from ome_writers.settings import Pyramid, PyramidMethod
-from ome_writers.storage.zarr import BLOSC
 from ome_writers.storage.zarr import Codec as ZarrCodec
 
 _WRITE_BYTES = 8 * 1024**2
@@ -52,11 +52,12 @@ def measure_disk(folder: Path, seconds: float = 3.0) -> DiskSpeed:
 
 
 def measure_codecs(camera: Camera, compressions: Collection[str]) -> tuple[Codec, ...]:
-    """Compress a camera-like frame with each Blosc codec in `compressions`, on one core."""
+    """Compress a camera-like frame with each of `compressions` that `advise` may propose, on one core."""
     height, width = min(_CODEC_FRAME_PX, camera.height), min(_CODEC_FRAME_PX, camera.width)
     frame = replace(camera, height=height, width=width).simulated_frame()
     codecs = []
-    for name in sorted(BLOSC.keys() & compressions):
+    proposed = [row.name for row in COMPRESSIONS.values() if row.proposed and row.zarr]
+    for name in sorted({*proposed} & {*compressions}):
         codec = ZarrCodec(name, frame.dtype)
         size, rounds, start = 0, 0, time.perf_counter()
         while (elapsed := time.perf_counter() - start) < _CORE_SECONDS or not rounds:

@@ -7,11 +7,10 @@ import os
 import re
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import get_args
 
+from ome_writers import codecs
 from ome_writers.cli.command import CommandError, UsageError
 from ome_writers.errors import OMEWritersError, SettingsError
-from ome_writers.settings import Compression, ZarrCompression
 
 MAX_WORKERS = 1000
 _MAX_COUNT = 10**9
@@ -52,11 +51,11 @@ def add_storage_options(parser: ArgumentParser, *, tiff: bool = True) -> None:
 
     Without `tiff`, it is always an OME-Zarr.
     """
-    of_tiff = "; for OME-TIFF: none, lzw, deflate, zstd" if tiff else ""
+    of_tiff = f"; for OME-TIFF: {', '.join(codecs.TIFF)}" if tiff else ""
     parser.add_argument(
         "--compression",
-        choices=get_args(Compression if tiff else ZarrCompression),
-        help=f"for OME-Zarr: none, blosc-zstd, blosc-lz4, zstd, gzip{of_tiff} "
+        choices=tuple(codecs.COMPRESSIONS if tiff else codecs.ZARR),
+        help=f"for OME-Zarr: {', '.join(codecs.ZARR)}{of_tiff} "
         "(default: that of SOURCE from Zarr to Zarr, else none)",
     )
     parser.add_argument(

@@ -15,11 +15,12 @@ from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers import codecs
 from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_settings
 from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError
@@ -27,7 +28,7 @@ from ome_writers.file_sharing import rename
 from ome_writers.formats import format_row
 from ome_writers.formats.omezarr import level_path, with_levels
 from ome_writers.routing import ArrayPlan, ImagePlan, plan_levels, resolve
-from ome_writers.settings import Dimension, Pyramid, PyramidMethod, ZarrCompression
+from ome_writers.settings import Dimension, Pyramid, PyramidMethod
 from ome_writers.storage import ArrayTarget, Downsampling, Options, available_cpus
 from ome_writers.storage.direct import open_engine
 from ome_writers.untrusted import read_json
@@ -145,9 +146,7 @@ def array_plan(image: ImageSpec, level: LevelSpec | None = None) -> ArrayPlan:
         dtype=np.dtype(level.dtype).newbyteorder("<"),
         chunks=level.chunks,
         shards=level.shards,
-        compression=level.compression
-        if level.compression in get_args(ZarrCompression)
-        else "blosc-zstd",
+        compression=level.compression if level.compression in codecs.ZARR else "blosc-zstd",
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.codecs import COMPRESSIONS
 from ome_writers.dataset import DatasetSpec
 from ome_writers.formats import format_row
 from ome_writers.routing import Address, Plan, Router
-from ome_writers.settings import Compression, Dimension, Position
+from ome_writers.settings import Dimension, Position
 from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Source:
     def compression(self) -> str | None:
         """Compression as in the settings; None for other codecs, and for formats without chunks."""
         found = self.spec.images[0].levels[0].compression
-        known = format_row(self.spec.format).chunked and found in get_args(Compression)
+        known = format_row(self.spec.format).chunked and found in COMPRESSIONS
         return found if known else None
 
     @property

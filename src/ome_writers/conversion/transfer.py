@@ -141,7 +141,8 @@ def convert(
     source = path_or_url(source)
     described = describe_source(source, axes)
     if format == zarr_v2.FORMAT:
-        with zarr_v2.rewritten(described.spec, destination, shard_shapes or {}) as (
+        kept = compression or described.compression
+        with zarr_v2.rewritten(described.spec, destination, shard_shapes or {}, kept) as (
             written,
             shards,
         ):

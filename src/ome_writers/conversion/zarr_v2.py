@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ome_writers import codecs
 from ome_writers.conversion.destination import refuse_overlap
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
@@ -33,18 +34,24 @@ _VERSION = "0.4"
 
 @contextmanager
 def rewritten(
-    source: DatasetSpec, destination: str | PathLike[str], shards: Mapping[str, int]
+    source: DatasetSpec,
+    destination: str | PathLike[str],
+    shards: Mapping[str, int],
+    compression: str | None,
 ) -> Iterator[tuple[Path, dict[str, int]]]:
     """Yield path and shard shapes of an OME-Zarr 0.5 to be written, which becomes the OME-Zarr 0.4 at `destination`.
 
     Until it is complete and on disk, it is in a temporary folder beside `destination`.
 
-    Raises SettingsError for shards, and OutputExistsError if the output exists.
+    Raises SettingsError for shards, UnsupportedError if Zarr v2 does not have the compression, and OutputExistsError if
+    the output exists.
     """
     if any(shards.values()):
         raise SettingsError(
             f"{destination}: an OME-Zarr 0.4 has no shards. Leave out shard_shapes."
         )
+    if compression is not None and compression in codecs.ZARR:
+        _ = codecs.find_compression(compression).compressor_v2
     output = Path(OmeZarrFormat().get_output_path(destination))
     refuse_overlap(source.path, output)
     if os.path.lexists(output):
@@ -80,20 +87,13 @@ def _rewrite(root: Path) -> None:
 
 def _array(content: Json) -> Json:
     """Return the ``.zarray`` of an array."""
-    _, *codecs = content["codecs"]  # the first is "bytes", little-endian
-    compressor = None
-    if codecs:
-        ((name, configuration),) = ((c["name"], c["configuration"]) for c in codecs)
-        kept = ("cname", "clevel", "blocksize", "level")  # older readers do not know others
-        compressor = {"id": name, **{k: configuration[k] for k in kept if k in configuration}}
-        if name == "blosc":
-            compressor["shuffle"] = 1  # SHUFFLE of numcodecs
+    compression = codecs.find_compression(codecs.compression_of_codecs(content["codecs"]))
     return {
         "zarr_format": 2,
         "shape": content["shape"],
         "chunks": content["chunk_grid"]["configuration"]["chunk_shape"],
         "dtype": np.dtype(content["data_type"]).newbyteorder("<").str,
-        "compressor": compressor,
+        "compressor": compression.compressor_v2,
         "fill_value": content["fill_value"],
         "order": "C",
         "filters": None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ome_writers.downsampling import supports_dtype
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.plan import ArrayPlan, LevelPlan
 from ome_writers.settings import Pyramid
@@ -18,6 +17,8 @@ def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, .
     """
     if pyramid is None:
         return ()
+    from ome_writers.downsampling import supports_dtype  # not loaded without levels
+
     if not supports_dtype(pyramid.method, array.dtype):
         raise UnsupportedError(
             f"pyramid: method {pyramid.method!r} is not defined for dtype {array.dtype.name!r}. Use 'mode' or "

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.codecs import Compression as Compression
+    from ome_writers.codecs import TiffCompression as TiffCompression
+    from ome_writers.codecs import ZarrCompression as ZarrCompression
     from ome_writers.settings.acquisition import AcquisitionSettings as AcquisitionSettings
     from ome_writers.settings.acquisition import DTypeStr as DTypeStr
     from ome_writers.settings.acquisition import SettingsFields as SettingsFields
@@ -23,10 +26,7 @@ if TYPE_CHECKING:
     from ome_writers.settings.dtypes import PIXEL_TYPES as PIXEL_TYPES
     from ome_writers.settings.dtypes import dtype_of as dtype_of
     from ome_writers.settings.engines import ENGINES as ENGINES
-    from ome_writers.settings.engines import Compression as Compression
     from ome_writers.settings.engines import EngineRow as EngineRow
-    from ome_writers.settings.engines import TiffCompression as TiffCompression
-    from ome_writers.settings.engines import ZarrCompression as ZarrCompression
     from ome_writers.settings.engines import engines_of as engines_of
     from ome_writers.settings.engines import find_engine as find_engine
     from ome_writers.settings.engines import installed_formats as installed_formats
@@ -70,11 +70,8 @@ else:
             ".dimension": ("Dimension", "PositionDimension", "dims_from_standard_axes"),
             ".dtypes": ("PIXEL_TYPES", "dtype_of"),
             ".engines": (
-                "Compression",
                 "ENGINES",
                 "EngineRow",
-                "TiffCompression",
-                "ZarrCompression",
                 "engines_of",
                 "find_engine",
                 "installed_formats",
@@ -103,5 +100,6 @@ else:
             ".pyramid": ("MAX_LEVELS", "Pyramid", "PyramidMethod"),
             ".representation": ("describe_axes", "describe_names", "html_table"),
             ".schedule": ("Schedule",),
+            "ome_writers.codecs": ("Compression", "TiffCompression", "ZarrCompression"),
         },
     )

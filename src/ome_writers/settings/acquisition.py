@@ -22,13 +22,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema, PydanticKnownError
+from pydantic_core.core_schema import no_info_plain_validator_function
 
+from ome_writers.codecs import COMPRESSIONS, Compression
 from ome_writers.errors import SettingsError
 from ome_writers.settings import consistency, storage_order
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.dtypes import read_dtype
-from ome_writers.settings.engines import Compression
 from ome_writers.settings.experiment import Experiment
 from ome_writers.settings.format_names import Format, read_format
 from ome_writers.settings.instrument import Instrument
@@ -46,6 +48,25 @@ if TYPE_CHECKING:
 
 DTypeStr: TypeAlias = Annotated[str, BeforeValidator(read_dtype)]
 _FORMAT: TypeAdapter[Format] = TypeAdapter(Format)
+
+
+class _OfTable:
+    """Accepts the names of the table of compressions, which may have more rows than the literal."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> CoreSchema:
+        return no_info_plain_validator_function(cls._read)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: Any) -> dict[str, Any]:
+        return {"enum": list(COMPRESSIONS), "type": "string"}
+
+    @staticmethod
+    def _read(value: Any) -> str:
+        if isinstance(value, str) and value in COMPRESSIONS:
+            return value
+        *names, last = map(repr, COMPRESSIONS)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(names)} or {last}"})
 
 
 def _read_mirror(value: Any) -> Any:
@@ -95,8 +116,8 @@ class AcquisitionSettings(Model):
     format
         A format, the name of a format or backend, or ``"auto"``.
     compression
-        ``blosc-zstd``, ``blosc-lz4``, ``zstd``, ``gzip`` or ``none`` for OME-Zarr; ``lzw``, ``deflate``,
-        ``zstd`` or ``none`` for OME-TIFF. None: uncompressed.
+        Name of a compression of the format and the backend, such as ``"blosc-zstd"`` for OME-Zarr or ``"deflate"``
+        for OME-TIFF; ``ome-writers convert --help`` lists them. None: uncompressed.
     storage_order
         ``"ome"`` (the order that the format specifies), ``"acquisition"``, or the names of all dimensions. NGFF
         requires t, then c and other axes, then z, y, x: validators and some readers refuse an OME-Zarr in another
@@ -142,7 +163,7 @@ class AcquisitionSettings(Model):
     dtype: DTypeStr = ""
     # the union lacks formats of other packages
     format: SerializeAsAny[Format] = cast("Format", "auto")
-    compression: Compression | None = None
+    compression: Annotated[Compression, _OfTable] | None = None
     storage_order: Literal["acquisition", "ome"] | list[str] = "ome"
     plate: Plate | None = None
     overwrite: bool = False
@@ -200,7 +221,7 @@ class AcquisitionSettings(Model):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        consistency.check_compression(self.format, self.format.backend, self.compression)
+        consistency.check_compression(self.format, self.compression)
         check_pyramid(self.pyramid, self.format)
         if self.dimensions:
             self._check_axes()
@@ -218,7 +239,7 @@ class AcquisitionSettings(Model):
         if name == "root_path" and "format" not in self.model_fields_set:
             fields = read_format("auto", self.root_path)
             self._derive(format=_FORMAT.validate_python(fields))
-            consistency.check_compression(self.format, self.format.backend, self.compression)
+            consistency.check_compression(self.format, self.compression)
             check_pyramid(self.pyramid, self.format)
 
     def _repr_html_(self) -> str:

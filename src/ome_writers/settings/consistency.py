@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from annotated_types import MinLen
 from pydantic import AfterValidator
 
+from ome_writers.codecs import COMPRESSIONS
 from ome_writers.settings.axes import STANDARD_TYPES
 from ome_writers.settings.coordinates import Position, duplicates
 from ome_writers.settings.dimension import Dimension
-from ome_writers.settings.engines import find_engine
+from ome_writers.settings.engines import engines_of, find_engine
 from ome_writers.settings.model import warn_user
 
 if TYPE_CHECKING:
-    from ome_writers.settings.formats import FormatSettings
+    from ome_writers.settings.format_names import Format
     from ome_writers.settings.plate import Plate
     from ome_writers.settings.schedule import Schedule
 
@@ -96,17 +97,16 @@ def _with_chunk(dim: Dimension, default: int | None) -> Dimension:
     return filled
 
 
-def check_compression(format_: FormatSettings, backend: str, compression: str | None) -> None:
-    """Raise ValueError unless the format, and the backend if one is selected, support the compression."""
-    if compression is None:
+def check_compression(format_: Format, compression: str | None) -> None:
+    """Raise ValueError unless the backend, or with ``"auto"`` one of the format, supports the compression."""
+    if compression is None or not format_.needs_path:  # the format of settings without a path yet
         return
-    row = find_engine(backend)
-    supported = [(format_.title, format_.compressions)]
-    if row is not None:
-        names = tuple(name for name in format_.compressions if name in row.compressions)
-        supported.append((f"backend {backend!r}", names))
-    for label, names in supported:
-        if names and compression not in names:
+    checks = [(format_.title, engines_of(format_.name))]
+    if (row := find_engine(format_.backend)) is not None:
+        checks.append((f"backend {format_.backend!r}", [row]))
+    for label, rows in checks:
+        names = tuple(n for n in COMPRESSIONS if any(n in row.compressions for row in rows))
+        if rows and compression not in names:
             raise ValueError(
                 f"Compression {compression!r} is not supported for {label}. Supported: {names}."
             )

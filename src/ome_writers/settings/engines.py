@@ -9,22 +9,18 @@ import importlib.util
 import logging
 import re
 import sys
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points, version
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
+from ome_writers import codecs
 from ome_writers.settings.dtypes import PIXEL_TYPES
 
 _log = logging.getLogger("ome_writers")
 
-ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"]
-TiffCompression: TypeAlias = Literal["lzw", "deflate", "zstd", "none"]
-Compression: TypeAlias = Literal[
-    "blosc-zstd", "blosc-lz4", "zstd", "gzip", "lzw", "deflate", "none"
-]
-
-_ZARR_CODECS = frozenset(get_args(ZarrCompression))
+_LIBRARY_CODECS = frozenset({"blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"})
 _ACQUIRE_DTYPES = frozenset(
     {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
     | {"float32", "float64"}
@@ -51,8 +47,11 @@ class EngineRow:
         Distribution and oldest supported version, if the engine needs a recent one.
     extra
         The extra of this distribution that installs the requirements; None for engines of other packages.
-    compressions, dtypes
-        Names of the supported compressions and dtypes; `dtypes` None: all.
+    compressions
+        Names of the compressions that it supports. Engines that encode with the table of compressions support every one
+        of their format; an engine on another library lists those of the library.
+    dtypes
+        Names of the dtypes that it supports; None: all.
     max_planes
         Maximum number of planes of an acquisition; None: unlimited.
     python
@@ -87,7 +86,7 @@ class EngineRow:
     module: str
     requires: tuple[str, ...]
     extra: str | None
-    compressions: frozenset[str]
+    compressions: AbstractSet[str]
     opener: str = "open_engine"
     dtypes: frozenset[str] | None = None
     oldest: tuple[str, tuple[int, int]] | None = None
@@ -135,7 +134,7 @@ ENGINES: dict[str, EngineRow] = {
             module="ome_writers.storage.direct",
             requires=(),
             extra=None,
-            compressions=_ZARR_CODECS,
+            compressions=codecs.ZARR,
             needs_files=False,
             temporary_names=(r"\.(?P<target>[0-9]+)\.tmp",),  # chunks and shards
         ),
@@ -146,7 +145,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("tensorstore",),
             extra="tensorstore",
             any_path=False,
-            compressions=_ZARR_CODECS,
+            compressions=_LIBRARY_CODECS,
             omits_zeros=True,
             temporary_names=(r"(?P<target>[0-9]+|zarr\.json)\.__lock",),
         ),
@@ -159,7 +158,7 @@ ENGINES: dict[str, EngineRow] = {
             extra="acquire-zarr",
             any_path=False,
             ansi_paths=True,
-            compressions=_ZARR_CODECS - {"gzip"},
+            compressions=frozenset({"blosc-zstd", "blosc-lz4", "zstd", "none"}),
             dtypes=_ACQUIRE_DTYPES,
             oldest=("acquire-zarr", (0, 10)),
             random_access=False,
@@ -176,7 +175,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("zarr", "zarrs"),
             extra="zarrs-python",
             any_path=False,
-            compressions=_ZARR_CODECS,
+            compressions=_LIBRARY_CODECS,
             oldest=("zarr", (3, 1)),
             python=(3, 11),
             omits_zeros=True,
@@ -188,7 +187,7 @@ ENGINES: dict[str, EngineRow] = {
             module="ome_writers.storage.libraries.zarr_python",
             requires=("zarr",),
             extra="zarr-python",
-            compressions=_ZARR_CODECS,
+            compressions=_LIBRARY_CODECS,
             oldest=("zarr", (3, 1)),
             python=(3, 11),
             omits_zeros=True,
@@ -201,7 +200,7 @@ ENGINES: dict[str, EngineRow] = {
             opener="TiffEngine",
             requires=("tifffile", "ome_types"),
             extra="tifffile",
-            compressions=frozenset(get_args(TiffCompression)),
+            compressions=codecs.TIFF,
             sharding=False,
             dtypes=frozenset(PIXEL_TYPES),
             max_planes=10**8,  # each IFD takes about 280 bytes, before the first frame

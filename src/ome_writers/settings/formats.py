@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import PositiveInt, ValidationInfo, field_validator
 
 from ome_writers.settings.dtypes import PIXEL_TYPES
-from ome_writers.settings.engines import (
-    TiffCompression,
-    ZarrCompression,
-    engines_of,
-    find_engine,
-    installed_formats,
-)
+from ome_writers.settings.engines import engines_of, find_engine, installed_formats
 from ome_writers.settings.model import Model
 from ome_writers.untrusted import ARCHIVE_SUFFIX
 
@@ -42,8 +36,8 @@ class FormatSettings(Model):
         there is none.
     needs_path
         Whether `AcquisitionSettings.root_path` is required.
-    compressions, dtypes
-        The compressions and dtypes that it can represent; `dtypes` None: all.
+    dtypes
+        The dtypes that it can represent; None: all. It has the compressions of its engines.
     axis_order
         Type of an axis to its rank: ``storage_order="ome"`` sorts by it. None: the order of acquisition is kept.
     samples_as_channels
@@ -57,7 +51,6 @@ class FormatSettings(Model):
     aliases: ClassVar[tuple[str, ...]] = ()
     archive_suffix: ClassVar[str] = ""
     needs_path: ClassVar[bool] = True
-    compressions: ClassVar[tuple[str, ...]] = ()
     dtypes: ClassVar[frozenset[str] | None] = None
     axis_order: ClassVar[Mapping[str, int] | None] = None
     samples_as_channels: ClassVar[bool] = False
@@ -118,7 +111,6 @@ class OmeZarrFormat(FormatSettings):
     suffixes: ClassVar[tuple[str, ...]] = (".ome.zarr", ".zarr")
     aliases: ClassVar[tuple[str, ...]] = ("zarr",)
     archive_suffix: ClassVar[str] = ARCHIVE_SUFFIX
-    compressions: ClassVar[tuple[str, ...]] = get_args(ZarrCompression)
     # as NGFF 0.5 requires
     axis_order: ClassVar[Mapping[str, int] | None] = {
         "time": 0,
@@ -157,7 +149,6 @@ class OmeTiffFormat(FormatSettings):
     title: ClassVar[str] = "OME-TIFF"
     suffixes: ClassVar[tuple[str, ...]] = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
     aliases: ClassVar[tuple[str, ...]] = ("tiff",)
-    compressions: ClassVar[tuple[str, ...]] = get_args(TiffCompression)
     dtypes: ClassVar[frozenset[str] | None] = frozenset(PIXEL_TYPES)
     # DimensionOrder has every order of t, c and z, but no other axis between them
     axis_order: ClassVar[Mapping[str, int] | None] = {

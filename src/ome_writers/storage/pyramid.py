@@ -160,8 +160,6 @@ def open_with_levels(
     options: Options,
 ) -> Engine:
     """Open an engine for all arrays of the images; it computes the smaller levels."""
-    if not any(image.levels for image in images):
-        return opener(targets, options)
     stage = Downsampling(images, options.buffer_bytes)
     options = replace(
         options,

@@ -9,13 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ome_writers.codecs import COMPRESSIONS
 from ome_writers.errors import EngineMissingError, UnsupportedError
 from ome_writers.routing import ArrayPlan, Plan, arrival_order
 from ome_writers.settings import EngineRow, engines_of, find_engine
 from ome_writers.storage.contract import ArrayTarget, Engine, Options
 from ome_writers.storage.store import Store, local_path
-
-_MAX_BLOSC_BYTES = 2**31 - 1 - 16  # the header stores sizes as int32, including itself
 
 
 def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
@@ -25,7 +24,7 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
     reasons = [f"compression {name!r} is not supported" for name in sorted(compressions)]
     dtypes = {a.dtype.name for a in arrays} - (row.dtypes or {a.dtype.name for a in arrays})
     reasons += [_unsupported_dtype(plan, name) for name in sorted(dtypes)]
-    reasons += _too_large_for_blosc(arrays)
+    reasons += _too_large_chunks(arrays)
     pages = sum(math.prod(i.array.index_shape) * (1 + len(i.levels)) for i in plan.images)
     if row.max_planes is not None and pages > row.max_planes:
         reasons.append(f"at most {row.max_planes} planes are supported, got {pages}")
@@ -44,14 +43,17 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
     return reasons
 
 
-def _too_large_for_blosc(arrays: Sequence[ArrayPlan]) -> list[str]:
-    blosc = [a for a in arrays if a.compression.startswith("blosc")]
-    nbytes = max((math.prod(a.chunks) * a.dtype.itemsize for a in blosc), default=0)
-    if nbytes <= _MAX_BLOSC_BYTES:
-        return []
+def _too_large_chunks(arrays: Sequence[ArrayPlan]) -> list[str]:
+    """Return the compressions that do not support chunks as large as those of their arrays."""
+    chunks: dict[str, int] = {}
+    for array in arrays:
+        nbytes = math.prod(array.chunks) * array.dtype.itemsize
+        chunks[array.compression] = max(nbytes, chunks.get(array.compression, 0))
     return [
-        f"Blosc compresses chunks of at most {_MAX_BLOSC_BYTES} bytes, got {nbytes} (set a smaller chunk_size, or "
-        f"another compression)"
+        f"compression {name!r} supports chunks of at most {row.max_bytes} bytes, got {chunks[name]} (set a smaller "
+        f"chunk_size, or another compression)"
+        for name, row in COMPRESSIONS.items()
+        if row.max_bytes is not None and chunks.get(name, 0) > row.max_bytes
     ]
 
 

@@ -22,7 +22,6 @@ from ome_writers.storage import (
     Options,
     choose,
     open_engine,
-    open_with_levels,
 )
 from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Output, Recorder
@@ -274,7 +273,12 @@ def _open_recorder(
         **settings.format.engine_options(settings.root_path),
     )
     opener = partial(_open_engine, row, layout)
-    engine = open_with_levels(opener, plan.images, targets, options)
+    if any(image.levels for image in plan.images):
+        from ome_writers.storage import open_with_levels  # not loaded without levels
+
+        engine = open_with_levels(opener, plan.images, targets, options)
+    else:
+        engine = opener(targets, options)
     try:
         metadata = create_metadata(plan, layout)
         for key, content in metadata.render():

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ome_writers.codecs import find_zarr_codec
+
 _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
     "zarr_format": int,
     "node_type": str,
@@ -26,19 +28,10 @@ _OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
     "storage_transformers": list,
     "dimension_names": (list, type(None)),
 }
-# members of the configuration of each codec, with the allowed values where the specification lists them
+# Members of the configuration of codecs that do not encode bytes, with the allowed values where the specification lists
+# them. The others are in the table of compressions.
 _CODECS: Mapping[str, Mapping[str, tuple[object, ...] | None]] = {
     "bytes": {"endian": ("little", "big")},
-    "blosc": {
-        "cname": ("lz4", "lz4hc", "blosclz", "zstd", "snappy", "zlib"),
-        "clevel": tuple(range(10)),
-        "shuffle": ("noshuffle", "shuffle", "bitshuffle"),
-        "typesize": None,
-        "blocksize": None,
-    },
-    "zstd": {"level": None, "checksum": (True, False)},
-    "gzip": {"level": tuple(range(10))},
-    "crc32c": {},
     "transpose": {"order": None},
     "sharding_indexed": {
         "chunk_shape": None,
@@ -78,7 +71,7 @@ def _codecs(codecs: Any) -> Iterator[str]:
             yield f"codec {codec!r:.60} without a name"
             continue
         name, configuration = codec["name"], codec.get("configuration", {})
-        members = _CODECS.get(name)
+        members = _members(name)
         if members is None:
             continue  # an extension: a reader of the pixels accepts or refuses it
         if not isinstance(configuration, dict):
@@ -92,3 +85,10 @@ def _codecs(codecs: Any) -> Iterator[str]:
         if name == "sharding_indexed":
             yield from _codecs(configuration.get("codecs"))
             yield from _codecs(configuration.get("index_codecs"))
+
+
+def _members(name: str) -> Mapping[str, tuple[object, ...] | None] | None:
+    if name in _CODECS:
+        return _CODECS[name]
+    codec = find_zarr_codec(name)
+    return None if codec is None else codec.members

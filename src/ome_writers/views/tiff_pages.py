@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from array import array
+from copy import copy
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.codecs import TIFF, compression_of_tag, tiff_codec
 from ome_writers.errors import EngineMissingError, InvalidFileError
 from ome_writers.formats.ometiff import read_first_page
 from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
 from ome_writers.views.file_cache import ChangeDetector
 
 _SUB_IFDS = 330  # tag with the offsets of the IFDs of a page's resolution levels
+_MAX_PADDING_BYTES = 2**20  # of a decoded strip
 _IFD_READ_AHEAD_BYTES = 2**16  # bytes after the start of an IFD that tifffile expects to exist
 
 
@@ -88,7 +91,7 @@ class TiffPages:
                     return None
                 tiff.check_plane(directory)
                 tiff.check_strips(directory)
-                return np.asarray(page.asarray())
+                return page_pixels(page)
 
     def close(self) -> None:
         """Close the file. The next access opens it again."""
@@ -145,6 +148,31 @@ class TiffPages:
         raw = getattr(self, "_raw", None)
         if raw is not None:
             raw.close()
+
+
+def page_pixels(page: Any) -> NDArray[np.generic]:
+    """Return the pixels of tifffile's `page`; the table of compressions decodes what tifffile cannot decode."""
+    if page.compression != 1:
+        _set_decoder(page)
+    return np.asarray(page.asarray())
+
+
+def _set_decoder(page: Any) -> None:
+    import tifffile
+
+    compression = compression_of_tag(page.compression)
+    if page.compression in tifffile.TIFF.DECOMPRESSORS or compression not in TIFF:
+        return
+    codec = tiff_codec(compression)
+    uncompressed = copy(page)  # before tifffile caches the decoder of the page
+    uncompressed.compression = 1
+    max_bytes = 2 * page.nbytes + _MAX_PADDING_BYTES
+
+    def decode(stored: bytes | None, index: int, **options: Any) -> Any:
+        content = None if stored is None else codec.decode(stored, max_bytes)
+        return uncompressed.decode(content, index, **options)
+
+    page.decode = decode
 
 
 class CompleteReads(FileIO):

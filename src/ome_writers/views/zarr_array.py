@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,8 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.codecs import Decoder, find_zarr_codec
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.storage.zarr import EMPTY, ShardIndexFormat, decompress
+from ome_writers.storage.zarr import EMPTY, ShardIndexFormat
 from ome_writers.untrusted import (
     ArrayMetadata,
     array_metadata_file,
@@ -35,9 +36,6 @@ from ome_writers.untrusted import (
     read_regular,
 )
 from ome_writers.views.file_cache import CachedJsonFile
-
-Decoder = Callable[[bytes, int], bytes]
-"""Decodes bytes; refuses results larger than the given size."""
 
 _MAX_READ_RETRIES = 20
 _RETRY_INTERVAL_S = 0.005
@@ -284,20 +282,10 @@ def _pipeline(
 
 
 def _decoder(name: str, folder: Path) -> Decoder:
-    if name == "crc32c":
-        return lambda stored, _: _without_checksum(stored)
-    if name not in ("blosc", "zstd", "gzip", "zlib"):
+    codec = find_zarr_codec(name)
+    if codec is None:
         raise UnsupportedError(f"{folder}: the codec {name!r} is not supported.")
-    return lambda stored, max_bytes: decompress(name, stored, max_bytes)
-
-
-def _without_checksum(stored: bytes) -> bytes:
-    from google_crc32c import value
-
-    content, checksum = stored[:-4], stored[-4:]
-    if value(content).to_bytes(4, "little") != checksum:
-        raise OSError("the CRC-32C does not match")
-    return content
+    return codec.decode
 
 
 def _fill_value(value: Any, dtype: np.dtype[np.generic]) -> Any:

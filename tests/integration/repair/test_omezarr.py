@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from ome_writers import (
     read,
     validate,
 )
+from ome_writers.codecs import COMPRESSIONS, blosc
 from ome_writers.repair import repair
 from ome_writers.storage import ENGINES
 from ome_writers.storage.lock_file import lock_content
-from ome_writers.storage.zarr import BLOSC
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 from support.interrupted import checksums, repair_and_check, write_and_kill
 from support.links import KINDS, create_link
@@ -242,7 +243,8 @@ def test_other_blosc_level_is_repaired_and_converted(
     settings.dimensions[0].shard_size_chunks = shard
     path = tmp_path / "a.ome.zarr"
     with monkeypatch.context() as earlier:
-        earlier.setitem(BLOSC, "blosc-zstd", ("zstd", 3))
+        row = replace(COMPRESSIONS["blosc-zstd"], zarr=(blosc("zstd", 3),))
+        earlier.setitem(COMPRESSIONS, "blosc-zstd", row)
         with create_stream(settings) as stream:
             for i in range(4):
                 stream.append(np.full((4, 6), i + 1, "uint16"))

@@ -29,7 +29,6 @@ class RawPlanesFormat(FormatSettings):
 
     title: ClassVar[str] = "raw planes"
     suffixes: ClassVar[tuple[str, ...]] = (".planes",)
-    compressions: ClassVar[tuple[str, ...]] = ("none",)
 
     name: Literal["raw-planes"] = "raw-planes"
     backend: str = "auto"

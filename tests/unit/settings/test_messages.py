@@ -319,7 +319,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         settings(compression="jpeg"),
         ValueError,
-        "'blosc-zstd', 'blosc-lz4', 'zstd', 'gzip', 'lzw', 'deflate' or 'none'",
+        "'blosc-zstd', 'blosc-lz4', 'lzw', 'deflate', 'zstd', 'gzip' or 'none'",
     ),
     (settings(dtype="foo"), ValueError, "Invalid dtype: 'foo'. Give the dtype of the frames"),
     (settings(dtype="U5"), ValueError, "Invalid dtype: 'U5': pixels must be numbers, not str160."),

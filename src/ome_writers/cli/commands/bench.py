@@ -15,7 +15,8 @@ from ome_writers.cli.arguments import (
     writable_directory,
 )
 from ome_writers.cli.command import FAILURE, SUCCESS, Command
-from ome_writers.settings import BackendName, Compression
+from ome_writers.codecs import COMPRESSIONS
+from ome_writers.settings import BackendName
 
 if TYPE_CHECKING:
     from ome_writers.advice import Camera, EngineSpeed
@@ -38,7 +39,7 @@ def _arguments(parser: ArgumentParser) -> None:
         help="measure this engine; may be repeated (default: all engines)",
     )
     parser.add_argument(
-        "--compression", choices=get_args(Compression), help="compress the frames (default: none)"
+        "--compression", choices=tuple(COMPRESSIONS), help="compress the frames (default: none)"
     )
     parser.add_argument(
         "--durability",

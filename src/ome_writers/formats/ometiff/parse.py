@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ome_writers.codecs import compression_of_tag
 from ome_writers.dataset import AxisSpec, AxisType, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.micromanager import NAMESPACE, written_by
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 
-_COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 _AXIS_TYPES: dict[str, AxisType] = {
     "t": "time",
     "c": "channel",
@@ -175,7 +175,6 @@ def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
     names = (*found.axes.lower(), "y", "x")
     steps = [_step(pixels, name) for name in names]
     shape = tuple(found.sizes[name.upper()] for name in names)
-    compression = source.page.compression
     link = pixels.find("{*}TiffData/{*}UUID")
     key = (link.get("FileName") if link is not None else None) or source.first.name
     level = LevelSpec(
@@ -183,7 +182,7 @@ def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
         shape=shape,
         dtype=found.dtype.name,
         chunks=(1, 1, 1, *shape[-2:]),
-        compression=_COMPRESSIONS.get(compression, f"tiff-{compression}"),
+        compression=compression_of_tag(source.page.compression),
         scale=tuple(scale for scale, _ in steps),
         translation=(0.0,) * len(names),
     )

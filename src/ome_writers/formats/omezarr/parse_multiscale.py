@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ome_writers.codecs import compression_of_codecs
 from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.omezarr.group_metadata import group_attributes
@@ -147,21 +148,10 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
         dtype=str(array.data_type),
         chunks=array.chunks,
         shards=array.shards,
-        compression=_compression(array.codecs),
+        compression=compression_of_codecs(array.codecs),
         scale=tuple(scale),
         translation=tuple(translation),
     )
-
-
-def _compression(codecs: Sequence[Json]) -> str:
-    """Return the compression as settings call it, or the name of another codec."""
-    for codec in codecs:
-        name = str(codec["name"])
-        if name == "blosc":
-            name = f"blosc-{codec.get('configuration', {}).get('cname')}"
-        if name not in ("bytes", "transpose", "crc32c"):
-            return name
-    return "none"
 
 
 def _stage(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.codecs import zarr_codecs
 from ome_writers.file_sync import sync_tree
 from ome_writers.routing import ArrayPlan
 from ome_writers.storage.background import available_cpus
@@ -28,7 +29,7 @@ from ome_writers.storage.libraries.openmp import passive_openmp_threads
 from ome_writers.storage.libraries.readback_cache import ReadbackCache
 from ome_writers.storage.libraries.sequential import SequentialArray
 from ome_writers.storage.store import LocalStore
-from ome_writers.storage.zarr import BLOSC, ZSTD_LEVEL, ArrayMetadataWriter
+from ome_writers.storage.zarr import ArrayMetadataWriter
 
 with passive_openmp_threads():
     import acquire_zarr as az
@@ -37,9 +38,10 @@ with passive_openmp_threads():
 _READ_TIMEOUT_S = 10.0  # for the library to write a shard that it has all planes of
 _POLL_INTERVAL_S = 0.002
 
-_CODECS = {
-    "blosc-zstd": az.CompressionCodec.BLOSC_ZSTD,
-    "blosc-lz4": az.CompressionCodec.BLOSC_LZ4,
+_COMPRESSORS: dict[str, tuple[Any, Any]] = {
+    "blosc-zstd": (az.Compressor.BLOSC1, az.CompressionCodec.BLOSC_ZSTD),
+    "blosc-lz4": (az.Compressor.BLOSC1, az.CompressionCodec.BLOSC_LZ4),
+    "zstd": (az.Compressor.ZSTD, az.CompressionCodec.ZSTD),  # type: ignore[attr-defined]  # its types are older than it
 }
 
 
@@ -253,17 +255,14 @@ def _array_settings(array: SequentialArray, key: str | None) -> az.ArraySettings
 
 
 def _compression(plan: ArrayPlan) -> az.CompressionSettings | None:
-    if plan.compression in BLOSC:
-        return az.CompressionSettings(
-            compressor=az.Compressor.BLOSC1,
-            codec=_CODECS[plan.compression],
-            level=BLOSC[plan.compression][1],
-            shuffle=1,
-        )
-    if plan.compression == "zstd":
-        return az.CompressionSettings(
-            compressor=az.Compressor.ZSTD,  # type: ignore[attr-defined]  # its types are older than it
-            codec=az.CompressionCodec.ZSTD,  # type: ignore[attr-defined]  # likewise
-            level=ZSTD_LEVEL,
-        )
-    return None
+    if plan.compression == "none":
+        return None
+    compressor, codec = _COMPRESSORS[plan.compression]
+    (stored,) = zarr_codecs(plan.compression)
+    configuration = stored.configuration(plan.dtype.itemsize)
+    return az.CompressionSettings(
+        compressor=compressor,
+        codec=codec,
+        level=configuration["clevel" if stored.name == "blosc" else "level"],
+        shuffle=int("shuffle" in configuration),
+    )

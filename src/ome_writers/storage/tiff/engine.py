@@ -18,7 +18,6 @@ from ome_writers.storage.contract import WriteFailure
 from ome_writers.storage.file_handles import FileHandles
 from ome_writers.storage.positional_io import patch_at
 from ome_writers.storage.store import LocalStore
-from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.file import TiffFile
 from ome_writers.storage.tiff.geometry import Geometry
 from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
@@ -244,7 +243,7 @@ class TiffEngine:
         flat, start = out.reshape(-1).view(np.uint8), 0
         strips = pages.store.read_strips(page)
         for strip, nbytes in zip(strips, series.strip_bytes, strict=True):
-            raw = get_codec(kind.compression).decode(strip)[:nbytes] if series.compressed else strip
+            raw = kind.decode(strip, nbytes)
             flat[start : start + len(raw)] = np.frombuffer(raw, np.uint8)
             start += nbytes
         return out

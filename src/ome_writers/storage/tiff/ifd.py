@@ -13,6 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from ome_writers.codecs import TiffCodec, tiff_codec
 from ome_writers.routing import ArrayPlan
 from ome_writers.settings import Dimension
 from ome_writers.units import si_value
@@ -38,7 +39,6 @@ SUB_IFDS = 330
 SUBFILE_TYPE = 254
 """Tag that only resolution levels have."""
 
-COMPRESSIONS = {"none": 1, "lzw": 5, "deflate": 8, "zstd": 50000}
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
 _SHORT, _LONG, _RATIONAL, _LONG8, _IFD8 = 3, 4, 5, 16, 18
 PAGE_TAGS = [
@@ -63,6 +63,7 @@ FIRST_PAGE_TAGS = sorted([*PAGE_TAGS, (DESCRIPTION, ASCII), (SOFTWARE, ASCII)])
 LEVEL_TAGS = [(SUBFILE_TYPE, _LONG), *PAGE_TAGS]
 """Tags and field types of a resolution level's entries."""
 
+_MAX_PADDING_BYTES = 2**20
 _MAX_STRIP_BYTES = 2**28  # of uncompressed data per compressed strip: codecs accept less than 2 GiB
 
 
@@ -120,6 +121,15 @@ class PageKind:
         return int(width_and_samples * self.dtype.itemsize)
 
     @property
+    def codec(self) -> TiffCodec:
+        return tiff_codec(self.compression)
+
+    def decode(self, stored: bytes, nbytes: int) -> bytes:
+        """Return the pixels of a strip, `nbytes` bytes; raise an error of the codec if it cannot be decoded."""
+        # a decoded strip may have padding
+        return self.codec.decode(stored, 2 * nbytes + _MAX_PADDING_BYTES)[:nbytes]
+
+    @property
     def strips(self) -> list[tuple[int, int]]:
         """(first row, end row) of each strip."""
         height, rows = self.shape[0], self.rows_per_strip
@@ -148,7 +158,7 @@ class PageKind:
             (256, _LONG, 1, struct.pack("<I", width)),  # ImageWidth
             (257, _LONG, 1, struct.pack("<I", height)),  # ImageLength
             (258, _SHORT, samples, struct.pack(f"<{samples}H", *bits)),  # BitsPerSample
-            (259, _SHORT, 1, struct.pack("<H", COMPRESSIONS[self.compression])),  # Compression
+            (259, _SHORT, 1, struct.pack("<H", self.codec.tag)),  # Compression
             (262, _SHORT, 1, struct.pack("<H", colours)),  # PhotometricInterpretation
             (STRIP_OFFSETS, _LONG8, strips, b""),
             (277, _SHORT, 1, struct.pack("<H", samples)),  # SamplesPerPixel

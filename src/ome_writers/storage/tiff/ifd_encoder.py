@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.tiff.codec import encode_zeros
+from ome_writers.codecs import tiff_codec
 from ome_writers.storage.tiff.ifd import HEADER
 from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH, IfdTemplate
 
@@ -44,7 +44,7 @@ class IfdEncoder:
         )
         # a compressed blank page references strips of zeros, an uncompressed one the blank plane
         self._blank_strips = [
-            [encode_zeros(series.kind.compression, nbytes) for nbytes in series.strip_bytes]
+            [_encode_zeros(series.kind.compression, nbytes) for nbytes in series.strip_bytes]
             if series.compressed
             else None
             for series in geometry.series
@@ -184,3 +184,9 @@ class IfdEncoder:
 def _software() -> bytes:
     """Return the Software tag; looking up the version takes milliseconds."""
     return f"ome-writers {version('ome-writers')}".encode() + b"\0"
+
+
+@lru_cache(maxsize=16)
+def _encode_zeros(compression: str, nbytes: int) -> bytes:
+    """Return an encoded strip of `nbytes` zeros."""
+    return tiff_codec(compression).encode(np.zeros(nbytes, np.uint8).data)

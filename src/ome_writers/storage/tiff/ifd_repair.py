@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from ome_writers.codecs import compression_of_tag, tiff_codec
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
 from ome_writers.storage.positional_io import open_file, read_at, write_at
-from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.ifd import (
-    COMPRESSIONS,
     DESCRIPTION,
     ENTRY_BYTES,
     FIRST_PAGE_TAGS,
@@ -38,6 +37,7 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _SIZES |= {16: 8, 17: 8, 18: 8}
 _MAX_ENTRIES = 4096
 _MAX_LEVELS = 64
+_MAX_STRIP_BYTES = 2**31  # decoded
 
 
 @dataclass(frozen=True)
@@ -261,13 +261,12 @@ class IfdRepair:
         return list(zip(tables.get(STRIP_OFFSETS, ()), counts, strict=False)) or [(0, 0)]
 
     def _has_nonzero_pixels(self, page: Ifd) -> bool:
-        numbers = {number: name for name, number in COMPRESSIONS.items()}
         compression = next(v & 0xFFFF for tag, _, v, _ in _fields(page.entries) if tag == 259)
-        name = numbers[compression]
+        codec = tiff_codec(compression_of_tag(compression))
         with self._open() as fd:
             for offset, nbytes in page.strips:
                 strip = read_at(fd, nbytes, offset)
-                if any(strip if name == "none" else get_codec(name).decode(strip)):
+                if any(codec.decode(strip, _MAX_STRIP_BYTES)):
                     return True
         return False
 

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.storage.positional_io import read_at, read_fully, write_at
-from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.ifd import HEADER
 from ome_writers.storage.tiff.page_visibility import PageVisibility
 
@@ -76,7 +75,7 @@ class PageStore:
     def store(self, block: PageBlock, slots: frozenset[int] | None = None) -> None:
         """Encode and write all pages of a block."""
         if block.series.compressed:
-            encode = get_codec(block.series.kind.compression).encode
+            encode = block.series.kind.codec.encode
             self.write_strips(block.page, [encode(strip) for strip in block.strips()])
         else:
             self.write_planes(block.page, block.buffers(), block.count)

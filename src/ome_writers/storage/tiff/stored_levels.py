@@ -15,7 +15,6 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
 from ome_writers.routing import ImagePlan
 from ome_writers.storage.positional_io import open_file, read_at, read_fully, write_at
-from ome_writers.storage.tiff.codec import get_codec
 from ome_writers.storage.tiff.ifd import PageKind, aligned
 from ome_writers.storage.tiff.ifd_template import IfdTemplate
 from ome_writers.untrusted import open_regular
@@ -113,12 +112,10 @@ class StoredLevels:
         flat = out.reshape(-1).view(np.uint8)
         for (top, bottom), (offset, nbytes) in zip(kind.strips, ifd.strips, strict=True):
             strip = read_fully(fd, nbytes, offset)
-            if kind.compression != "none":
-                try:
-                    strip = get_codec(kind.compression).decode(strip)
-                except Exception:  # each codec has its own error classes
-                    return None
-            rows = strip[: (bottom - top) * kind.row_bytes]  # a decoded strip may have padding
+            try:
+                rows = kind.decode(strip, (bottom - top) * kind.row_bytes)
+            except Exception:  # each codec has its own error classes
+                return None
             begin = top * kind.row_bytes
             flat[begin : begin + len(rows)] = np.frombuffer(rows, np.uint8)
         return out
@@ -130,9 +127,7 @@ class StoredLevels:
         found: list[tuple[int, int]] = []
         for top, bottom in kind.strips:
             strip = flat[top * kind.row_bytes : bottom * kind.row_bytes]
-            content = (
-                strip if kind.compression == "none" else get_codec(kind.compression).encode(strip)
-            )
+            content = kind.codec.encode(strip)
             offset = aligned(os.fstat(fd).st_size) + (kind.gap if found else 0)
             write_at(fd, [content], offset)
             found.append((offset, len(content)))

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from ome_writers.storage.zarr.array_metadata import BLOSC as BLOSC
-    from ome_writers.storage.zarr.array_metadata import ZSTD_LEVEL as ZSTD_LEVEL
     from ome_writers.storage.zarr.array_metadata import ArrayMetadataWriter as ArrayMetadataWriter
     from ome_writers.storage.zarr.array_metadata import (
         render_array_metadata as render_array_metadata,
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.zarr.chunk_grid import Grid as Grid
     from ome_writers.storage.zarr.chunk_grid import ShardPart as ShardPart
     from ome_writers.storage.zarr.codec import Codec as Codec
-    from ome_writers.storage.zarr.codec import decompress as decompress
     from ome_writers.storage.zarr.recovery import ShardRecovery as ShardRecovery
     from ome_writers.storage.zarr.shard_file import Shard as Shard
     from ome_writers.storage.zarr.shard_file import ShardShape as ShardShape
@@ -40,16 +37,11 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            ".array_metadata": (
-                "ArrayMetadataWriter",
-                "BLOSC",
-                "ZSTD_LEVEL",
-                "render_array_metadata",
-            ),
+            ".array_metadata": ("ArrayMetadataWriter", "render_array_metadata"),
             ".array_survey": ("ArraySurvey", "Survey"),
             ".chunk_files": ("ChunkFiles", "ChunkKeys"),
             ".chunk_grid": ("Cell", "Grid", "ShardPart"),
-            ".codec": ("Codec", "decompress"),
+            ".codec": ("Codec",),
             ".recovery": ("ShardRecovery",),
             ".shard_file": ("Shard", "ShardShape"),
             ".shard_index": ("EMPTY", "ShardIndexFormat", "TornIndexError"),

@@ -11,12 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from ome_writers.codecs import zarr_codecs
 from ome_writers.routing import ArrayPlan
-
-# Codec and level. For camera frames, level 3 of Blosc's zstd takes 2 to 8 times as long as level 1, at the same ratio.
-BLOSC = {"blosc-zstd": ("zstd", 1), "blosc-lz4": ("lz4", 5)}
-ZSTD_LEVEL = 3
-GZIP_LEVEL = 5
 
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 
@@ -26,7 +22,8 @@ def render_array_metadata(plan: ArrayPlan, shape: Sequence[int]) -> dict[str, An
 
     `shape` is the current shape in pixels; along the growing axis it may exceed the planned one.
     """
-    codecs = _codecs(plan)
+    compression = zarr_codecs(plan.compression)
+    codecs = [_BYTES, *(codec.metadata(plan.dtype.itemsize) for codec in compression)]
     if plan.shards is not None:
         codecs = [
             {
@@ -105,25 +102,6 @@ class ArrayMetadataWriter:
     def invalidate(self) -> None:
         """Write all metadata again next time: a library may have overwritten it."""
         self._written = [None] * len(self._arrays)
-
-
-def _codecs(plan: ArrayPlan) -> list[dict[str, Any]]:
-    if plan.compression in BLOSC:
-        name, level = BLOSC[plan.compression]
-        blosc = {
-            "cname": name,
-            "clevel": level,
-            "shuffle": "shuffle",
-            "typesize": plan.dtype.itemsize,
-            "blocksize": 0,
-        }
-        return [_BYTES, {"name": "blosc", "configuration": blosc}]
-    if plan.compression == "zstd":
-        zstd = {"level": ZSTD_LEVEL, "checksum": False}
-        return [_BYTES, {"name": "zstd", "configuration": zstd}]
-    if plan.compression == "gzip":
-        return [_BYTES, {"name": "gzip", "configuration": {"level": GZIP_LEVEL}}]
-    return [_BYTES]
 
 
 def _fill_value(kind: str) -> Any:
