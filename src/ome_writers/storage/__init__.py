@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from ome_writers.storage.registry import choose as choose
     from ome_writers.storage.registry import open_engine as open_engine
     from ome_writers.storage.registry import unsupported_reasons as unsupported_reasons
+    from ome_writers.storage.staged_engine import StagedEngine as StagedEngine
     from ome_writers.storage.stages import Stage as Stage
-    from ome_writers.storage.stages import StagedEngine as StagedEngine
     from ome_writers.storage.stages import run_stages as run_stages
     from ome_writers.storage.store import LocalStore as LocalStore
     from ome_writers.storage.store import MemoryStore as MemoryStore
@@ -82,7 +82,8 @@ else:
             ".process_identity": ("is_running",),
             ".pyramid": ("Downsampling", "open_with_levels"),
             ".registry": ("choose", "open_engine", "unsupported_reasons"),
-            ".stages": ("Stage", "StagedEngine", "run_stages"),
+            ".staged_engine": ("StagedEngine",),
+            ".stages": ("Stage", "run_stages"),
             ".store": ("LocalStore", "MemoryStore", "Store", "SupportsFiles"),
             "ome_writers.settings": ("ENGINES", "EngineRow"),
         },

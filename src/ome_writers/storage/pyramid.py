@@ -18,7 +18,7 @@ from ome_writers.routing import Address, ArrayPlan, ImagePlan
 from ome_writers.settings import PyramidMethod
 from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import ArrayTarget, Engine, Options
-from ome_writers.storage.stages import StagedEngine
+from ome_writers.storage.staged_engine import StagedEngine
 
 Plane = NDArray[np.generic]
 
