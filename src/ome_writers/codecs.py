@@ -134,7 +134,7 @@ class CompressionRow:
             return None
         (codec, *others) = self.zarr
         if codec.v2 is None or others:
-            able = [row.name for row in _of_zarr() if all(c.v2 for c in row.zarr or ())]
+            able = [name for name in ZARR if all(c.v2 for c in zarr_codecs(name))]
             raise UnsupportedError(
                 f"Compression {self.name!r} is not supported for OME-Zarr 0.4 (Zarr v2). Supported: {tuple(able)}."
             )
@@ -437,7 +437,7 @@ def compression_of_tag(tag: int) -> str:
 
 def find_zarr_codec(name: str) -> ZarrCodec | None:
     """Return a codec that has this name in array metadata; None if it is not in the table."""
-    codecs = (codec for row in _of_zarr() for codec in row.zarr or ())
+    codecs = (codec for row in COMPRESSIONS.values() for codec in row.zarr or ())
     return next((codec for codec in (*codecs, *_READ_ONLY) if codec.name == name), None)
 
 
@@ -449,16 +449,14 @@ def compression_of_codecs(stored: Sequence[Json]) -> str:
     codecs = [codec for codec in stored if codec["name"] not in ("bytes", "transpose")]
     unchecked = [codec for codec in codecs if codec["name"] != CRC32C.name]
     for candidates in (codecs, unchecked):
-        found = [row for row in _of_zarr() if _match(row.zarr or (), candidates)]
+        found = [
+            (sum(len(codec.identity) for codec in row.zarr), name)
+            for name, row in COMPRESSIONS.items()
+            if row.zarr is not None
+            and len(row.zarr) == len(candidates)
+            and all(map(ZarrCodec.matches, row.zarr, candidates))
+        ]
         if found:  # a row that compares more members is more specific
-            return max(found, key=lambda row: sum(len(c.identity) for c in row.zarr or ())).name
+            return max(found)[1]
     name, library = unchecked[0]["name"], unchecked[0].get("configuration", {}).get("cname")
     return f"{name}-{library}" if name == "blosc" else str(name)
-
-
-def _match(own: Sequence[ZarrCodec], stored: Sequence[Json]) -> bool:
-    return len(own) == len(stored) and all(map(ZarrCodec.matches, own, stored))
-
-
-def _of_zarr() -> list[CompressionRow]:
-    return [COMPRESSIONS[name] for name in ZARR]

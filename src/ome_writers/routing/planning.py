@@ -197,7 +197,7 @@ def _image_plans(
         key = (camera_index, None if extents is None else extents.get(number, one_frame))
         if key not in arrays:
             new = _array(settings, layout, key[1])
-            levels = plan_levels(settings.pyramid, new)
+            levels = plan_levels(settings.pyramid, new) if settings.pyramid else ()
             arrays[key] = new, _slow_axis(router, new), levels
         array, slow_axis, levels = arrays[key]
         camera = layout.kind.camera if own_cameras else ""

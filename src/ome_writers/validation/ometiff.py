@@ -26,7 +26,7 @@ from ome_writers.storage.tiff import IfdRepair, StoredLevels
 from ome_writers.untrusted import TiffStructure, open_regular
 from ome_writers.validation.report import Check
 from ome_writers.validation.validators import run_ome_types
-from ome_writers.views import page_pixels
+from ome_writers.views import set_decoder
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -171,7 +171,8 @@ def _page(file: Path, number: int, page: Any, size: int) -> Iterator[Finding]:
         yield Finding(file, f"page {number} extends beyond the end of the file", solved=False)
     elif page.compression != 1:
         try:
-            page_pixels(page)
+            set_decoder(page)
+            page.asarray()
         except Exception as error:  # each codec has its own error classes
             yield Finding(file, f"page {number} cannot be decoded: {error}", solved=False)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ome_writers.views.summary import Summary as Summary
     from ome_writers.views.summary import html_summary as html_summary
     from ome_writers.views.summary import summary_line as summary_line
-    from ome_writers.views.tiff_pages import page_pixels as page_pixels
+    from ome_writers.views.tiff_pages import set_decoder as set_decoder
     from ome_writers.views.zarr_array import ZarrArray as ZarrArray
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -36,7 +36,7 @@ else:
             ".stored_source": ("StoredPixels", "open_stored"),
             ".streamview": ("StreamView",),
             ".summary": ("Summary", "html_summary", "summary_line"),
-            ".tiff_pages": ("page_pixels",),
+            ".tiff_pages": ("set_decoder",),
             ".zarr_array": ("ZarrArray",),
         },
     )

@@ -91,7 +91,9 @@ class TiffPages:
                     return None
                 tiff.check_plane(directory)
                 tiff.check_strips(directory)
-                return page_pixels(page)
+                if page.compression != 1:
+                    set_decoder(page)
+                return np.asarray(page.asarray())
 
     def close(self) -> None:
         """Close the file. The next access opens it again."""
@@ -150,14 +152,8 @@ class TiffPages:
             raw.close()
 
 
-def page_pixels(page: Any) -> NDArray[np.generic]:
-    """Return the pixels of tifffile's `page`; the table of compressions decodes what tifffile cannot decode."""
-    if page.compression != 1:
-        _set_decoder(page)
-    return np.asarray(page.asarray())
-
-
-def _set_decoder(page: Any) -> None:
+def set_decoder(page: Any) -> None:
+    """Have the table of compressions decode tifffile's `page` if tifffile cannot; before anything else uses it."""
     import tifffile
 
     compression = compression_of_tag(page.compression)

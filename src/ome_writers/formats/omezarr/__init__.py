@@ -8,6 +8,7 @@ from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from ome_writers.formats.omezarr.group_metadata import KEYS_04 as KEYS_04
+    from ome_writers.formats.omezarr.group_metadata import compose as compose
     from ome_writers.formats.omezarr.group_metadata import group_attributes as group_attributes
     from ome_writers.formats.omezarr.group_metadata import layout_and_groups as layout_and_groups
     from ome_writers.formats.omezarr.group_metadata import (
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from ome_writers.formats.omezarr.layout import stored_layout as stored_layout
     from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES as MAX_WINDOW_UPDATES
     from ome_writers.formats.omezarr.metadata import ZarrMetadata as ZarrMetadata
+    from ome_writers.formats.omezarr.ngff import as_transformations as as_transformations
     from ome_writers.formats.omezarr.ngff import ngff_color as ngff_color
     from ome_writers.formats.omezarr.parse import parse_dataset as parse_dataset
     from ome_writers.formats.omezarr.parse import read_image_frames as read_image_frames
     from ome_writers.formats.omezarr.parse import recorded_progress as recorded_progress
     from ome_writers.formats.omezarr.parse_multiscale import parse_image as parse_image
-    from ome_writers.formats.omezarr.transformations import as_transformations as as_transformations
-    from ome_writers.formats.omezarr.transformations import compose as compose
     from ome_writers.formats.omezarr.versions import VERSIONS as VERSIONS
     from ome_writers.formats.omezarr.versions import at_version as at_version
     from ome_writers.formats.omezarr.versions import scene as scene
@@ -37,6 +37,7 @@ else:
         {
             ".group_metadata": (
                 "KEYS_04",
+                "compose",
                 "group_attributes",
                 "layout_and_groups",
                 "ome_writers_attributes",
@@ -45,10 +46,9 @@ else:
             ),
             ".layout": ("XML_KEY", "level_path", "stored_layout"),
             ".metadata": ("MAX_WINDOW_UPDATES", "ZarrMetadata"),
-            ".ngff": ("ngff_color",),
+            ".ngff": ("as_transformations", "ngff_color"),
             ".parse": ("parse_dataset", "read_image_frames", "recorded_progress"),
             ".parse_multiscale": ("parse_image",),
-            ".transformations": ("as_transformations", "compose"),
             ".versions": ("VERSIONS", "at_version", "scene", "with_levels"),
         },
     )

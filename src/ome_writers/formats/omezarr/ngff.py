@@ -13,7 +13,6 @@ import numpy as np
 
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.omezarr.layout import level_path
-from ome_writers.formats.omezarr.transformations import as_transformations
 from ome_writers.formats.plan_spec import planned_channels
 from ome_writers.formats.plates import PlateLayout
 from ome_writers.routing import ImagePlan, LevelPlan
@@ -220,3 +219,13 @@ def _range(dtype: np.dtype[np.generic]) -> tuple[float, float]:
         info = np.iinfo(dtype.name)
         return int(info.min), int(info.max)
     return 0, 1
+
+
+def as_transformations(
+    scale: Sequence[float], translation: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Return a scale, followed by a translation unless it is 0."""
+    steps: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+    if any(translation):
+        steps.append({"type": "translation", "translation": translation})
+    return steps

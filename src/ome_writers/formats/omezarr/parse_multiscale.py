@@ -14,8 +14,7 @@ from typing import Any
 from ome_writers.codecs import compression_of_codecs
 from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats.omezarr.group_metadata import group_attributes
-from ome_writers.formats.omezarr.transformations import compose
+from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Position
 from ome_writers.units import kind_of, ngff_name, standard_size

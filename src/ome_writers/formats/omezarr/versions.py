@@ -10,8 +10,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ome_writers.formats.omezarr.ngff import level_entry, pyramid_fields
-from ome_writers.formats.omezarr.transformations import as_transformations, compose
+from ome_writers.formats.omezarr.group_metadata import compose
+from ome_writers.formats.omezarr.ngff import as_transformations, level_entry, pyramid_fields
 from ome_writers.routing import LevelPlan
 from ome_writers.settings import Position
 
