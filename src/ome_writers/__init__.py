@@ -29,7 +29,7 @@ from ome_writers.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from ome_writers.conversion import Conversion, add_pyramid, convert, convert_ngff_version, edit
     from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
-    from ome_writers.formats import read, read_frame_metadata
+    from ome_writers.formats import frame_table, read, read_frame_metadata
     from ome_writers.mirroring import Upload, mirror
     from ome_writers.processing import process
     from ome_writers.settings import (
@@ -122,6 +122,7 @@ __all__ = [
     "dims_from_standard_axes",
     "dims_from_useq",
     "edit",
+    "frame_table",
     "mirror",
     "process",
     "read",
@@ -143,7 +144,7 @@ _MODULES = {
         "edit",
     ),
     "ome_writers.dataset": ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"),
-    "ome_writers.formats": ("read", "read_frame_metadata"),
+    "ome_writers.formats": ("frame_table", "read", "read_frame_metadata"),
     "ome_writers.mirroring": ("Upload", "mirror"),
     "ome_writers.processing": ("process",),
     "ome_writers.settings": (

@@ -11,9 +11,14 @@ from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.formats.detection import detect_format
+from ome_writers.formats.frame_index import frame_index
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.ometiff.first_page import parse_once
 from ome_writers.formats.registry import FramesByImage, format_row
 from ome_writers.untrusted import check_space, guard_reader, is_remote, member, path_or_url
+
+IndexedFrame = tuple[int, dict[str, Any], dict[str, Any]]
+"""Image number, index by axis, and frame metadata."""
 
 
 def read(path: str | PathLike[str]) -> DatasetSpec:
@@ -94,11 +99,17 @@ def read_frame_metadata(path: str | PathLike[str]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One dict per frame with metadata, image by image. ``storage_index`` is its index in the image, in storage order
-        without y and x; in OME-TIFF the three indices of T, C and Z in DimensionOrder, slowest first. In a dataset of
-        several images, ``image`` is the path of the group in OME-Zarr, otherwise the number of the position; it is
-        called ``image_`` if any frame has a key ``image``. For an index that was written twice, the later frame is
-        listed.
+        One dict per frame with metadata, image by image, with these keys and those of the frame:
+
+        - ``index``: the index of the frame by axis, the same in every format: ``{"t": 1, "c": 0, "p": "a"}``. A
+          position has its name, as in the coordinates of views (``"A1/f0"`` on a plate). It is called ``index_`` if
+          any frame has a key ``index``.
+        - ``storage_index``: the index in the image, in storage order without y and x; in OME-TIFF the three indices of
+          T, C and Z in DimensionOrder, slowest first.
+        - ``image``: in a dataset of several images, the number of the image in ``read(path).images``. Omitted if any
+          frame has a key ``image``.
+
+        For an index that was written twice, the later frame is listed.
 
     Raises
     ------
@@ -107,13 +118,30 @@ def read_frame_metadata(path: str | PathLike[str]) -> list[dict[str, Any]]:
     UnsupportedError
         If `path` is none of these. InvalidFileError if it is damaged, or not safe to read.
     """
-    by_image = frame_metadata_by_image(path)
-    if len(by_image) == 1:
-        return by_image[0][1]
-    key = "image"
-    while any(key in frame for _, frames in by_image for frame in frames):
+    frames = indexed_frames(path)
+    taken = {key for *_, frame in frames for key in frame}
+    key = "index"
+    while key in taken:
         key += "_"
-    return [{**frame, key: image} for image, frames in by_image for frame in frames]
+    several = len({image for image, *_ in frames}) > 1 and "image" not in taken
+    return [
+        {key: index, **frame, **({"image": image} if several else {})}
+        for image, index, frame in frames
+    ]
+
+
+def indexed_frames(path: str | PathLike[str]) -> list[IndexedFrame]:
+    """Return image number, index by axis and metadata of each frame; see `read_frame_metadata`."""
+    path = resolve_entry_file(path_or_url(path))
+    row = format_row(detect_format(path))
+    with guard_reader(path), parse_once():
+        by_image = row.frame_metadata(path)
+        index_of = frame_index(row, path)
+    return [
+        (number, index_of(number, frame["storage_index"]), frame)
+        for number, (_, frames) in enumerate(by_image)
+        for frame in frames
+    ]
 
 
 def frame_metadata_by_image(path: str | PathLike[str]) -> FramesByImage:

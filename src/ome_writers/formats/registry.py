@@ -101,6 +101,8 @@ class FormatRow:
         Returns the OME-XML of the dataset at a path; None if it does not contain one.
     frame_metadata
         Returns number (or key) and frame metadata of each image of the dataset at a path; see `read_frame_metadata`.
+    stored_settings
+        Returns the settings in a dataset that `read` does not support, as JSON.
     labels
         Returns the attributes of the label images, by name, of the image with a key.
     open_source
@@ -143,6 +145,7 @@ class FormatRow:
     copy_referenced: Callable[[Path, Path], None] = _refuse
     ome_xml: Callable[[Path], bytes | None] = _nothing
     frame_metadata: Callable[[Path], FramesByImage] = _refuse
+    stored_settings: Callable[[Path], Any] = _nothing
     labels: Callable[[DatasetSpec, str], dict[str, Any]] = _no_labels
     open_source: Callable[[Path, int, int], Any] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
@@ -262,6 +265,7 @@ _FORMATS: dict[str, FormatRow] = {
             owned_files=_lazy("ome_writers.formats.scratch:owned_files"),
             is_startup_file=_lazy("ome_writers.formats.scratch:is_startup_file"),
             frame_metadata=_lazy("ome_writers.formats.scratch:read_frames"),
+            stored_settings=_lazy("ome_writers.formats.scratch:read_settings"),
         ),
         FormatRow(
             settings=_read_only("imagej-tiff", "ImageJ TIFF"),

@@ -154,6 +154,12 @@ def read_frames(root: Path) -> list[tuple[int, list[dict[str, Any]]]]:
     return [(n, [frames[key] for key in sorted(frames)]) for n, frames in found.items()]
 
 
+def read_settings(root: Path) -> Any:
+    """Return the settings in a scratch store, as JSON."""
+    manifest = read_json_object(root / MANIFEST)
+    return manifest.get("settings", manifest)  # version 0.3: at the top
+
+
 def is_startup_file(root: Path, key: str) -> bool:
     """Whether a stream that was killed during its creation may have left a file; see `FormatRow`."""
     return key in (MANIFEST, JOURNAL_NAME) or _ARRAY.fullmatch(key) is not None
@@ -163,7 +169,7 @@ def owned_files(root: Path) -> Callable[[str], bool] | None:
     """Return a predicate for the files of a scratch store of this library; None if it is not one."""
     manifest = read_json_object(root / MANIFEST)
     info = manifest.get("ome_writers", {"version": manifest.get("version", "1.0.0")})
-    settings = manifest.get("settings", manifest)  # version 0.3: at the top
+    settings = read_settings(root)
     shapes = manifest.get("position_shapes")
     is_earlier_version = (
         isinstance(settings, dict)

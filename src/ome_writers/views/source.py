@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.formats import make_distinct
 from ome_writers.routing import Plan
 from ome_writers.settings import Dimension
 
@@ -112,9 +111,9 @@ def pad_frame(frame: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.
 def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:
     """Return the first `extent` coordinates: names of channels, positions and cameras, a range for space and time."""
     if dimension.type not in ("space", "time") and dimension.coords:
-        coords = [c if isinstance(c, (int, float)) else _label(c) for c in dimension.coords]
-        if dimension.type == "position" and len(set(coords)) < len(coords):
-            coords = list(make_distinct(map(str, coords)))
+        from ome_writers.formats import coordinate_labels
+
+        coords = coordinate_labels(dimension.coords)
         if len(coords) >= extent:
             return coords[:extent]
     return range(extent)
@@ -129,10 +128,3 @@ def physical_coords(dimension: Dimension, extent: int) -> Sequence[Any]:
         return coordinates(dimension, extent)
     origin = dimension.translation or 0.0
     return [origin + dimension.scale * i for i in range(extent)]
-
-
-def _label(coord: Any) -> str:
-    """Return the name of a channel, position or camera; that of a position on a plate follows its well."""
-    name = str(getattr(coord, "name", coord))
-    row = getattr(coord, "plate_row", None)
-    return f"{row}{coord.plate_column}/{name}" if row else name

@@ -172,9 +172,11 @@ def test_frames_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["info", str(path), "--frames"]) == 0
     title, head, *rows, note = capsys.readouterr().out.splitlines()
     assert title.endswith("a.ome.zarr: metadata of 2 frames")
-    assert head.split() == ["storage_index", "delta_t"]
+    assert head.split() == ["c", "delta_t"]
     assert [row.split() for row in rows] == [["0", "0"], ["1", "2"]]
-    assert note == "Only with --json: state"
+    assert note == "Only with --csv or --json: state"
+    assert main(["info", str(path), "--csv"]) == 0
+    assert capsys.readouterr().out == "c,delta_t,state.lamp\n0,0.0,on\n1,2.0,on\n"
     assert main(["info", str(path), "--frames", "--json"]) == 0
     frames = json.loads(capsys.readouterr().out)["frames"]
     assert [frame["state"] for frame in frames] == [{"lamp": "on"}] * 2

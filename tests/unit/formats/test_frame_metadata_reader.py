@@ -23,7 +23,7 @@ from ome_writers import (
 )
 from ome_writers.cli.description import describe
 from ome_writers.formats import frame_metadata
-from support.acquisitions import IMAGES, LAYOUTS, acquisition
+from support.acquisitions import LAYOUTS, acquisition
 from support.links import KINDS, create_link
 
 if TYPE_CHECKING:
@@ -47,15 +47,26 @@ def run(settings: Any, frames: int) -> tuple[list[dict[str, Any]], list[dict[str
     return live, read_frame_metadata(settings.output_path)
 
 
-def expected(layout: str, frames: int, images: list[Any]) -> list[dict[str, Any]]:
+LABELS = {
+    "single": [""],
+    "collection": ["left", "right/.."],
+    "plate": ["A1/left", "A1/left_1", "B2/right"],
+}
+
+
+def expected(layout: str, frames: int) -> list[dict[str, Any]]:
     """Return the expected result: image by image, in order."""
-    count = len(images)
+    labels = LABELS[layout]
+    count = len(labels)
     entries = []
     for number in range(frames):
         t, rest = divmod(number, 2 * count)
         p, c = divmod(rest, 2)
-        entry = {"storage_index": [t, c], **metadata_of(number)}
-        entries.append((p, {**entry, "image": images[p]} if count > 1 else entry))
+        index: dict[str, Any] = {"t": t, "c": c}
+        entry = {"storage_index": [t, c], "index": index, **metadata_of(number)}
+        if count > 1:
+            entry["image"], index["p"] = p, labels[p]
+        entries.append((p, entry))
     return [entry for _, entry in sorted(entries, key=lambda e: e[0])]
 
 
@@ -63,7 +74,7 @@ def expected(layout: str, frames: int, images: list[Any]) -> list[dict[str, Any]
 def test_read_frame_metadata_of_omezarr(layout: str, tmp_path: Path) -> None:
     """While writing and after `close`."""
     live, closed = run(acquisition(layout, tmp_path / "a.ome.zarr"), 5)
-    assert live == closed == expected(layout, 5, IMAGES[layout])
+    assert live == closed == expected(layout, 5)
 
 
 def test_read_frame_metadata_from_journal_above_embed_limit(
@@ -71,14 +82,16 @@ def test_read_frame_metadata_from_journal_above_embed_limit(
 ) -> None:
     monkeypatch.setattr("ome_writers.formats.omezarr.metadata.EMBED_BYTES", 100)
     _, closed = run(acquisition("collection", tmp_path / "a.ome.zarr"), 9)
-    assert closed == expected("collection", 9, IMAGES["collection"])
+    assert closed == expected("collection", 9)
     assert (tmp_path / "a.ome.zarr" / "0" / frame_metadata.JOURNAL_NAME).exists()
 
 
 def test_read_frame_metadata_of_one_image_group(tmp_path: Path) -> None:
     run(acquisition("collection", tmp_path / "a.ome.zarr"), 9)
-    entries = expected("collection", 9, IMAGES["collection"])
-    own = [{k: v for k, v in e.items() if k != "image"} for e in entries if e["image"] == "1"]
+    entries = expected("collection", 9)
+    own = [{k: v for k, v in e.items() if k != "image"} for e in entries if e["image"] == 1]
+    for entry in own:
+        del entry["index"]["p"]
     assert read_frame_metadata(tmp_path / "a.ome.zarr" / "1") == own
 
 
@@ -89,7 +102,7 @@ def test_read_frame_metadata_of_ometiff(layout: str, mode: str, tmp_path: Path) 
     pytest.importorskip("tifffile")
     tiff = {"name": "ome-tiff", "multi_file_metadata": mode}
     live, closed = run(acquisition(layout, tmp_path / "a.ome.tiff", format=tiff), 5)
-    wanted = expected(layout, 5, list(range(len(IMAGES[layout]))))
+    wanted = expected(layout, 5)
     for entry in wanted:
         entry["storage_index"] = [0, *entry["storage_index"]]  # z does not exist
     assert live == closed == wanted
@@ -98,7 +111,7 @@ def test_read_frame_metadata_of_ometiff(layout: str, mode: str, tmp_path: Path) 
 @pytest.mark.parametrize("layout", ["single", "collection"])
 def test_read_frame_metadata_of_scratch_store(layout: str, tmp_path: Path) -> None:
     live, closed = run(acquisition(layout, tmp_path / "a", format="scratch"), 5)
-    assert live == closed == expected(layout, 5, list(range(len(IMAGES[layout]))))
+    assert live == closed == expected(layout, 5)
 
 
 def test_read_frame_metadata_is_empty_without_metadata(tmp_path: Path) -> None:
@@ -198,21 +211,80 @@ def test_numbers_beyond_floats_are_refused(
 
 
 @pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff", "scratch"])
-def test_user_key_image_is_kept(tmp_path: Path, format: str) -> None:
-    """The image number is then ``image_``."""
-    dimensions = [
-        Dimension(name="p", type="position", coords=["a", "b"]),
-        *dims_from_standard_axes({"y": 4, "x": 6}),
-    ]
+@pytest.mark.parametrize(
+    "values", [{"image": "one"}, {"image": 0, "index": "mine"}, {"index": 1, "index_": 2, "t": 0.5}]
+)
+def test_keys_of_users_are_kept(tmp_path: Path, format: str, values: dict[str, Any]) -> None:
+    """Also those that name the image and the index in other rows."""
+    dimensions = dims_from_standard_axes({"p": ["a", "b"], "t": 1, "y": 4, "x": 6})
     settings = _settings(tmp_path / "x", format, dimensions=dimensions)
     with create_stream(settings) as stream:
-        for name in ("one", "two"):
-            stream.append(FRAME, frame_metadata={"image": name})
+        for _ in range(2):
+            stream.append(FRAME, frame_metadata=values)
+    key = next(k for k in ("index", "index_", "index__") if k not in values)
+    images: list[dict[str, Any]] = [{"image": i} if "image" not in values else {} for i in (0, 1)]
     found = read_frame_metadata(settings.output_path)
-    images = ["0", "1"] if format == "ome-zarr" else [0, 1]
-    assert [(f["image"], f["image_"]) for f in found] == list(
-        zip(["one", "two"], images, strict=True)
+    for row in found:
+        del row["storage_index"]
+    assert found == [
+        {**values, key: {"p": name, "t": 0}, **image}
+        for name, image in zip("ab", images, strict=True)
+    ]
+
+
+CASES: dict[str, list[Any]] = {
+    "separate images": [
+        Dimension(name="t", count=2),
+        Dimension(name="angle", coords=[0, 120], unit="degree"),
+        Dimension(name="c", coords=["DAPI"], type="channel"),
+    ],
+    "cameras": [
+        Dimension(name="stage", type="position", coords=["a", "b"]),
+        Dimension(name="c", coords=["DAPI", "FITC"], type="channel"),
+        Dimension(name="cam", count=2, type="other"),
+    ],
+    "order": [
+        Dimension(name="z", count=2, type="space"),
+        Dimension(name="t", count=2),
+    ],
+}
+
+
+@pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff", "scratch"])
+@pytest.mark.parametrize("case", CASES)
+def test_index_is_that_of_the_acquisition(tmp_path: Path, format: str, case: str) -> None:
+    """Whatever is stored as images, and in whichever order axes are stored."""
+    dimensions = [*CASES[case], *dims_from_standard_axes({"y": 4, "x": 6})]
+    settings = _settings(tmp_path / "x", format, dimensions=dimensions)
+    axes = dimensions[:-2]
+    indices = list(np.ndindex(*(axis.count for axis in axes)))
+    with create_stream(settings) as stream:
+        for index in indices:
+            stream.append(FRAME, frame_metadata={"indices": list(index)})
+    rows = read_frame_metadata(settings.output_path)
+    assert len(rows) == len(indices)
+    for row in rows:
+        wanted = dict(zip((axis.name for axis in axes), row["indices"], strict=True))
+        if "stage" in wanted:
+            wanted["p"] = "ab"[wanted.pop("stage")]
+        assert row["index"] == wanted
+
+
+@pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff", "scratch"])
+def test_frame_table_is_the_same_in_every_format(tmp_path: Path, format: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    dimensions = dims_from_standard_axes({"t": 1, "p": ["a", "b"], "y": 4, "x": 6})
+    settings = _settings(tmp_path / "x", format, dimensions=dimensions)
+    with create_stream(settings) as stream:
+        stream.append(FRAME, frame_metadata={"laser": {"power": 0.5, "line": {"nm": 488}}})
+        stream.append(FRAME, frame_metadata={"p": "mine", "tags": ["x"], "empty": {}})
+    wanted = pandas.DataFrame(
+        [
+            {"t": 0, "index.p": "a", "laser.power": 0.5, "laser.line.nm": 488},
+            {"t": 0, "index.p": "b", "p": "mine", "tags": ["x"], "empty": {}},
+        ]
     )
+    pandas.testing.assert_frame_equal(ome_writers.frame_table(settings.output_path), wanted)
 
 
 @pytest.mark.parametrize("key", ["_pos", "_idx"])

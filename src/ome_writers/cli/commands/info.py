@@ -27,11 +27,11 @@ from ome_writers.cli.description import (
     plate_map,
     writer_has_ended,
 )
+from ome_writers.cli.frame_listing import MAX_FRAME_ROWS, frame_listing
 from ome_writers.errors import OMEWritersError
-from ome_writers.formats import abbreviated_list, dataset_ome_xml, read, read_frame_metadata
+from ome_writers.formats import abbreviated_list, dataset_ome_xml, read
 
 MAX_IMAGE_ROWS = 12
-MAX_FRAME_ROWS = 50
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -47,12 +47,17 @@ def _arguments(parser: ArgumentParser) -> None:
         "--metadata", action="store_true", help="print the metadata of the acquisition as JSON"
     )
     parts.add_argument("--frames", action="store_true", help="print the metadata of each frame")
+    parts.add_argument(
+        "--csv",
+        action="store_true",
+        help="print the metadata of each frame as CSV, nested values too",
+    )
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     def process(path: Path, relabel: Relabel) -> Result:
         content = list_datasets(path)
-        if options.xml or options.metadata or options.frames:
+        if options.xml or options.metadata or options.frames or options.csv:
             if content is not None:
                 raise CommandError(f"{path} contains several datasets; name one of them")
             return _part(path, options, screen)
@@ -81,36 +86,7 @@ def _part(path: Path, options: Namespace, screen: Screen) -> Result:
     if options.metadata:
         metadata = {name: dict(values) for name, values in read(path).metadata.items()}
         return Result({"path": str(path), "metadata": metadata}, lambda: screen.json(metadata))
-    frames = read_frame_metadata(path)
-    return Result(
-        {"path": str(path), "frames": frames}, lambda: _show_frames(path, frames, options, screen)
-    )
-
-
-def _show_frames(
-    path: Path, frames: Sequence[dict[str, Any]], options: Namespace, screen: Screen
-) -> None:
-    if not frames:
-        screen.line(f"{path} does not contain frame metadata")
-        return
-    keys = dict.fromkeys(key for frame in frames for key in frame)
-    nested = [key for key in keys if any(isinstance(frame.get(key), dict) for frame in frames)]
-    columns = [key for key in keys if key not in nested]
-    shown = frames if options.all else frames[:MAX_FRAME_ROWS]
-    rows = [[_cell(frame.get(key)) for key in columns] for frame in shown]
-    screen.table(f"{path}: metadata of {len(frames)} frames", columns, rows)
-    if hidden := len(frames) - len(shown):
-        screen.line(f"  ... and {hidden} more; --all shows them")
-    if nested:
-        screen.line(f"Only with --json: {abbreviated_list(nested)}")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return frame_listing(path, screen, as_csv=options.csv, complete=options.all)
 
 
 def _listing(folder: Path, content: FolderContent, screen: Screen, relabel: Relabel) -> Result:

@@ -15,13 +15,18 @@ _WHITESPACE = re.compile("[\t\n\r]")
 
 @lru_cache(maxsize=4096)
 def quote_attribute(text: str) -> str:
-    """Return `text` as a quoted attribute value, without characters that XML forbids.
-
-    Line ends and tabs become spaces: they would need numeric character references, which Bio-Formats corrupts (it
-    replaces "&#" before parsing).
-    """
-    quoted = escape_text(_WHITESPACE.sub(" ", text)).replace('"', "&quot;")
+    """Return `text` as a quoted attribute value; see `representable`."""
+    quoted = escape_text(representable(text)).replace('"', "&quot;")
     return f'"{quoted}"'
+
+
+def representable(text: str) -> str:
+    """Return `text` as an attribute represents it: spaces for line ends and tabs, U+FFFD for what XML forbids.
+
+    Line ends and tabs would need numeric character references, which Bio-Formats corrupts (it replaces "&#" before
+    parsing).
+    """
+    return _FORBIDDEN.sub("\ufffd", _WHITESPACE.sub(" ", text))
 
 
 def attribute(name: str, value: str | float | None, unit: str = "") -> str:
@@ -33,8 +38,8 @@ def attribute(name: str, value: str | float | None, unit: str = "") -> str:
 
 
 def escape_text(text: str) -> str:
-    """Return `text` as the content of an element, without characters that XML forbids."""
-    allowed = _FORBIDDEN.sub("", text)
+    """Return `text` as the content of an element, with U+FFFD for characters that XML forbids."""
+    allowed = _FORBIDDEN.sub("\ufffd", text)
     return allowed.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
@@ -18,20 +17,11 @@ from ome_writers.formats.ome_xml import IfdRuns
 from ome_writers.routing import ArrayPlan, PageOrder, Plan
 from ome_writers.settings import OmeTiffFormat
 
-_log = logging.getLogger("ome_writers")
 _Runs = list[tuple[int, int, int]]
 
 _NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _MAX_TIFF_DATA = 100_000
 """Planes up to which a companion file has a TiffData element for each; above, an element per run."""
-
-_IMAGE_BYTES = 1_400
-_FRAME_BYTES = 700
-"""OME-XML per image, and per frame with the metadata that pymmcore-plus gives."""
-_UNBOUNDED_STEPS = 1_000
-"""Steps that an unbounded axis counts as in estimates."""
-_MAX_COPIES_BYTES = 100_000_000
-"""OME-XML beyond its first copy up to which each file of a set contains it: a second of a gigabit network."""
 
 
 def is_set(plan: Plan) -> bool:
@@ -41,37 +31,6 @@ def is_set(plan: Plan) -> bool:
     return not single
 
 
-def metadata_mode(plan: Plan) -> str:
-    """Return which files of a set contain the OME-XML; depends on the plan only."""
-    mode: str = getattr(plan.settings.format, "multi_file_metadata", "auto")
-    if mode != "auto":
-        return mode
-    return "redundant" if _copies_bytes(plan) <= _MAX_COPIES_BYTES else "master-tiff"
-
-
-def _copies_bytes(plan: Plan) -> int:
-    """Estimate the size of the OME-XML of a set beyond its first copy, if each file contains it."""
-    arrays = [image.array for image in plan.images]
-    planes = sum(
-        math.prod(a.shape[:-2]) * (1 if a.growing is None else _UNBOUNDED_STEPS) for a in arrays
-    )
-    document = len(arrays) * _IMAGE_BYTES + planes * _FRAME_BYTES
-    return (len(arrays) - 1) * document
-
-
-def _warn_of_copies(plan: Plan) -> None:
-    """Log an estimate of copies that the settings ask for. A warning would be an error in clients that forbid them."""
-    size = _copies_bytes(plan)
-    if metadata_mode(plan) == "redundant" and size > _MAX_COPIES_BYTES:
-        _log.warning(
-            "%s: the OME-XML of all %d files, in each of them, takes about %s with frame metadata as of "
-            "pymmcore-plus. Leave out multi_file_metadata='redundant', or use 'master-tiff' or 'companion-file'.",
-            plan.settings.output_path,
-            len(plan.images),
-            f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB",
-        )
-
-
 def lay_out(plan: Plan) -> Layout:
     output = Path(plan.settings.output_path)
     if not is_set(plan):
@@ -79,7 +38,9 @@ def lay_out(plan: Plan) -> Layout:
         journals = journal_keys(files, in_folder=False)
         levels = _level_keys(plan, files)
         return Layout(output.parent, output, files, files, journals, levels=levels)
-    _warn_of_copies(plan)
+    from ome_writers.formats.ometiff.metadata_copies import warn_of_copies
+
+    warn_of_copies(plan)
     digits = max(3, len(str(len(plan.images) - 1)))
     stem, suffix = _stem(output.name), _suffix(plan)
     files = tuple(f"{stem}_p{i:0{digits}d}{suffix}" for i in range(len(plan.images)))
@@ -133,21 +94,19 @@ class TiffSet:
 
     @classmethod
     def of(cls, plan: Plan, layout: Layout) -> TiffSet:
-        format_ = plan.settings.format
-        mode = metadata_mode(plan)
+        mode = _metadata_mode(plan)
         first_images: dict[str, int] = {}  # by file
         for number, file in enumerate(layout.arrays):
             first_images.setdefault(file, number)
         keys = {number: file for file, number in first_images.items()}
         numbers = complete = tuple(keys)
         binary_only: tuple[int, ...] = ()
-        if is_set(plan) and mode == "companion-file":
-            companion = _companion(
-                getattr(format_, "companion_file", ""), _stem(layout.output.name)
-            )
+        if mode == "companion-file":
+            name = getattr(plan.settings.format, "companion_file", "")
+            companion = _companion(name, _stem(layout.output.name))
             keys = {-1: companion, **keys}
             complete, binary_only = (-1,), numbers
-        elif is_set(plan) and mode == "master-tiff":
+        elif mode == "master-tiff":
             complete, binary_only = numbers[:1], numbers[1:]
         random = os.urandom(16 * len(keys))  # in one call: a call per file takes ten times as long
         uuids = [uuid.UUID(bytes=random[16 * i : 16 * i + 16], version=4) for i in range(len(keys))]
@@ -162,6 +121,14 @@ class TiffSet:
     def renumbers(self) -> bool:
         """Whether the IFDs of unused planes are removed at the end: only where one file has all metadata."""
         return self.keys.keys() == {0}
+
+
+def _metadata_mode(plan: Plan) -> str:
+    if not is_set(plan):
+        return "single file"
+    from ome_writers.formats.ometiff.metadata_copies import metadata_mode
+
+    return metadata_mode(plan)
 
 
 def ifd_runs(

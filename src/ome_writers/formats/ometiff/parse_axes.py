@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import AxisSpec, ImageSpec, axis_type
 from ome_writers.formats.ome_xml import axis_letters
-from ome_writers.formats.plan_spec import reduced_level
+from ome_writers.formats.ome_xml.text import representable
+from ome_writers.formats.plan_spec import planned_channels, reduced_level
 from ome_writers.routing import ImagePlan
 from ome_writers.settings import Dimension
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
-    """Return an image of this library with the axes and the resolution levels of its plan."""
+    """Return an image of this library with the axes, resolution levels and names of its plan.
+
+    An edited name differs from what XML can represent of the planned one.
+    """
     axes = axis_letters(planned)
     order = [*sorted(axes, key=axes.__getitem__), "Y", "X"]
     at = [image.dims.index(letter.lower()) for letter in order]
@@ -35,6 +39,9 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
         reduced_level(full, level.shape(full.shape), level.factors, level.offsets)
         for level in planned.levels
     )
+    shown = " ".join((image.name, *[channel.name for channel in image.channels]))
+    if shown.count(" ") > len(image.channels) or "\ufffd" in shown:
+        image = _with_planned_names(image, planned, full.shape)
     return replace(
         image,
         axes=tuple(
@@ -47,6 +54,16 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
             for name in image.index_axes
         ),
     )
+
+
+def _with_planned_names(image: ImageSpec, planned: ImagePlan, shape: tuple[int, ...]) -> ImageSpec:
+    """Return an image with the planned names of which XML can represent no more than it has."""
+    channels = list(image.channels)
+    for i, one in enumerate(planned_channels(planned, shape)[: len(channels)]):
+        if channels[i].name == representable(one.name):
+            channels[i] = channels[i].model_copy(update={"name": one.name})
+    name = planned.name if image.name == representable(planned.name) else image.name
+    return replace(image, name=name or image.name, channels=tuple(channels))
 
 
 def with_levels_of_page(

@@ -10,7 +10,14 @@ import ome_types.model as ome
 import pytest
 import tifffile
 
-from ome_writers import AcquisitionSettings, Dimension, OmeTiffFormat, create_stream
+import ome_writers
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    OmeTiffFormat,
+    create_stream,
+    dims_from_standard_axes,
+)
 from ome_writers.formats import lay_out
 from ome_writers.formats.ometiff.metadata import TiffMetadata
 from ome_writers.routing import resolve
@@ -299,3 +306,20 @@ def test_irregular_coordinates_are_in_the_acquisition_annotation(tmp_path: Path)
     create_stream(settings).close()
     (model,) = models(tmp_path / "x.ome.tiff").values()
     assert acquisition_info(model)["coords"] == {"t": [0, 1, 7], "z": [2, 1.5, 1]}
+
+
+def test_names_that_xml_cannot_represent_are_read_back(tmp_path: Path) -> None:
+    """Other programs read a space for a line end, and U+FFFD for what XML forbids."""
+    names = ["a\nb", "c\x07", "c\x08", "\ttab "]
+    dimensions = dims_from_standard_axes({"p": names, "c": ["DA\rPI"], "y": 4, "x": 6})
+    path = tmp_path / "a.ome.tiff"
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint16") as stream:
+        for _ in names:
+            stream.append(np.zeros((4, 6), "uint16"))
+    for each in (path, tmp_path / "a"):
+        assert list(ome_writers.open(each).coords["p"]) == names
+        assert [channel.name for channel in ome_writers.read(each).images[0].channels] == ["DA\rPI"]
+    shown = [image.name for image in models(tmp_path / "a")["a_p000.ome.tiff"].images]
+    assert shown == ["a b", "c\ufffd", "c\ufffd", " tab "]
+    ome_writers.edit(tmp_path / "a", names={0: "edited"})
+    assert list(ome_writers.open(path).coords["p"]) == ["edited", *names[1:]]
