@@ -203,8 +203,8 @@ class LayerSource:
             several |= max(shape[axis], len(items)) > 1
             item = items[i] if i < len(items) else None
             names.append(f"{dimension.name} {i}" if item is None else _label(item))
-            if isinstance(item, Channel) and item.color is not None:
-                color = item.color.as_hex("long")[:7]  # without alpha
+            if isinstance(item, Channel) and item.display_color is not None:
+                color = item.display_color.as_hex("long")[:7]  # without alpha
         if color is None:
             color = _COLORS[next(iter(fixed.values())) % len(_COLORS)] if several else "gray"
         axes = self._axes()

@@ -76,8 +76,9 @@ def display_options(view: StreamView) -> dict[str, Any]:
     luts: dict[int, dict[str, Any]] = {}
     for i, channel in enumerate(view.dimensions[axis].coords or ()):
         luts[i] = {"name": str(getattr(channel, "name", channel))}
-        if isinstance(channel, Channel) and channel.color is not None:
-            luts[i]["cmap"] = ["#000000", channel.color.as_hex("long")[:7]]  # without alpha
+        color = channel.display_color if isinstance(channel, Channel) else None
+        if color is not None:
+            luts[i]["cmap"] = ["#000000", color.as_hex("long")[:7]]  # without alpha
         if i in windows:
             luts[i]["clims"] = windows[i]
     return {**options, "channel_mode": "composite", "channel_axis": dims[axis], "luts": luts}

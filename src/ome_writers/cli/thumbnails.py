@@ -65,7 +65,7 @@ def displays(
 
 
 def _color(channel: Channel) -> Color:
-    red, green, blue, *_ = channel.color.as_rgb_tuple() if channel.color else WHITE
+    red, green, blue, *_ = channel.display_color.as_rgb_tuple() if channel.display_color else WHITE
     return (red, green, blue)
 
 

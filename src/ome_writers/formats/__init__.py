@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from ome_writers.formats.coordinate_labels import coordinate_labels as coordinate_labels
+    from ome_writers.formats.axis_labels import coordinate_labels as coordinate_labels
     from ome_writers.formats.dataset_metadata import STATUSES as STATUSES
     from ome_writers.formats.dataset_metadata import DatasetMetadata as DatasetMetadata
     from ome_writers.formats.dataset_metadata import Layout as Layout
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import JournalEntry as JournalEntry
     from ome_writers.formats.frame_metadata import latest_entries as latest_entries
     from ome_writers.formats.frame_metadata import truncate_partial_line as truncate_partial_line
-    from ome_writers.formats.frame_table import frame_columns as frame_columns
-    from ome_writers.formats.frame_table import frame_table as frame_table
+    from ome_writers.formats.frame_metadata_table import frame_columns as frame_columns
+    from ome_writers.formats.frame_metadata_table import frame_table as frame_table
     from ome_writers.formats.ometiff.entry_file import resolve_entry_file as resolve_entry_file
     from ome_writers.formats.ometiff.ownership import is_own_entry as is_own_entry
     from ome_writers.formats.ometiff.parse import OmeXml as OmeXml
@@ -66,7 +66,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            ".coordinate_labels": ("coordinate_labels",),
+            ".axis_labels": ("coordinate_labels",),
             ".dataset_metadata": (
                 "DatasetMetadata",
                 "Layout",
@@ -95,7 +95,7 @@ else:
                 "latest_entries",
                 "truncate_partial_line",
             ),
-            ".frame_table": ("frame_columns", "frame_table"),
+            ".frame_metadata_table": ("frame_columns", "frame_table"),
             ".ometiff.entry_file": ("resolve_entry_file",),
             ".ometiff.ownership": ("is_own_entry",),
             ".ometiff.parse": ("OmeXml", "load_ome_xml", "parse_document"),

@@ -42,7 +42,7 @@ class Channel(Model):
     fluorophore
         Name of the fluorophore.
     color
-        A name, a hex string or an RGB(A) tuple.
+        A name, a hex string or an RGB(A) tuple. See `display_color`.
     exposure_ms
         In milliseconds.
     group
@@ -79,6 +79,17 @@ class Channel(Model):
             camera: str | None = None,
             window: tuple[float, float] | None = None,
         ) -> None: ...
+
+    @property
+    def display_color(self) -> Color | None:
+        """`color`, otherwise the usual color of the fluorophore or name, such as blue for DAPI; None if unknown."""
+        numbered = self.name.startswith("Channel ") and self.name[8:].isdecimal()
+        if self.color is not None or (numbered and not self.fluorophore):
+            return self.color
+        from ome_writers.settings.channel_colors import color_of_name
+
+        known = color_of_name(self.fluorophore or "") or color_of_name(self.name)
+        return None if known is None else Color(known)
 
     @field_serializer("color", when_used="json-unless-none")
     def _exact_color(self, color: Color) -> Any:

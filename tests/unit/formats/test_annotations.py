@@ -97,4 +97,4 @@ def test_third_party_readers_show_strings_of_frames_without_quotes(tmp_path: Pat
     assert (found["sample"], found["microscope"]) == ("mouse 7", '"B 12"')
     assert (found["plain number"], found["number as text"]) == ("7", '"7"')
     assert found["list"] == '["a",1]'
-    assert read_frame_metadata(path) == [{"storage_index": [0, 0, 0], **facts}]
+    assert read_frame_metadata(path) == [{"storage_index": [0, 0, 0], "index": {"t": 0}, **facts}]

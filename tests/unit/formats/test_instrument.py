@@ -101,3 +101,34 @@ def test_display_window_has_the_range_of_the_camera(tmp_path: Path) -> None:
     (channel,) = attributes["ome"]["omero"]["channels"]
     assert (channel["window"]["min"], channel["window"]["max"]) == (0, 4095)
     assert attributes["ome_writers"]["settings"]["instrument"]["objective"]["lens_na"] == 1.4
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_channels_without_a_color_have_the_usual_one_of_their_name(
+    suffix: str, tmp_path: Path
+) -> None:
+    """Of the fluorophore, if it is given; a color of the settings has precedence."""
+    channels = [
+        Channel(name="dapi 20x"),
+        Channel(name="Alexa-488"),
+        Channel(name="488", fluorophore="mCherry"),
+        Channel(name="Cy5", color="white"),
+        Channel(name="my dye"),
+    ]
+    path = tmp_path / f"a{suffix}"
+    write(path, channels)
+    found = [
+        channel.color and channel.color.as_hex("long") for channel in read(path).images[0].channels
+    ]
+    assert found == ["#0000ff", "#00ff00", "#ff0000", "#ffffff", None]
+    if suffix == ".ome.tiff":
+        from ome_types import from_tiff
+
+        stored = [
+            c.color and c.color.as_hex("long") for c in from_tiff(path).images[0].pixels.channels
+        ]
+        assert stored[:4] == found[:4]
+    else:
+        omero = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["omero"]
+        stored = [channel["color"] for channel in omero["channels"]]
+        assert stored == ["0000FF", "00FF00", "FF0000", "FFFFFF", "FFFFFF"]

@@ -72,7 +72,7 @@ def test_metadata_of_a_replaced_frame_is_removed(suffix: str, tmp_path: Path) ->
         stream.append(np.ones((8, 8), "uint8"), index={"t": 1})
     first, second = ome_writers.read_frame_metadata(path)
     assert (first["delta_t"], first["try"]) == (0, 1)
-    assert second.keys() == {"storage_index"}
+    assert second.keys() == {"storage_index", "index"}
 
 
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])

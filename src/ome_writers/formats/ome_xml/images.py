@@ -174,14 +174,16 @@ def _optics(channel: Channel) -> str:
         attribute("Fluor", channel.fluorophore)
         + attribute("ExcitationWavelength", channel.excitation_wavelength_nm or None, "nm")
         + attribute("EmissionWavelength", channel.emission_wavelength_nm or None, "nm")
-        + attribute("Color", None if channel.color is None else ome_color(channel))
+        + attribute("Color", ome_color(channel))
     )
 
 
-def ome_color(channel: Channel) -> int:
-    """Return a colour as signed 32-bit RGBA."""
-    assert channel.color is not None
-    red, green, blue, *alpha = channel.color.as_rgb_tuple(alpha=True)
+def ome_color(channel: Channel) -> int | None:
+    """Return the display color as signed 32-bit RGBA; None if it is unknown."""
+    color = channel.display_color
+    if color is None:
+        return None
+    red, green, blue, *alpha = color.as_rgb_tuple(alpha=True)
     value = red << 24 | green << 16 | blue << 8 | round(float(alpha[0] if alpha else 1) * 255)
     return value - 2**32 if value >= 2**31 else value
 

@@ -27,7 +27,6 @@ from ome_writers.formats.ome_xml import (
     strip_progress,
 )
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
-from ome_writers.formats.ometiff.edited_document import EditedDocument
 from ome_writers.formats.ometiff.entry_file import render_entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
 from ome_writers.formats.ometiff.parse import user_annotations
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import Layout, Patch
     from ome_writers.formats.frame_metadata import Journal
     from ome_writers.formats.ome_xml import Body, RenderedPlanes
+    from ome_writers.formats.ometiff.edited_document import EditedDocument
     from ome_writers.formats.ometiff.stored_documents import StoredDocuments
 
 
@@ -174,6 +174,8 @@ class TiffMetadata:
         A document that differs from the generated one, because a user edited it or another version wrote it, is kept
         apart from sizes, IFDs and frame metadata.
         """
+        from ome_writers.formats.ometiff.edited_document import EditedDocument
+
         latest = stored.latest
         self._files, self._adopted = stored.files, latest.info
         self._id = str(latest.info.get("id"))

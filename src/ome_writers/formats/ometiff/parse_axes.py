@@ -39,8 +39,9 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
         reduced_level(full, level.shape(full.shape), level.factors, level.offsets)
         for level in planned.levels
     )
-    shown = " ".join((image.name, *[channel.name for channel in image.channels]))
-    if shown.count(" ") > len(image.channels) or "\ufffd" in shown:
+    coords = [coord for dim in dimensions[:-2] for coord in dim.coords or ()]
+    names = [planned.name, *(str(getattr(coord, "name", "")) for coord in coords)]
+    if not "".join(names).isprintable():
         image = _with_planned_names(image, planned, full.shape)
     return replace(
         image,

@@ -208,9 +208,10 @@ def _number(value: float, dtype: np.dtype[np.generic]) -> float:
 
 
 def ngff_color(channel: Channel) -> str:
-    if channel.color is None:
+    color = channel.display_color
+    if color is None:
         return _WHITE
-    red, green, blue = channel.color.as_rgb_tuple(alpha=False)[:3]
+    red, green, blue = color.as_rgb_tuple(alpha=False)[:3]
     return f"{red:02X}{green:02X}{blue:02X}"
 
 
