@@ -264,8 +264,8 @@ _FORMATS: dict[str, FormatRow] = {
             recognizes=_lazy("ome_writers.formats.scratch:is_scratch"),
             owned_files=_lazy("ome_writers.formats.scratch:owned_files"),
             is_startup_file=_lazy("ome_writers.formats.scratch:is_startup_file"),
-            frame_metadata=_lazy("ome_writers.formats.scratch:read_frames"),
-            stored_settings=_lazy("ome_writers.formats.scratch:read_settings"),
+            frame_metadata=_lazy("ome_writers.formats.scratch_reader:read_frames"),
+            stored_settings=_lazy("ome_writers.formats.scratch_reader:read_settings"),
         ),
         FormatRow(
             settings=_read_only("imagej-tiff", "ImageJ TIFF"),
