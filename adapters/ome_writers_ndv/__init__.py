@@ -15,7 +15,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import ndv
+try:
+    import ndv
+except ModuleNotFoundError as error:
+    if error.name != "ndv":
+        raise
+    raise ModuleNotFoundError(
+        'ome_writers_ndv needs ndv: pip install "ome-writers[ndv]"', name=error.name
+    ) from error
 
 import ome_writers
 from ome_writers import Channel, OMEStream, OMEWritersError, StreamView

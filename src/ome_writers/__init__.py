@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ome_writers.formats import frame_table, read, read_frame_metadata
     from ome_writers.mirroring import Upload, mirror
     from ome_writers.processing import process
+    from ome_writers.repair import repair as repair  # the package, which is callable
     from ome_writers.settings import (
         AcquisitionSettings,
         Author,
@@ -127,6 +129,7 @@ __all__ = [
     "process",
     "read",
     "read_frame_metadata",
+    "repair",
     "useq_to_acquisition_settings",
     "validate",
 ]
@@ -174,7 +177,12 @@ _MODULES = {
     "ome_writers.views": ("StreamView", "open"),
     "ome_writers_useq": _USEQ,
 }
-_exported, __dir__, _ = lazy_exports(__name__, _MODULES)
+_exported = lazy_exports(__name__, _MODULES)[0]
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "open", *(name for name in globals() if name.startswith("__"))})
+
 
 # `from ome_writers import *` must work without the extra.
 if importlib.util.find_spec("useq") is None:
@@ -187,6 +195,8 @@ def __getattr__(name: str) -> Any:
 
         globals()[name] = version("ome-writers")
         return globals()[name]
+    if name == "repair":
+        return importlib.import_module("ome_writers.repair")
     try:
         return _exported(name)
     except ModuleNotFoundError as error:

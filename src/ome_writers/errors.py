@@ -26,7 +26,11 @@ Each error is also the builtin exception that callers would expect.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class OMEWritersError(Exception):
@@ -146,3 +150,20 @@ def suggestion(word: str, names: Iterable[str], *, start: str = " Did") -> str:
     spelled = {name.lower(): name for name in reversed([*names])}
     close = get_close_matches(word.lower(), spelled, n=1)
     return f"{start} you mean {spelled[close[0]]!r}?" if close else ""
+
+
+def checked_call(function: _F) -> _F:
+    """Return `function` with a readable TypeError for arguments that it does not have, or lacks."""
+
+    @functools.wraps(function)
+    def call(*values: Any, **named: Any) -> Any:
+        try:
+            return function(*values, **named)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise  # an error inside of `function`
+            from ome_writers.call_errors import problem_of_call
+
+            raise TypeError(problem_of_call(function, values, named) or str(error)) from None
+
+    return cast("_F", call)

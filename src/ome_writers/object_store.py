@@ -105,6 +105,17 @@ def refuse_overlap(dataset: Path, url: str) -> None:
         )
 
 
+def path_of_file_url(url: str) -> Path | None:
+    """Return the path of a ``file://`` URL; None for a path. Raises UnsupportedError for other URLs."""
+    folder = local_folder(url)
+    if folder is None and re.match(r"[a-z][a-z0-9+.-]+://", url, re.IGNORECASE):
+        raise UnsupportedError(
+            f"{url}: datasets are read from disks, and from URLs that begin with s3://, gs://, az://, https:// or "
+            f"file://. Copy it to one of these."
+        )
+    return folder
+
+
 def local_folder(url: str) -> Path | None:
     """Return the path of a ``file://`` URL, on Windows with a drive or on a network share; None for other paths."""
     if not url.lower().startswith("file://"):

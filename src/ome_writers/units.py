@@ -8,7 +8,7 @@ OME schema (2016-06). Units that only OME-XML defines (``pixel``, ``reference fr
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from ome_writers.errors import suggestion
 
@@ -157,8 +157,10 @@ def ngff_name(text: str, kind: UnitKind) -> str:
     """
     name = _look_up(text, kind)
     if name is None:
-        known = [f"{name} ({symbol})" for name, (symbol, _) in _TABLES[kind].items()]
-        close = suggestion(text, _TABLES[kind]) or f" Use one of: {', '.join(known)}."
+        usual = [name for name in get_args(UnitName) if name in _TABLES[kind]]
+        close = (
+            suggestion(text, _TABLES[kind]) or f" Use one of: {', '.join(usual)}, or its symbol."
+        )
         raise ValueError(f"Unrecognized unit of {_QUANTITIES[kind]}: {text!r}.{close}")
     return name
 

@@ -187,6 +187,27 @@ def test_error_classes_are_public() -> None:
             assert getattr(ome_writers, name) is value
 
 
+def test_dir_lists_public_names_only() -> None:
+    listed = {name for name in dir(ome_writers) if not name.startswith("__")}
+    assert listed == {*ome_writers.__all__, "open"} - {"__version__"}
+
+
+def test_repair_is_a_function_and_a_package(tmp_path: Path) -> None:
+    code = f"""
+import inspect, ome_writers
+call = ome_writers.repair
+print(*inspect.signature(call).parameters)
+from ome_writers.repair.dataset import Repair, repair
+import ome_writers.repair
+assert ome_writers.repair is call and inspect.signature(call) == inspect.signature(repair)
+try:
+    call({str(tmp_path / "nothing")!r})
+except FileNotFoundError as error:
+    print(error)
+"""
+    assert _run(code).splitlines() == ["path dry_run", f"{tmp_path / 'nothing'} does not exist."]
+
+
 def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'ome_writers' has no attribute 'nothing'"):
         _ = ome_writers.nothing

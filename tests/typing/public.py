@@ -41,6 +41,7 @@ from ome_writers import (
     useq_to_acquisition_settings,
     validate,
 )
+from ome_writers.repair import Repair
 from ome_writers_pymmcore import Counts, MDAWriter, frames, record
 
 assert_type(ome_writers.__version__, str)
@@ -112,6 +113,7 @@ assert_type(view[0, 0], NDArray[np.generic])
 assert_type(view.to_dask(), dask.array.Array)
 assert_type(view.to_xarray(), xarray.DataArray)
 assert_type(validate("run.ome.zarr").valid, bool)
+assert_type(ome_writers.repair("run.ome.zarr", dry_run=True), Repair)
 assert_type(convert("run.ome.zarr", Path("run.ome.tiff"), verify=True), Conversion)
 assert_type(convert_ngff_version("run.ome.zarr", "0.6"), list[Path])
 assert_type(read_frame_metadata("run.ome.zarr"), list[dict[str, Any]])

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ome_writers.conversion.in_place import edit_in_place, replace_json
 from ome_writers.conversion.ngff_version import check_expressible_in_05
 from ome_writers.conversion.settings_edit import UNITS, Changes, edit_settings, unit_factor
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import UnsupportedError, checked_call
 from ome_writers.formats import format_row, resolve_entry_file
 from ome_writers.formats.ome_xml import OWN_NAMESPACE, ome_color, read_acquisition_annotation
 from ome_writers.formats.ometiff import (
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _CHANNEL_FIELDS = ("name", "color", "window")
 
 
+@checked_call
 def edit(
     path: str | PathLike[str],
     *,

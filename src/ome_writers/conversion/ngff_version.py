@@ -12,7 +12,7 @@ from typing import Any
 
 from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_settings
 from ome_writers.dataset import DatasetSpec
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import UnsupportedError, checked_call
 from ome_writers.formats import format_row
 from ome_writers.formats.omezarr import VERSIONS, at_version, scene
 from ome_writers.untrusted import guard_reader, read_json
@@ -20,6 +20,7 @@ from ome_writers.untrusted import guard_reader, read_json
 Json = dict[str, Any]
 
 
+@checked_call
 def convert_ngff_version(path: str | PathLike[str], version: str) -> list[Path]:
     """Rewrite the metadata of an OME-Zarr as OME-Zarr 0.5 or 0.6, in place; pixels are not touched.
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ome_writers import codecs
 from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_settings
 from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
-from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError
+from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
 from ome_writers.formats import format_row
 from ome_writers.formats.omezarr import level_path, with_levels
@@ -49,10 +49,10 @@ R = TypeVar("R")
 _STAGE = ".ome-writers.pyramid"
 """Folder in the group of an image whose levels are being computed."""
 _CACHE_BYTES = 256 * 2**20  # of decoded chunks that contain several planes
-_RUN_BYTES = 4 * 2**20
-"""Size of the planes that a thread reduces, or writes, at a time; more if they share a chunk."""
+_RUN_BYTES = 4 * 2**20  # of the planes that a thread reduces or writes at a time
 
 
+@checked_call
 def add_pyramid(
     path: str | PathLike[str],
     pyramid: Pyramid | PyramidMethod = "mean",

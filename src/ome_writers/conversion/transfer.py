@@ -22,7 +22,7 @@ from ome_writers.conversion.labels_and_levels import copy_labels_and_levels, kep
 from ome_writers.conversion.ozx import compare, pack, unpack
 from ome_writers.conversion.source import Source, select_images
 from ome_writers.conversion.source_detection import convertible_images, describe_source
-from ome_writers.errors import SettingsError
+from ome_writers.errors import SettingsError, checked_call
 from ome_writers.formats import archive_format, format_row, local_copy
 from ome_writers.formats.ometiff import parse_once
 from ome_writers.settings import (
@@ -66,6 +66,7 @@ class Conversion:
 
 
 @parse_once()
+@checked_call
 def convert(
     source: str | PathLike[str],
     destination: str | PathLike[str],

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ome_writers.dataset import DatasetSpec
+from ome_writers.errors import checked_call
 from ome_writers.formats.detection import detect_format
 from ome_writers.formats.frame_index import frame_index
 from ome_writers.formats.ometiff.entry_file import resolve_entry_file
@@ -21,6 +22,7 @@ IndexedFrame = tuple[int, dict[str, Any], dict[str, Any]]
 """Image number, index by axis, and frame metadata."""
 
 
+@checked_call
 def read(path: str | PathLike[str]) -> DatasetSpec:
     """Return images, levels, axes, channels, positions and status of a dataset; no pixel is read.
 
@@ -87,6 +89,7 @@ def dataset_ome_xml(path: Path) -> bytes | None:
         return text
 
 
+@checked_call
 def read_frame_metadata(path: str | PathLike[str]) -> list[dict[str, Any]]:
     """Return the `frame_metadata` of each frame in a dataset that is finished or still being written.
 

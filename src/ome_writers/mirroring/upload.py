@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ome_writers.errors import SettingsError, UploadError
+from ome_writers.errors import SettingsError, UploadError, checked_call
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.formats import read, resolve_entry_file
 from ome_writers.mirroring.dataset_files import scan
@@ -53,6 +53,7 @@ class Upload:
     seconds: float
 
 
+@checked_call
 def mirror(
     path: str | os.PathLike[str],
     url: str | os.PathLike[str],

@@ -19,7 +19,7 @@ from os import PathLike
 from typing import Any, Protocol
 
 from ome_writers.conversion import Conversion, Source, describe_source, provenance, refuse_overlap
-from ome_writers.errors import OutputExistsError, OutputLockedError
+from ome_writers.errors import OutputExistsError, OutputLockedError, checked_call
 from ome_writers.formats import lay_out, resolve_entry_file
 from ome_writers.mirroring import is_growing
 from ome_writers.processing.functions import PlaneFunction
@@ -46,6 +46,7 @@ class Executor(Protocol):
         ...
 
 
+@checked_call
 def process(
     source: str | PathLike[str],
     function: Callable[..., Any],

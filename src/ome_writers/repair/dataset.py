@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from ome_writers.errors import OutputLockedError
+from ome_writers.errors import OutputLockedError, checked_call
 from ome_writers.formats import detect_format, format_row, resolve_entry_file
 from ome_writers.storage import Finding, hold_claim, lock_owner, lock_path
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
@@ -37,6 +37,7 @@ class Repair:
         return tuple(finding for finding in self.findings if not finding.solved)
 
 
+@checked_call
 def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
     """Recover a dataset that was not closed, because its writer was killed or the machine failed.
 

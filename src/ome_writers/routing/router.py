@@ -202,22 +202,32 @@ class Router:
 
         Omitted axes advance in order with `repeat`, the number of earlier frames with the same partial index.
 
-        Raises IndexError if an axis is unknown, or an index is out of range.
+        Raises IndexError if an axis is unknown, or an index is out of range; TypeError if it is not a mapping to
+        integers.
         """
-        unknown = set(index) - set(self.axes)
+        try:
+            unknown = index.keys() - set(self.axes)
+            full = {name: int(index.get(name, 0)) for name in self.axes}
+        except (AttributeError, TypeError, ValueError):
+            example = dict.fromkeys(self.axes, 0)
+            raise TypeError(
+                f"index must be a dict of axis name to whole number, such as index={example}, got {index!r}."
+            ) from None
         if unknown:
             raise IndexError(
-                f"index names {sorted(unknown)}, but the axes of this acquisition are "
+                f"index names {sorted(unknown, key=str)}, but the axes of this acquisition are "
                 f"{list(self.axes)}."
             )
-        full = {name: int(index.get(name, 0)) for name in self.axes}
         for name, count in reversed(list(zip(self.axes, self.counts, strict=True))):
             if name not in index:
                 repeat, full[name] = (0, repeat) if count is None else divmod(repeat, count)
         for name, count in zip(self.axes, self.counts, strict=True):
             if full[name] < 0 or (count is not None and full[name] >= count):
                 raise IndexError(
-                    f"index {{{name!r}: {full[name]}}} is out of range: the axis has count {count}."
+                    f"index {{{name!r}: {full[name]}}} is out of range: the axis has count {count}, so that indices "
+                    f"are 0 to {count - 1}."
+                    if count
+                    else f"index {{{name!r}: {full[name]}}} is negative: indices are counted from 0."
                 )
         return full
 

@@ -209,14 +209,18 @@ class AcquisitionSettings(Model):
             return ()
         dimensions = consistency.check_dimensions(dimensions)
         if plate := info.data.get("plate"):
-            consistency.check_plate(plate, dimensions)
+            from ome_writers.settings.positions_and_schedule import check_plate
+
+            check_plate(plate, dimensions)
         return dimensions
 
     @field_validator("plate", mode="after")
     @classmethod
     def _check_plate(cls, plate: Plate | None, info: ValidationInfo) -> Plate | None:
         if plate is not None and (dimensions := info.data.get("dimensions")):
-            consistency.check_plate(plate, dimensions)
+            from ome_writers.settings.positions_and_schedule import check_plate
+
+            check_plate(plate, dimensions)
         return plate
 
     @model_validator(mode="after")
@@ -232,7 +236,9 @@ class AcquisitionSettings(Model):
         if not isinstance(self.storage_order, str):
             storage_order.check_order(self.storage_order, [d.name for d in self.dimensions])
         if self.schedule is not None:
-            consistency.check_schedule(self.schedule, self.dimensions)
+            from ome_writers.settings.positions_and_schedule import check_schedule
+
+            check_schedule(self.schedule, self.dimensions)
 
     def _update_derived(self, name: str) -> None:
         """Update an inferred format after an assignment to `root_path`."""

@@ -10,15 +10,13 @@ from pydantic import AfterValidator
 
 from ome_writers.codecs import COMPRESSIONS
 from ome_writers.settings.axes import STANDARD_TYPES
-from ome_writers.settings.coordinates import Position, duplicates
+from ome_writers.settings.coordinates import duplicates
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.engines import engines_of, find_engine
 from ome_writers.settings.model import warn_user
 
 if TYPE_CHECKING:
     from ome_writers.settings.format_names import Format
-    from ome_writers.settings.plate import Plate
-    from ome_writers.settings.schedule import Schedule
 
 
 def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
@@ -28,11 +26,17 @@ def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]
     """
     others = [d for d in dimensions if d.type != "position"]
     if len(dimensions) - len(others) > 1:
-        raise ValueError("Only one position dimension is allowed.")
-    if any(d.count is None for d in dimensions[1:]):
-        raise ValueError("Only the first dimension may be unbounded (count=None).")
+        names = [d.name for d in dimensions if d.type == "position"]
+        raise ValueError(f"Only one position dimension is allowed. Merge {' and '.join(names)}.")
+    if unbounded := [d.name for d in dimensions[1:] if d.count is None]:
+        raise ValueError(
+            f"Only the first dimension may be unbounded (count=None). Give a count for {', '.join(unbounded)}."
+        )
     if len(others) < 2:
-        raise ValueError("At least 2 non-position dimensions are required (usually Y and X).")
+        raise ValueError(
+            "At least 2 non-position dimensions are required (usually Y and X). "
+            f"Add them to {[d.name for d in dimensions]}."
+        )
     if repeated := duplicates(d.name for d in dimensions):
         raise ValueError(f"Dimension names must be unique, duplicates: {repeated}")
     index = _with_one_axis_per_type(dimensions[:-2])
@@ -81,9 +85,10 @@ def _spatial(dim: Dimension) -> Dimension:
             )
         return dim.model_copy(update={"type": "space"})
     if dim.type != "space":
+        unit = f" (unit={dim.unit!r})" if dim.unit is not None else ""
         raise ValueError(
             "The last two dimensions must be spatial dimensions (type='space'). "
-            f"{dim.name!r} has type={dim.type!r}."
+            f"{dim.name!r} has type={dim.type!r}{unit}. Name y and x last."
         )
     return dim
 
@@ -109,56 +114,4 @@ def check_compression(format_: Format, compression: str | None) -> None:
         if rows and compression not in names:
             raise ValueError(
                 f"Compression {compression!r} is not supported for {label}. Supported: {names}."
-            )
-
-
-def check_plate(plate: Plate, dimensions: Sequence[Dimension]) -> None:
-    """Check that every position has a well; warn about wells that the plate does not have.
-
-    Raises ValueError if there are no positions, or some do not have a well.
-    """
-    axis = next((d for d in dimensions if d.type == "position"), None)
-    if axis is None:
-        raise ValueError("Plate mode requires a position dimension in dimensions.")
-    positions = [p for p in axis.coords or () if isinstance(p, Position)]
-    missing = [p.name for p in positions if p.plate_row is None or p.plate_column is None]
-    if missing:
-        raise ValueError(
-            "All positions must have row and column for plate mode. Missing row/column for "
-            f"positions: {missing}"
-        )
-    outside = [
-        f"{p.name} ({p.plate_row}, {p.plate_column})"
-        for p in positions
-        if p.plate_row not in plate.row_names or p.plate_column not in plate.column_names
-    ]
-    if outside:
-        warn_user(
-            "Some positions have row/column values not in the plate definition: "
-            f"{outside}. The plate that is written is extended to hold them."
-        )
-
-
-def check_schedule(schedule: Schedule, dimensions: Sequence[Dimension]) -> None:
-    """Check that a schedule matches the dimensions.
-
-    Raises ValueError if the schedule has an unknown axis, or an index that is out of range.
-    """
-    counts = {d.name: d.count for d in dimensions[:-2]}
-    unknown = [name for name in schedule.axes if name not in counts]
-    if unknown:
-        raise ValueError(
-            f"schedule names the axes {unknown}, but the dimensions before y and x are "
-            f"{list(counts)}."
-        )
-    for name, count in counts.items():
-        if name not in schedule.axes:
-            if count is None:
-                raise ValueError(
-                    f"schedule must name the unbounded dimension {name!r}, got {schedule.axes}."
-                )
-        elif count is not None and schedule.count(name) > count:
-            raise ValueError(
-                f"schedule reaches index {schedule.count(name) - 1} along {name!r}, but the "
-                f"dimension has count {count}."
             )

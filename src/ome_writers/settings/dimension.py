@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from ome_writers import units
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import UnsupportedError, checked_call
 from ome_writers.settings.axes import STANDARD_TYPES, DimensionType, StandardAxis
 from ome_writers.settings.coordinates import (
     Camera,
@@ -56,7 +56,7 @@ class Dimension(Model):
     unit
         Unit of `scale`, `translation` and numeric `coords`. Units of space and time are converted to their NGFF name.
     scale
-        Distance between two indices; None if unknown.
+        Distance between two indices, also with its unit (``"0.1 um"``); None if unknown.
     translation
         Coordinate of index 0.
     """
@@ -84,7 +84,7 @@ class Dimension(Model):
             chunk_size: int | None = None,
             shard_size_chunks: int | None = None,
             unit: units.UnitName | str | None = None,
-            scale: float | None = None,
+            scale: float | str | None = None,
             translation: float | None = None,
         ) -> None: ...
 
@@ -231,6 +231,7 @@ class PositionDimension(Dimension):
 Extent: TypeAlias = "SupportsIndex | Sequence[str | Channel | Position] | None"
 
 
+@checked_call
 def dims_from_standard_axes(
     sizes: Mapping[str, Extent],
     chunk_shapes: Mapping[str | StandardAxis, int] | None = None,

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ome_writers.errors import suggestion
-
 PIXEL_TYPES = {
     "int8": "int8",
     "int16": "int16",
@@ -35,10 +33,10 @@ def read_dtype(value: Any) -> str:
     try:
         dtype = np.dtype(value)
     except Exception as error:  # numpy does not document which exceptions it raises
-        hint = suggestion(value, PIXEL_TYPES) if isinstance(value, str) else ""
-        raise ValueError(
-            f"Invalid dtype: {value!r}.{hint or ' Give the dtype of the frames, such as uint16.'}"
-        ) from error
+        from ome_writers.settings.validation_errors import dtype_hint
+
+        hint = dtype_hint(value, PIXEL_TYPES)
+        raise ValueError(f"Invalid dtype: {value!r}.{hint}") from error
     if dtype.kind not in "biufc":
         raise ValueError(f"Invalid dtype: {value!r}: pixels must be numbers, not {dtype.name}.")
     if dtype.itemsize > (16 if dtype.kind == "c" else 8):

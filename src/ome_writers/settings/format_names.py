@@ -85,9 +85,13 @@ def read_format(value: Any, root_path: str) -> Any:
                     f".ome.zarr or .ome.tiff, or set format='ome-zarr' to keep the name."
                 )
             if not known:
+                from ome_writers.settings.validation_errors import refuse_misspelt_suffix
+
+                refuse_misspelt_suffix(root_path, format_suffixes())
+                output = root_path + OmeZarrFormat().suffix
                 warn_user(
-                    f"Output format could not be inferred from root_path {root_path!r}: writing OME-Zarr. "
-                    f"Set format='ome-zarr', or use one of the suffixes {', '.join(format_suffixes())}."
+                    f"Output format could not be inferred from root_path {root_path!r}: writing OME-Zarr to "
+                    f"{output!r}. Set format='ome-zarr', or use one of the suffixes {', '.join(format_suffixes())}."
                 )
             return fields
         value = _fields_of(value)

@@ -57,6 +57,10 @@ else:
             try:
                 return super().__call__(**fields)
             except ValidationError as error:
+                from ome_writers.settings.validation_errors import split_scale
+
+                if split := split_scale(fields):
+                    return cls(**split)
                 raise _readable(error, cls, fields) from None
 
     class _Base(BaseModel, metaclass=_ReadableErrors):

@@ -29,7 +29,7 @@ _FOREIGN_ENDINGS = re.compile(
 def read_root_path(value: Any, *, windows: bool = os.name == "nt") -> Any:
     """Return a root path as a string; a ``file://`` URL becomes a local path, other types are returned unchanged.
 
-    `windows` is whether to accept drives and network shares.
+    ``~`` and ``~user`` at the beginning become a home folder. `windows` is whether to accept drives and network shares.
 
     Raises SettingsError if the path is a URL with another scheme or host, or the root of a file system.
     """
@@ -45,6 +45,8 @@ def read_root_path(value: Any, *, windows: bool = os.name == "nt") -> Any:
                 f"mirror={path!r}, which uploads the dataset meanwhile, or run `ome-writers upload` later.{hint}"
             )
         path = _local(path, rest, windows=windows)
+    if path.startswith("~"):
+        path = os.path.expanduser(path)
     if path and not path.strip("/\\" if windows else "/"):
         raise SettingsError(
             f"root_path {path!r} is the root of a file system and cannot become a dataset. "

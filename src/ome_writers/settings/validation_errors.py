@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -70,7 +72,8 @@ def _sentence(path: str, messages: Sequence[str]) -> str:
         )
         return f"{path} must be {' or '.join(wanted)}, got {got[0]}"
     text = "; ".join(messages)
-    if not path:
+    # the text names another setting, which this one is derived from, or this one
+    if not path or text.startswith((f"{path} ", "root_path ")):
         return text
     return f"{path} {text}" if text.startswith("must ") else f"{path}: {text}"
 
@@ -102,9 +105,9 @@ def _message(line: Mapping[str, Any], model: type[BaseModel]) -> str:
     if line["type"] == "literal_error":
         allowed = str(line["ctx"]["expected"])
         names = re.findall(r"'([^']*)'", allowed)
-        return f"must be {allowed}, got {short_repr(value)}" + suggestion(
-            value if isinstance(value, str) else "", names, start=": did"
-        )
+        word = value if isinstance(value, str) and not re.fullmatch(r"[\d.]+", value) else ""
+        hint = suggestion(word, names, start=": did") or _hint(str(line["loc"][-1]), value)
+        return f"must be {allowed}, got {short_repr(value)}{hint}"
     if line["type"] == "color_error":
         from pydantic_extra_types.color import COLORS_BY_NAME
 
@@ -125,6 +128,19 @@ def _hint(field: str, value: Any) -> str:
     """Return what to write instead, for values that users try."""
     if field == "dimensions" and isinstance(value, Mapping):
         return f". Write dims_from_standard_axes({value!r})"
+    if field == "dimensions":
+        return '. Write dims_from_standard_axes({"t": 10, "y": 512, "x": 512})'
+    if field == "plate" and isinstance(value, (int, tuple)):
+        return f". Write Plate.from_standard_wells({value!r})"
+    if field == "window":
+        return ". Write (low, high), such as (0, 4095)"
+    if field == "version" and value == "0.4":
+        return ". `ome-writers convert --ngff 0.4` writes a copy in that version"
+    if field in ("exposure_ms", "flush_interval") and isinstance(value, str):
+        unit = "milliseconds" if field == "exposure_ms" else "seconds"
+        return f". Give the number of {unit}"
+    if field.endswith("_nm") and isinstance(value, str):
+        return ". Give the number of nanometers"
     if field == "scale" and isinstance(value, str):
         return ". Write a number, and its unit as unit='micrometer'"
     return ". Give a number of bytes, such as 2**30" if field.endswith("_bytes") else ""
@@ -156,3 +172,32 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     else:
         for argument in get_args(annotation):
             yield from _models_in(argument)
+
+
+def refuse_misspelt_suffix(path: str, suffixes: Iterable[str]) -> None:
+    """Raise SettingsError if the suffix of a path differs from one of `suffixes` in a letter or two."""
+    name, ending = os.path.splitext(path.rstrip("/" + os.sep))
+    name = name[:-4] if name.lower().endswith(".ome") else name
+    spelled = {".omezarr": ".ome.zarr", ".ometiff": ".ome.tiff", ".ome-zarr": ".ome.zarr"}
+    spelled |= {".ome-tiff": ".ome.tiff"} | {s: f".ome{s}" for s in suffixes if s.count(".") == 1}
+    if len(ending) > 3 and (close := get_close_matches(ending.lower(), spelled, n=1, cutoff=0.75)):
+        raise SettingsError(
+            f"root_path {path!r} ends in {ending!r}. Did you mean {name + spelled[close[0]]!r}? "
+            f"To keep the name, set format='ome-zarr' or format='ome-tiff'."
+        )
+
+
+def dtype_hint(value: Any, names: Iterable[str]) -> str:
+    """Return what to write instead of an invalid dtype."""
+    if isinstance(value, str) and re.fullmatch(r"u?int(9|1[0-5])", value):
+        return " Cameras with 9 to 16 bits have frames of dtype uint16: write dtype='uint16'."
+    hint = suggestion(value, names) if isinstance(value, str) else ""
+    return hint or " Give the dtype of the frames, such as uint16."
+
+
+def split_scale(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the fields of a dimension with the unit of a scale, such as "0.1 um", apart; None if it has none."""
+    found = re.fullmatch(r"\s*([-+\d.eE]*\d)\s*([^\s\d.]+)\s*", str(fields.get("scale")))
+    if found is None or fields.get("unit") is not None:
+        return None
+    return {**fields, "scale": found[1], "unit": found[2]}

@@ -128,7 +128,8 @@ def choose(backend: str, plan: Plan) -> EngineRow:
             return row
     if able:
         missing = "; ".join(str(row.missing_requirement()) for row in able)
-        raise EngineMissingError(f"No backend for {name} is ready: {missing}.")
+        problem = f"No backend for {name} is ready" if backend == "auto" else f"backend={backend!r}"
+        raise EngineMissingError(f"{problem}: {missing}.")
     reasons = "; ".join(f"{row.name}: {', '.join(unsupported_reasons(row, plan))}" for row in rows)
     others = [row.name for row in engines_of(name) if not unsupported_reasons(row, plan)]
     hint = f" {' or '.join(others)} can." if others else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +15,10 @@ from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError
 from ome_writers.file_sync import sync_folder, sync_folders
 from ome_writers.formats import Journal, check_output_path, create_metadata, lay_out
 from ome_writers.routing import Plan, arrival_order, resolve
-from ome_writers.settings import AcquisitionSettings, SettingsFields, keyword_arguments
+from ome_writers.settings import (
+    AcquisitionSettings,
+    SettingsFields,
+)
 from ome_writers.storage import (
     ArrayTarget,
     Options,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from ome_writers.formats import Layout
     from ome_writers.storage import Engine, EngineRow
 
-_log = logging.getLogger("ome_writers")
 _VARIADIC = ("unnamed", "fields")
 
 
@@ -75,30 +76,17 @@ def create_stream(
     WriteError
         The output cannot be created (OSError). Nothing is left on disk.
     """
-    if unnamed or isinstance(settings, (str, os.PathLike)):
-        names = ("root_path", "dimensions", "dtype")
-        values = (*filter(None, [settings]), *unnamed)
-        raise TypeError(
-            f"create_stream takes settings or keyword arguments, got {len(values)} without a name. "
-            f"Write create_stream({keyword_arguments(names, values)}, ...)."
-        )
-    if settings is None and fields:
+    if settings is None and fields and not unnamed:
         settings = AcquisitionSettings(**fields)
-    elif fields:
-        raise TypeError(
-            f"create_stream takes settings or their fields, got both: settings and {', '.join(fields)}. "
-            f"Write settings.model_copy(update=...) to change fields of settings."
-        )
-    if not isinstance(settings, AcquisitionSettings):
-        raise TypeError(
-            f"create_stream takes AcquisitionSettings, got {type(settings).__name__}: write "
-            f"create_stream(root_path=..., dimensions=..., dtype=...), or pass AcquisitionSettings(...)."
-        )
+    elif unnamed or fields or not isinstance(settings, AcquisitionSettings):
+        from ome_writers.streaming.setting_notes import argument_error
+
+        raise argument_error(settings, unnamed, fields)
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
     folder = _working_folder(settings)
     output = _create_output(settings, folder)
-    _log_settings_without_effect(output.engine_row, output.plan)
+    _log_notes(settings, output)
     try:
         return OMEStream(output, partial(_create_output, folder=folder))
     except BaseException:
@@ -160,32 +148,19 @@ def _create_output(settings: AcquisitionSettings, folder: str) -> Output:
     return Output(plan, row, recorder)
 
 
-def _log_settings_without_effect(row: EngineRow, plan: Plan) -> None:
-    """Log chunk and shard sizes the engine ignores. A warning would be an error in clients that forbid warnings."""
-    if row.sharding:
-        return
-    dimensions = plan.settings.dimensions
-    one_plane = [1] * (len(dimensions) - 2) + [d.count for d in dimensions[-2:]]
-    ignored_axes = {
-        "chunk_size": [
-            d.name
-            for d, default in zip(dimensions, one_plane, strict=True)
-            if d.chunk_size and min(d.chunk_size, d.count or d.chunk_size) != default
-        ],
-        "shard_size_chunks": [d.name for d in dimensions if d.shard_size_chunks],
-    }
-    ignored = [f"{field} of {', '.join(axes)}" for field, axes in ignored_axes.items() if axes]
-    if ignored:
-        _log.warning(
-            "%s: %s: no effect, %s stores each plane separately. Leave them out, or write OME-Zarr.",
-            plan.settings.output_path or plan.settings.format.name,
-            " and ".join(ignored),
-            plan.settings.format.name,
-        )
+def _log_notes(settings: AcquisitionSettings, output: Output) -> None:
+    y, x = settings.frame_dimensions
+    chunked = any(d.shard_size_chunks for d in settings.dimensions)
+    for d in settings.array_dimensions:
+        chunked |= d.chunk_size not in (None, d.count if d is y or d is x else 1)
+    temporary = not settings.root_path and "format" not in settings.model_fields_set
+    if chunked or temporary or (y.name, x.name) == ("x", "y"):
+        from ome_writers.streaming.setting_notes import log_notes
+
+        log_notes(settings, output)
 
 
 def _existing_parent(output: Path) -> Path:
-    """Return the deepest existing parent folder of the output."""
     return next(folder for folder in output.parents if os.path.exists(folder))
 
 

@@ -294,5 +294,5 @@ def _foreign_files_reason(foreign: list[str]) -> str:
     listed = abbreviated_list(list(map(repr, foreign)), _MAX_LISTED_FILES)
     return (
         f" and contains files that are not part of the dataset that this library wrote ({listed}); "
-        f"overwrite=True does not remove them"
+        f"overwrite=True does not remove them. Move them elsewhere (labels, for example), and it replaces the dataset"
     )

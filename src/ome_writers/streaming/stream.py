@@ -23,6 +23,7 @@ from ome_writers.errors import (
     StreamClosedError,
     UnclosedStreamWarning,
     UploadError,
+    checked_call,
 )
 from ome_writers.locks import is_owned, new_lock, release_locks_of_this_thread
 from ome_writers.routing import Plan, resolve
@@ -215,6 +216,7 @@ class OMEStream:
                 lender.reclaim(frame)
             raise
 
+    @checked_call
     def skip(self, *, frames: int = 1) -> None:
         """Skip the next `frames` frames without writing them; they read as 0.
 
@@ -235,6 +237,7 @@ class OMEStream:
             if self._events.active:
                 self._events.frames_skipped(offsets)
 
+    @checked_call
     def restart(self, settings: AcquisitionSettings) -> None:
         """Replace the output by one with other settings, for properties that become known after `create_stream`.
 
@@ -352,6 +355,7 @@ class OMEStream:
         with self._metadata_lock:
             return self._recorder.get_metadata()
 
+    @checked_call
     def update_metadata(self, metadata: Any) -> None:
         """Replace metadata, structured as `get_metadata` returns it, before or after `close`.
 
@@ -364,6 +368,7 @@ class OMEStream:
             self._recorder.update_metadata(metadata)
         self._interpret_metadata()
 
+    @checked_call
     def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
         """Set metadata of the whole acquisition, before or after `close`; replaces earlier metadata of `namespace`.
 
@@ -381,6 +386,7 @@ class OMEStream:
 
     # ------------------------------------------------------------------ views, events, progress
 
+    @checked_call
     def view(
         self, *, dynamic_shape: bool = True, strict: bool = False, level: int = 0
     ) -> StreamView:
@@ -393,6 +399,7 @@ class OMEStream:
 
         return StreamView.of(self, dynamic_shape=dynamic_shape, strict=strict, level=level)
 
+    @checked_call
     def on(
         self,
         event: Literal["coords_changed", "coords_expanded"],
@@ -684,6 +691,8 @@ class OMEStream:
             _log.error("%s", self._close_error)
 
 
-# CPython begins the TypeError for an unknown keyword with the function's qualified name. Listing the valid keywords
-# there costs nothing per frame, unlike a **kwargs parameter.
-OMEStream.append.__qualname__ = "OMEStream.append(frame, *, index, copy, frame_metadata)"
+# CPython begins the TypeError for wrong arguments with the function's qualified name. Listing the valid ones there
+# costs nothing per frame, unlike `checked_call`.
+OMEStream.append.__qualname__ = (
+    "OMEStream.append takes a frame and the keywords index, copy and frame_metadata: append"
+)

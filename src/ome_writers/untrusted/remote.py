@@ -238,16 +238,24 @@ def path_or_url(path: str | os.PathLike[str]) -> Path:
 
     Raises UnsupportedError if obstore is not installed, SettingsError if the URL is invalid.
     """
+    given: object = path
     if isinstance(path, RemotePath):
         return cast("Path", path)
+    if not isinstance(given, (str, os.PathLike)):
+        raise TypeError(
+            f"A path or URL of a dataset must be a string or a pathlib.Path, got {path!r}."
+        )
+    if path == "":
+        raise FileNotFoundError("The path of the dataset is empty. Pass its path or URL.")
     if not isinstance(path, str) or "://" not in path:
-        return Path(path)
+        path = Path(path)
+        return path.expanduser() if path.parts[:1] and path.parts[0].startswith("~") else path
     # only for URLs, so that writing a dataset does not load them
-    from ome_writers.object_store import check_store_url, local_folder
+    from ome_writers.object_store import check_store_url, path_of_file_url
     from ome_writers.untrusted.remote_store import RemoteStore
 
     if not _URL.match(path):
-        return local_folder(path) or Path(path)
+        return path_of_file_url(path) or Path(path)
     parent, _, name = check_store_url(path).rpartition("/")
     if parent.endswith(":/"):  # the dataset is a whole bucket
         parent, name = f"{parent}/{name}".replace(":///", "://"), ""
@@ -268,7 +276,7 @@ def check_space(path: Path | RemotePath, size: int, folder: str | os.PathLike[st
 
 def local_path(path: str | os.PathLike[str]) -> Path:
     """Return the path of a dataset on this disk; raise UnsupportedError for a URL."""
-    if _URL.match(os.fspath(path)):
+    if _URL.match(str(path)):
         raise UnsupportedError(
             f"{path}: remote datasets are only read. Change the dataset on this disk, and upload it again."
         )

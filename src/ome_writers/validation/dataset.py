@@ -7,7 +7,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from ome_writers.errors import OutputLockedError, UnsupportedError
+from ome_writers.errors import OutputLockedError, UnsupportedError, checked_call
 from ome_writers.formats import (
     detect_format,
     format_row,
@@ -24,6 +24,7 @@ _LEFTOVERS = "left over by a writer"
 
 
 @parse_once()
+@checked_call
 def validate(path: str | PathLike[str]) -> Validation:
     """Check the consistency of a dataset without changing it.
 

@@ -14,7 +14,7 @@ from typing import Literal
 from ome_writers.storage import Finding
 from ome_writers.validation.report import Check
 
-_REQUIREMENTS = {"ome-types": "'ome-types[lxml]'"}
+_REQUIREMENTS = {"ome-types": "ome-writers[cli]", "yaozarrs": "ome-writers[cli]"}
 """What to install for validation where the library's name is not enough."""
 _MAX_MESSAGE_LENGTH = 300
 _GLOB_CHARACTERS = re.compile(r"[*?\[\]]")
@@ -72,7 +72,7 @@ def _run(
         name = f"{library} {version(library)}"
     except PackageNotFoundError:
         requirement = _REQUIREMENTS.get(library, library)
-        return Check(library, skipped=f"not installed (pip install {requirement})")
+        return Check(library, skipped=f'not installed (pip install "{requirement}")')
     try:
         if ome_zarr and find_spec(_module(library, ome_zarr)) is None:
             return Check(name, skipped=f"does not support OME-Zarr {ome_zarr}")

@@ -76,14 +76,14 @@ def open_stored(pixels: StoredPixels, level: int = 0) -> PlaneSource:
     )
 
 
-def _check_level(spec: DatasetSpec, level: int) -> None:
+def _check_level(spec: DatasetSpec, level: Any) -> None:
     levels = min((image.levels for image in spec.images), key=len)
-    if not 0 <= level < len(levels):
+    if not isinstance(level, int) or not 0 <= level < len(levels):
         known = ", ".join(
             f"{k} ({' x '.join(map(str, each.shape[-2:]))} pixels)" for k, each in enumerate(levels)
         )
         raise UnsupportedError(
-            f"{spec.path} does not have a resolution level {level}. Its levels are: {known}."
+            f"{spec.path} does not have a resolution level {level!r}. Its levels are: {known}."
         )
 
 

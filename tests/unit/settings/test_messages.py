@@ -435,7 +435,7 @@ WARNED: list[tuple[Callable[[], Any], type[Warning], str]] = [
     (
         settings(root_path="somewhere"),
         UserWarning,
-        "Output format could not be inferred from root_path 'somewhere': writing OME-Zarr.",
+        "Output format could not be inferred from root_path 'somewhere': writing OME-Zarr to 'somewhere.ome.zarr'.",
     ),
     (
         settings(Y, Dimension(name="b", count=1)),
@@ -545,7 +545,7 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "AcquisitionSettings: storage_order must be 'acquisition' or 'ome' or a list, got 'best'",
     ),
     (
-        lambda: Dimension(name="x", scale="0.1 um"),
+        lambda: Dimension(name="x", scale="0.1 um", unit="mm"),
         ValueError,
         "Dimension 'x': scale must be a number, got '0.1 um'. Write a number, and its unit as unit='micrometer'",
     ),
