@@ -23,7 +23,7 @@ import ome_writers
 from ome_writers.formats import lay_out
 from ome_writers.routing import Plan, arrival_order, resolve
 from ome_writers.settings import AcquisitionSettings, Dimension, Position
-from ome_writers.storage import ArrayTarget, Options, open_engine, unsupported_reasons
+from ome_writers.storage import DERIVED, ArrayTarget, Options, open_engine, unsupported_reasons
 
 if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
@@ -77,6 +77,18 @@ class EngineContract:
             engine.close(_shapes(plan))
             _check(plan, engine, {n: n for n in range(plan.frames or 0)})
             assert engine.stats().frames_written == plan.frames
+
+    def test_derived_planes_are_not_counted_as_frames(self, tmp_path: Path) -> None:
+        """The number of a plane that is derived from a frame is `storage.DERIVED`; `bytes_written` includes it."""
+        for _, plan, engine in self._engines(tmp_path):
+            count = plan.frames or 0
+            for number in range(count):
+                kind = DERIVED if number % 3 else number
+                engine.write(kind, *plan.router.address(number), _frame(number))
+            engine.close(_shapes(plan))
+            _check(plan, engine, {n: n for n in range(count)})
+            assert engine.stats().frames_written == len(range(0, count, 3))
+            assert engine.stats().bytes_written in (0, count * _frame(0).nbytes)
 
     def test_callers_may_reuse_their_buffer(self, tmp_path: Path) -> None:
         for _, plan, engine in self._engines(tmp_path):

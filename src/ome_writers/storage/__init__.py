@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.background import Background as Background
     from ome_writers.storage.background import available_cpus as available_cpus
     from ome_writers.storage.background import lower_thread_priority as lower_thread_priority
+    from ome_writers.storage.contract import DERIVED as DERIVED
     from ome_writers.storage.contract import ArrayTarget as ArrayTarget
     from ome_writers.storage.contract import Engine as Engine
     from ome_writers.storage.contract import EngineStats as EngineStats
@@ -58,6 +59,7 @@ else:
             ".background": ("Background", "available_cpus", "lower_thread_priority"),
             ".contract": (
                 "ArrayTarget",
+                "DERIVED",
                 "Engine",
                 "EngineStats",
                 "Finding",

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from ome_writers.routing import ArrayPlan
 
+DERIVED = -1
+"""Number of a plane that is derived from a frame, such as one of a resolution level. It does not count as a frame."""
+
 
 @dataclass(frozen=True)
 class ArrayTarget:
@@ -54,9 +57,8 @@ class Options:
 class EngineStats:
     """Progress of an engine, and its use of memory."""
 
-    # frames on disk, and their bytes before compression
-    frames_written: int = 0
-    bytes_written: int = 0
+    frames_written: int = 0  # frames on disk, without planes whose number is `DERIVED`
+    bytes_written: int = 0  # bytes of all planes on disk, before compression
     queue_depth: int = 0  # number of write tasks that wait or run
     # bytes of the written frames that `write` copied, because it could not write the caller's memory
     bytes_copied: int = 0
@@ -116,7 +118,7 @@ class Engine(Protocol):
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Write frame `number` to `index` (storage order, without y and x) of array `array`.
+        """Write frame `number`, or a plane that is `DERIVED`, to `index` (storage order, without y and x) of `array`.
 
         `frame` has the dtype and shape of the array's planes: (y, x), or (y, x, samples). The caller may reuse its
         memory when `write` returns, unless `owned` is True: then the engine may keep a reference until the frame is
@@ -170,8 +172,8 @@ class Engine(Protocol):
 class LendingEngine(Engine, Protocol):
     """An engine that lends buffers which it can write without a copy."""
 
-    def lend(self, array: int) -> NDArray[np.generic]:
-        """Return a writable (y, x) plane in the engine's own memory.
+    def lend(self, array: int) -> NDArray[np.generic] | None:
+        """Return a writable (y, x) plane in the engine's own memory; None if it does not lend planes of this array.
 
         The caller returns it with ``write(..., frame=lent, owned=True)``, which copies nothing, or with `reclaim`.
         """

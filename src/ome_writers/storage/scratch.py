@@ -91,7 +91,7 @@ class ScratchEngine:
             return self._files[array].load(index) if plane is None else plane
 
         in_buffer = partial(self._buffer.plane, array, index)
-        return self._buffer.read(in_buffer, load, lambda: self._buffer.frames_written)
+        return self._buffer.read(in_buffer, load, lambda: self._buffer.planes_written)
 
     def put(self, key: str, content: bytes) -> None:
         """Replace a metadata file; do nothing while all frames are in memory."""

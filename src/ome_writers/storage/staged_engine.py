@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,10 +12,17 @@ import numpy as np
 from ome_writers.locks import new_lock
 from ome_writers.routing import Address
 from ome_writers.storage.background import Background, available_cpus
-from ome_writers.storage.contract import Engine, EngineStats, LendingEngine, WriteFailure
+from ome_writers.storage.contract import (
+    DERIVED,
+    Engine,
+    EngineStats,
+    LendingEngine,
+    PatchingEngine,
+    TruncatingEngine,
+    WriteFailure,
+)
 from ome_writers.storage.stages import KeepingStage, Plane, Planes, Stage
 
-_DERIVED = -1  # number of a plane whose loss loses no frame
 # of a frame; for smaller ones, waking a thread takes longer than it saves
 _MIN_SHARED_BYTES = 2**20
 
@@ -24,7 +30,8 @@ _MIN_SHARED_BYTES = 2**20
 class StagedEngine:
     """Writes what a stage yields for each frame; see `storage.contract.Engine`.
 
-    The first plane counts as the frame; the following ones are derived from it.
+    The first plane counts as the frame; the following ones are derived from it. Lending, patching and truncating are
+    left to the engine. If it does not have one of these capabilities, nothing is lent, patched or truncated.
     """
 
     def __init__(self, engine: Engine, stage: Stage) -> None:
@@ -35,12 +42,8 @@ class StagedEngine:
         # held while the stage is called, and the engine is written to
         self._write_lock = new_lock()
         self._turn_lock = new_lock()  # held by a flush that waits for the other lock
-        self._planes = [0, 0]  # passed to the engine: frames, and planes derived from them
         self._closed = False
         self.failures = _Failures(engine.failures, self._background.failures)
-        for name in ("lend", "reclaim", "patch", "truncate"):  # optional parts of the contract
-            with suppress(AttributeError):
-                setattr(self, name, getattr(engine, name))
 
     def write(
         self,
@@ -56,7 +59,7 @@ class StagedEngine:
             planes = iter(self._stage((array, index), frame))
             address, first = next(planes)
             new = not np.may_share_memory(first, frame)
-            store = partial(self._write, number, address, first, owned or new)
+            store = partial(self._engine.write, number, *address, first, owned or new)
             if owned or frame.nbytes < _MIN_SHARED_BYTES:
                 # first: the engine may reuse a lent buffer as soon as it has written it
                 derived = list(self._recording_errors(planes))
@@ -64,8 +67,8 @@ class StagedEngine:
             else:
                 derived = self._derive_while(store, planes)
             self._write_derived(derived)
-        if owned and new and isinstance(self._engine, LendingEngine):
-            self._engine.reclaim(frame)
+        if owned and new:
+            self.reclaim(frame)
 
     def recover(self, number: int) -> bool:
         with self._write_lock:
@@ -90,15 +93,26 @@ class StagedEngine:
         self._engine.close(shapes)
 
     def stats(self) -> EngineStats:
-        """Return the progress in frames, and the bytes of all planes."""
-        stats = self._engine.stats()
-        frames, derived = self._planes
-        written = stats.frames_written * frames // ((frames + derived) or 1)
-        return replace(stats, frames_written=written)
+        return self._engine.stats()
 
-    def _write(self, number: int, address: Address, plane: Plane, owned: bool) -> None:
-        self._engine.write(number, *address, plane, owned)
-        self._planes[number == _DERIVED] += 1
+    def lend(self, array: int) -> Plane | None:
+        """See `storage.contract.LendingEngine`."""
+        return self._engine.lend(array) if isinstance(self._engine, LendingEngine) else None
+
+    def reclaim(self, frame: Plane) -> None:
+        """See `storage.contract.LendingEngine`."""
+        if isinstance(self._engine, LendingEngine):
+            self._engine.reclaim(frame)
+
+    def patch(self, key: str, offset: int, old: bytes, new: bytes) -> None:
+        """See `storage.contract.PatchingEngine`."""
+        if isinstance(self._engine, PatchingEngine):
+            self._engine.patch(key, offset, old, new)
+
+    def truncate(self) -> None:
+        """See `storage.contract.TruncatingEngine`."""
+        if isinstance(self._engine, TruncatingEngine):
+            self._engine.truncate()
 
     def _derive_while(
         self, store: Callable[[], None], planes: Planes
@@ -123,7 +137,7 @@ class StagedEngine:
 
     def _write_derived(self, planes: Planes) -> None:
         for address, plane in planes:
-            self._write(_DERIVED, address, plane, owned=True)
+            self._engine.write(DERIVED, *address, plane, True)
 
     def _recording_errors(self, planes: Planes) -> Planes:
         """Yield planes; an error ends them, and is a failure."""
@@ -150,4 +164,4 @@ class _Failures(Sequence[WriteFailure]):
 
     def __getitem__(self, i: Any) -> Any:
         found = [failure for part in self._parts for failure in part]
-        return [replace(f, frames=tuple(n for n in f.frames if n != _DERIVED)) for f in found][i]
+        return [replace(f, frames=tuple(n for n in f.frames if n != DERIVED)) for f in found][i]

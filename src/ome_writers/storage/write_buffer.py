@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.background import Background, available_cpus
-from ome_writers.storage.contract import EngineStats
+from ome_writers.storage.contract import DERIVED, EngineStats
 from ome_writers.storage.memory_budget import MemoryBudget
 
 Plane = NDArray[np.generic]
@@ -124,6 +124,7 @@ class WriteBuffer(Generic[U]):
         self.open: dict[Hashable, U] = {}  # the units that accept planes, by key, oldest first
         # by group: the addresses that must not be written again before the unit that contains them is on disk
         self.addresses: list[set[Hashable]] = [set() for _ in range(groups)]
+        self.planes_written = 0
         # see `EngineStats`
         self.frames_written = 0
         self.bytes_written = 0
@@ -202,14 +203,14 @@ class WriteBuffer(Generic[U]):
         from_disk: Callable[[], Plane],
         count: Callable[[], int],
     ) -> Plane:
-        """Return a plane from memory or disk; `count` returns the number of frames on disk."""
+        """Return a plane from memory or disk; `count` returns the number of planes on disk."""
         for _ in range(_MAX_OPTIMISTIC_READS):
             written = count()
             plane = from_memory()
             if plane is None:
                 stored = from_disk()
                 plane = from_memory()  # it may have been added meanwhile
-                # If no frame was written meanwhile, none was read while it was partially on disk.
+                # If no plane was written meanwhile, none was read while it was partially on disk.
                 if plane is None and written == count():
                     return stored
             if plane is not None:
@@ -244,7 +245,8 @@ class WriteBuffer(Generic[U]):
                 unit.sink.store(unit, slots)
                 frames = unit.frames[: len(unit.frames) if last else count]
                 with self._counter_lock:
-                    self.frames_written += len(frames)
+                    self.planes_written += len(frames)
+                    self.frames_written += len(frames) - frames.count(DERIVED)
                     self.bytes_written += unit.nbytes
                     self.bytes_copied += 0 if unit.by_reference else unit.nbytes
                     self._stored.append((unit, frames))

@@ -207,13 +207,14 @@ class OMEStream:
             image = self._writer.image(index)
         lender = self._writer.lending_engine if image.planes == 1 else None
         shape, dtype = image.frame_shape, image.array.dtype
-        frame = np.empty(shape, dtype) if lender is None else lender.lend(image.first_array)
+        lent = None if lender is None else lender.lend(image.first_array)
+        frame = np.empty(shape, dtype) if lent is None else lent
         try:
             yield frame
             self.append(frame, index=index, copy=False, frame_metadata=frame_metadata)
         except BaseException:
-            if lender is not None:
-                lender.reclaim(frame)
+            if lender is not None and lent is not None:
+                lender.reclaim(lent)
             raise
 
     @checked_call

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.contract import ArrayTarget, EngineStats, Options, WriteFailure
+from ome_writers.storage.contract import DERIVED, ArrayTarget, EngineStats, Options, WriteFailure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.direct.write_through import WriteThrough
@@ -65,6 +65,7 @@ class DirectEngine:
         self._flush_lock = threading.Lock()
         # by array: frames that no index or shape includes yet
         self._written_through: list[list[int]] = [[] for _ in targets]
+        self._derived_through = 0  # planes written through that are not frames
         self._closed = False
         first = self._arrays[0]
         long = first.grid.nbytes > _PREPARED_BYTES
@@ -97,6 +98,8 @@ class DirectEngine:
             try:
                 if self._write_through.write(stored, index, frame):
                     self._written_through[array].append(number)
+                    if number == DERIVED:
+                        self._derived_through += 1
                     return
             except Exception as error:
                 self._background.failures.append(WriteFailure(error, (number,)))
@@ -143,7 +146,7 @@ class DirectEngine:
         return self._buffer.read(
             partial(self._buffer.plane, array, cell, slot),
             partial(stored.load_plane, cell, slot),
-            lambda: self._buffer.frames_written + self._write_through.frames,
+            lambda: self._buffer.planes_written + self._write_through.planes,
         )
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -161,7 +164,7 @@ class DirectEngine:
         stats, direct = self._buffer.stats(), self._write_through
         return dataclasses.replace(
             stats,
-            frames_written=stats.frames_written + direct.frames,
+            frames_written=stats.frames_written + direct.planes - self._derived_through,
             bytes_written=stats.bytes_written + direct.nbytes,
         )
 

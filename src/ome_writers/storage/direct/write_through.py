@@ -27,8 +27,8 @@ class WriteThrough:
     """Writes frames that are complete chunks while the disk is as fast as memory; for one thread at a time."""
 
     def __init__(self) -> None:
-        # number of frames written, and their bytes
-        self.frames = 0
+        # number of planes written, and their bytes
+        self.planes = 0
         self.nbytes = 0
         # time (`time.perf_counter`) before which no frame is written, after a slow write
         self.retry_at = -_MAX_BACKOFF_S
@@ -52,7 +52,7 @@ class WriteThrough:
         seconds = perf_counter() - start
         if seconds > _MAX_LATENCY_S:
             self.record_latency(seconds, nbytes)
-        self.frames += 1
+        self.planes += 1
         self.nbytes += stored.grid.frame_bytes
         return True
 

@@ -23,7 +23,13 @@ from ome_writers.codecs import zarr_codecs
 from ome_writers.file_sync import sync_tree
 from ome_writers.routing import ArrayPlan
 from ome_writers.storage.background import available_cpus
-from ome_writers.storage.contract import ArrayTarget, EngineStats, Options, WriteFailure
+from ome_writers.storage.contract import (
+    DERIVED,
+    ArrayTarget,
+    EngineStats,
+    Options,
+    WriteFailure,
+)
 from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
 from ome_writers.storage.libraries.openmp import passive_openmp_threads
 from ome_writers.storage.libraries.readback_cache import ReadbackCache
@@ -123,7 +129,7 @@ class AcquireEngine:
             self._cache.drop(array)
         else:
             self._cache.add(array, ordinal // target.row_planes, index, frame)
-        self._frames_written += 1
+        self._frames_written += number != DERIVED
         self._bytes_written += frame.nbytes
 
     def recover(self, number: int) -> bool:

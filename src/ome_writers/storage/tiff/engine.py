@@ -188,7 +188,7 @@ class TiffEngine:
         return self._buffer.read(
             partial(self._buffer.plane, group, page),
             partial(self._read_file, self._pages[group], series, page),
-            lambda: self._buffer.frames_written,
+            lambda: self._buffer.planes_written,
         )
 
     def put(self, key: str, content: bytes) -> None:
@@ -270,9 +270,9 @@ class TiffEngine:
         if self._background.depth <= _MAX_WARM_BLOCKS:
             self._disk_is_fast = True
         elif self._disk_is_fast:
-            written = self._buffer.frames_written
+            written = self._buffer.planes_written
             self._disk_is_fast = self._buffer.budget.wait_while(
-                lambda: self._buffer.frames_written == written,
+                lambda: self._buffer.planes_written == written,
                 max(_MAX_BUFFER_WAIT_S, nbytes / _MIN_DISK_BYTES_PER_S),
             )
 
