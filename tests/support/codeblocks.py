@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from support.preloaded import run_python
+
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.M | re.S
 )
@@ -86,13 +88,13 @@ def skip_where_python_is_too_old(code: str) -> None:
 def run_command(command: str) -> str:
     """Run an ome-writers or Python command line, and return its output."""
     program, *arguments = shlex.split(command)
-    line = {
-        "ome-writers": [sys.executable, "-m", "ome_writers"],
-        "python": [sys.executable],
-    }.get(program)
-    if line is None:
+    if program == "ome-writers":
+        done = run_python(["-m", "ome_writers", *arguments], timeout_s=100)
+    elif program == "python":
+        line = [sys.executable, *arguments]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=100)
+    else:
         raise AssertionError(f"{command!r}: only ome-writers and python are run from a page")
-    done = subprocess.run([*line, *arguments], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.repair import Repair, repair
+from support.preloaded import run_python
 
 if TYPE_CHECKING:
     from ome_writers import AcquisitionSettings
@@ -39,13 +38,7 @@ def write_and_kill(
     """Append 4 x 6 frames with the values 1, 2, ... in a process that kills itself; flush once. Return the dataset."""
     settings = settings.model_copy(update={"flush_interval": 3600.0})
     arguments = json.dumps([settings.model_dump(mode="json"), flushed, appended, metadata])
-    process = subprocess.run(
-        [sys.executable, "-c", _WRITER],
-        input=arguments,
-        text=True,
-        capture_output=True,
-        timeout=120,
-    )
+    process = run_python(["-c", _WRITER], stdin=arguments)
     # `os.kill` of Windows ends a process with the number of the signal as its exit code
     assert process.returncode in (-getattr(signal, "SIGKILL", 9), signal.SIGTERM), process.stderr
     return Path(settings.output_path)

@@ -1,0 +1,94 @@
+"""Processes that start in milliseconds, because their modules are loaded: forks of a server without threads.
+
+On Windows, and for what depends on how the interpreter starts, tests start a new interpreter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# What a process loads that writes, reads or runs a command. Threads would not survive the fork.
+_MODULES = [
+    "numpy",
+    "ome_writers.cli.program",
+    "ome_writers.streaming.create",
+    "ome_writers.repair",
+    "ome_writers.storage.direct",
+    "ome_writers.storage.tiff",
+    "rich.console",
+    "rich.table",
+    "support.preloaded",
+    "tifffile",
+    "ome_types",
+]
+
+
+def run_python(
+    arguments: Sequence[str], *, stdin: str = "", timeout_s: float = 120.0
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python ARGUMENTS``, where the first is ``-c`` or ``-m``, in the current folder.
+
+    Returns the exit code (negative: the number of the signal that ended the process), standard output and error.
+    """
+    if sys.platform == "win32":
+        return subprocess.run(
+            [sys.executable, *arguments],
+            input=stdin,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
+        )
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_MODULES)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "0").write_text(stdin, encoding="utf-8")
+        process = context.Process(
+            target=_run, args=(list(arguments), folder, os.getcwd(), dict(os.environ))
+        )
+        process.start()
+        process.join(timeout_s)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(list(arguments), timeout_s)
+        output, errors = (Path(folder, n).read_text(encoding="utf-8") for n in "12")
+        return subprocess.CompletedProcess(list(arguments), process.exitcode, output, errors)
+
+
+def _run(arguments: list[str], folder: str, cwd: str, environment: dict[str, str]) -> None:
+    """Be the interpreter: run the code or module, flush, and exit as `python` does."""
+    for descriptor in (0, 1, 2):
+        mode = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT
+        opened = os.open(os.path.join(folder, str(descriptor)), mode)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(d, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+        for d, mode in ((0, "r"), (1, "w"), (2, "w"))
+    )
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    option, target, *rest = arguments
+    sys.argv = [option if option == "-c" else target, *rest]
+    try:
+        if option == "-c":
+            exec(compile(target, "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            runpy.run_module(target, run_name="__main__", alter_sys=True)
+    finally:
+        with contextlib.suppress(ValueError, OSError):
+            sys.stdout.flush()
