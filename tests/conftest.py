@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.sweeps import SWEEPS
+
 # pymmcore-plus writes a log file into the user's home and its messages to the terminal.
 os.environ.setdefault("PYMM_LOG_FILE", "0")
 os.environ.setdefault("PYMM_LOG_LEVEL", "ERROR")
@@ -30,6 +32,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers that select crash and disk-failure tests, see ``tests/faults/conftest.py``."""
     config.addinivalue_line("markers", "fault: runs only in `tox -e faults`")
     config.addinivalue_line("markers", "short: a crash test that normal test runs include")
+    config.addinivalue_line("markers", "sweep: one of many similar cases, only in `tox -e sweeps`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the cases of sweeps, unless `OME_WRITERS_SWEEPS` is set."""
+    if SWEEPS:
+        return
+    deselected = [item for item in items if item.get_closest_marker("sweep")]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if not item.get_closest_marker("sweep")]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """One thread appends while four threads read, for every engine and random settings.
 
-Ten rounds per engine; the long test has ``STRESS_ROUNDS=200`` in the environment.
+Ten rounds per engine (engines of other libraries in ``tox -e sweeps``); the long test has ``STRESS_ROUNDS=200``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ome_writers import (
     create_stream,
 )
 from ome_writers.storage import ENGINES
+from support.sweeps import swept
 
 ROUNDS = int(os.environ.get("STRESS_ROUNDS", "10"))
 READERS = 4
@@ -151,7 +152,7 @@ def one_round(seed: int, engine: str, path: Path) -> Acquisition | None:
 
 
 @pytest.mark.timeout(60 + 5 * ROUNDS)
-@pytest.mark.parametrize("engine", INSTALLED)
+@pytest.mark.parametrize("engine", swept(INSTALLED, ("direct", "tifffile").__contains__))
 def test_four_threads_read_while_one_appends(tmp_path: Path, engine: str) -> None:
     """Readers at random indices see the appended frame or 0, without errors."""
     rounds = reads = seed = 0

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 # What a process loads that writes, reads or runs a command. Threads would not survive the fork.
 _MODULES = [
@@ -36,9 +36,14 @@ _MODULES = [
 
 
 def run_python(
-    arguments: Sequence[str], *, stdin: str = "", timeout_s: float = 120.0
+    arguments: Sequence[str],
+    *,
+    stdin: str = "",
+    cwd: str | os.PathLike[str] = ".",
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 120.0,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python ARGUMENTS``, where the first is ``-c`` or ``-m``, in the current folder.
+    """Run ``python ARGUMENTS``, where the first is ``-c`` or ``-m``. `env` is added to the environment.
 
     Returns the exit code (negative: the number of the signal that ended the process), standard output and error.
     """
@@ -49,13 +54,16 @@ def run_python(
             text=True,
             capture_output=True,
             timeout=timeout_s,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
         )
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_MODULES)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "0").write_text(stdin, encoding="utf-8")
         process = context.Process(
-            target=_run, args=(list(arguments), folder, os.getcwd(), dict(os.environ))
+            target=_run,
+            args=(list(arguments), folder, os.path.abspath(cwd), {**os.environ, **(env or {})}),
         )
         process.start()
         process.join(timeout_s)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from ome_writers.cli.demo.acquisition import DeliveredFrame
 from ome_writers.cli.demo.third_party_readers import open_with_third_party_reader
+from support.preloaded import run_python
 
 pytestmark = [pytest.mark.camera, pytest.mark.timeout(240)]
 
@@ -26,14 +26,13 @@ def _run(tmp_path: Path, *arguments: str, without: str = "") -> subprocess.Compl
         f"import sys; sys.modules.update(dict.fromkeys({without.split()!r})); "
         "sys.argv.insert(1, 'demo'); from ome_writers.cli import script; script()"
     )
-    command = [sys.executable, "-X", "faulthandler", "-c", code, *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    command = ["-c", code, *arguments]
+    done = run_python(command, cwd=tmp_path, timeout_s=110)
     if (
         done.returncode < 0
     ):  # a crash in the core's threads, once in dozens of runs on a busy machine
         print(done.stderr)
-        again = [*command, "--overwrite"]
-        done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=110)
+        done = run_python([*command, "--overwrite"], cwd=tmp_path, timeout_s=110)
     return done
 
 
@@ -73,7 +72,7 @@ def test_demo_camera_without_drop_pixels() -> None:
         stop_notifications(core)
         print(len(frames), *wild)
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=110)
+    done = run_python(["-c", code], timeout_s=110)
     assert done.stdout.split() == ["40", "0", "0"], done.stderr
 
 
