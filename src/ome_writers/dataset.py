@@ -18,9 +18,6 @@ from ome_writers.settings import (
     Dimension,
     Plate,
     Position,
-    describe_axes,
-    describe_names,
-    html_table,
 )
 from ome_writers.untrusted import is_archive
 
@@ -236,6 +233,8 @@ class DatasetSpec:
         return f"<DatasetSpec {str(self.path)!r} {kind}, {status}({axes}) {dtype}>"
 
     def _repr_html_(self) -> str:
+        from ome_writers.settings import describe_axes, describe_names, html_table
+
         return html_table(
             "DatasetSpec",
             {

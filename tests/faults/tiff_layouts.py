@@ -38,7 +38,7 @@ class Layout:
     axes: dict[str, int]
     compression: str = "none"
     order: list[str] | None = None
-    format: dict[str, str] = field(default_factory=dict)
+    format: dict[str, Any] = field(default_factory=dict)
     pyramid: dict[str, Any] | None = None
 
     def settings(self, output: Path, flush_interval: float = 1.0) -> AcquisitionSettings:
@@ -96,6 +96,15 @@ LAYOUTS = {
         format={"prefer_single_file": "always"},
         pyramid={"levels": 1, "method": "decimate"},
     ),
+    "tiles": Layout({"t": 250, "c": 2}, format={"tile": 16}),
+    "tiles, compressed": Layout({"t": 250, "c": 2}, "zstd", format={"tile": 16}),
+    "tiles, levels, unbounded": Layout(
+        {"t": 0, "z": 3}, format={"tile": 16}, pyramid={"levels": 1}
+    ),
+    "tiles, levels, unbounded, compressed": Layout(
+        {"t": 0, "z": 3}, "deflate", format={"tile": (16, 32)}, pyramid={"levels": 1}
+    ),
+    "tiles, positions": Layout({"t": 160, "p": 3}, format={"tile": 16}),
 }
 
 

@@ -194,6 +194,13 @@ RECIPES = (
     _tiff("levels", levels=2),
     _tiff("levels deflate", levels=2, compression="deflate"),
     _tiff("writing levels", levels=2, frames=8, closed=False),
+    _tiff("tiles", options={"tile": 16}),
+    _tiff("tiles zstd", compression="zstd", options={"tile": (16, 32)}),
+    _tiff("tiles lzw", compression="lzw", options={"tile": 32}),
+    _tiff("tiles in a set", positions=3, options={"tile": (16, 48)}),
+    _tiff("tiles levels", levels=1, options={"tile": 16}),
+    _tiff("tiles levels deflate", levels=1, compression="deflate", options={"tile": 16}),
+    _tiff("writing tiles", levels=1, frames=8, closed=False, options={"tile": 16}),
 )
 
 

@@ -28,7 +28,7 @@ from ome_writers.file_sharing import rename
 from ome_writers.formats import format_row
 from ome_writers.formats.omezarr import level_path, with_levels
 from ome_writers.routing import ArrayPlan, ImagePlan, plan_levels, resolve
-from ome_writers.settings import Dimension, Pyramid, PyramidMethod
+from ome_writers.settings import Dimension, OmeZarrFormat, Pyramid, PyramidMethod
 from ome_writers.storage import ArrayTarget, Downsampling, Options, available_cpus
 from ome_writers.storage.direct import open_engine
 from ome_writers.untrusted import read_json
@@ -125,7 +125,7 @@ def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImagePlan:
     ):  # the shape may be trimmed; `repair` plans levels of the whole one
         stored = resolve(spec.settings).images[number].array
         planned = replace(array, shape=stored.shape, growing=stored.growing)
-    levels = plan_levels(pyramid, planned) if len(image.levels) == 1 else ()
+    levels = plan_levels(pyramid, planned, OmeZarrFormat()) if len(image.levels) == 1 else ()
     levels = tuple(
         replace(each, array=replace(each.array, shape=each.shape(full.shape), growing=None))
         for each in levels

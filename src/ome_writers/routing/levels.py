@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.plan import ArrayPlan, LevelPlan
-from ome_writers.settings import Pyramid
+from ome_writers.settings import FormatSettings, Pyramid
 
 
-def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, ...]:
-    """Return the levels of an array, largest first.
+def plan_levels(
+    pyramid: Pyramid | None, array: ArrayPlan, format_: FormatSettings
+) -> tuple[LevelPlan, ...]:
+    """Return the levels of an array, largest first; `format_` may determine the chunks of their planes.
 
     Raises UnsupportedError if the method is not defined for the dtype, or there are more levels than the frame can be
     halved.
@@ -39,7 +41,11 @@ def plan_levels(pyramid: Pyramid | None, array: ArrayPlan) -> tuple[LevelPlan, .
         )
         centered = pyramid.method != "decimate"
         offsets = tuple((f - 1) / 2 if centered else 0.0 for f in factors)
-        levels.append(LevelPlan(with_shape(array, shape), tuple(factors), offsets, pyramid))
+        level = with_shape(array, shape)
+        if format_.divides_planes:
+            tile = format_.chunk_of_plane(*level.frame_shape, pyramid)
+            level = replace(level, chunks=(*level.chunks[:-2], *tile))
+        levels.append(LevelPlan(level, tuple(factors), offsets, pyramid))
     if pyramid.levels not in ("auto", len(levels)):
         raise UnsupportedError(
             f"pyramid: a frame of {array.shape[-2]} x {array.shape[-1]} pixels can be halved {len(levels)} times, "

@@ -197,7 +197,7 @@ def _image_plans(
         key = (camera_index, None if extents is None else extents.get(number, one_frame))
         if key not in arrays:
             new = _array(settings, layout, key[1])
-            levels = plan_levels(settings.pyramid, new) if settings.pyramid else ()
+            levels = plan_levels(settings.pyramid, new, settings.format) if settings.pyramid else ()
             arrays[key] = new, _slow_axis(router, new), levels
         array, slow_axis, levels = arrays[key]
         camera = layout.kind.camera if own_cameras else ""
@@ -244,6 +244,10 @@ def _array(
         max_chunks = math.inf if dim.count is None else math.ceil(extent / chunk)
         chunks.append(int(chunk))
         shards.append(int(chunk * min(dim.shard_size_chunks or 1, max_chunks)))
+    if settings.format.divides_planes:
+        tile = settings.format.chunk_of_plane(shape[-2], shape[-1], settings.pyramid)
+        chunks = shards = [*[1] * (len(shape) - 2), *tile]
+        sharded = False
     dtype = np.dtype(image.kind.dtype)
     refuse_large_chunks(dtype, shape[-2:], chunks, shards)
     return ArrayPlan(

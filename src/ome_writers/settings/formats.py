@@ -1,5 +1,6 @@
 """The settings of each format, and what its arrays can represent."""
 
+# Longer than 300 lines: one model per format, and the documentation of its fields.
 from __future__ import annotations
 
 import os
@@ -44,6 +45,8 @@ class FormatSettings(Model):
         Whether the samples of RGB frames are stored as channels instead of as samples of a pixel.
     pyramid_axes
         The axes that resolution levels may reduce; empty if the format has no levels.
+    divides_planes
+        Whether `chunk_of_plane` determines the chunks, instead of `Dimension.chunk_size`.
     """
 
     title: ClassVar[str]
@@ -55,6 +58,7 @@ class FormatSettings(Model):
     axis_order: ClassVar[Mapping[str, int] | None] = None
     samples_as_channels: ClassVar[bool] = False
     pyramid_axes: ClassVar[tuple[str, ...]] = ()
+    divides_planes: ClassVar[bool] = False
 
     if TYPE_CHECKING:  # the fields of a subclass: `name` (a Literal), `backend` and `suffix`
         suffix: str
@@ -76,6 +80,10 @@ class FormatSettings(Model):
     def engine_options(self, root_path: str) -> Mapping[str, Any]:
         """Return the fields of `storage.Options` that these settings determine."""
         return {}
+
+    def chunk_of_plane(self, y: int, x: int, pyramid: object) -> tuple[int, int]:
+        """Return (y, x) of the chunks of a plane, or of a resolution level, if `divides_planes`."""
+        return y, x
 
     _suffix = field_validator("suffix", check_fields=False)(_check_suffix)
 
@@ -144,6 +152,10 @@ class OmeTiffFormat(FormatSettings):
         companion file (``"companion-file"``). ``"auto"``: all, or the first if the copies would exceed about 100 MB.
     companion_file
         Name of the companion file.
+    tile
+        Tiles of planes that are larger than one tile, for readers of regions: an integer or (y, x), multiples of 16;
+        None: no tiles; ``"auto"``: at most 512 x 512 pixels if resolution levels are written, otherwise none.
+        `Dimension.chunk_size` does not affect them.
     """
 
     title: ClassVar[str] = "OME-TIFF"
@@ -158,6 +170,7 @@ class OmeTiffFormat(FormatSettings):
         "space": 0,
     }
     pyramid_axes: ClassVar[tuple[str, ...]] = ("y", "x")
+    divides_planes: ClassVar[bool] = True
 
     name: Literal["ome-tiff"] = "ome-tiff"
     backend: str = "auto"
@@ -165,6 +178,7 @@ class OmeTiffFormat(FormatSettings):
     prefer_single_file: Literal["auto", "always", "never"] = "auto"
     multi_file_metadata: Literal["auto", "redundant", "master-tiff", "companion-file"] = "auto"
     companion_file: str = "companion.ome"
+    tile: Literal["auto"] | tuple[int, int] | None = "auto"
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
@@ -180,12 +194,19 @@ class OmeTiffFormat(FormatSettings):
                 "auto", "redundant", "master-tiff", "companion-file"
             ] = "auto",
             companion_file: str = "companion.ome",
+            tile: Literal["auto"] | int | tuple[int, int] | None = "auto",
         ) -> None: ...
 
-    @field_validator("prefer_single_file", mode="before")
+    @field_validator("prefer_single_file", "tile", mode="before")
     @classmethod
-    def _from_bool(cls, value: Any) -> Any:
-        return {True: "always", False: "never"}[value] if isinstance(value, bool) else value
+    def _from_other_types(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool):
+            return "always" if value else "never"
+        if isinstance(value, (int, tuple, list)):
+            from ome_writers.settings.tiles import read_tile
+
+            return read_tile(value) if info.field_name == "tile" else value
+        return value
 
     @field_validator("companion_file", mode="after")
     @classmethod
@@ -203,6 +224,16 @@ class OmeTiffFormat(FormatSettings):
         if single or not self.suffix:
             return super().get_output_path(root_path)
         return split_suffix(os.fspath(root_path), self.suffix)[0]
+
+    def chunk_of_plane(self, y: int, x: int, pyramid: object) -> tuple[int, int]:
+        """Return (y, x) of a tile, or of the plane if it does not have tiles."""
+        tile = self.tile
+        if tile is None or (tile == "auto" and pyramid is None):
+            return y, x
+        from ome_writers.settings.tiles import automatic_tile
+
+        tile = automatic_tile(y, x) if tile == "auto" else tile
+        return (y, x) if y <= tile[0] and x <= tile[1] else tile
 
 
 class ScratchFormat(FormatSettings):

@@ -111,6 +111,7 @@ def test_defaults() -> None:
         "prefer_single_file": "auto",
         "multi_file_metadata": "auto",
         "companion_file": "companion.ome",
+        "tile": "auto",
     }
     assert SCRATCH.model_dump() == {
         "name": "scratch",
@@ -119,6 +120,20 @@ def test_defaults() -> None:
         "suffix": "",
         "spill_to_disk": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("auto", "auto"),
+        (None, None),
+        (256, (256, 256)),
+        ((16, 512), (16, 512)),
+        ([32, 48], (32, 48)),
+    ],
+)
+def test_tile_is_a_number_or_two(given: Any, kept: Any) -> None:
+    assert OmeTiffFormat(tile=given).tile == kept
 
 
 @pytest.mark.parametrize(("given", "kept"), [(True, "always"), (False, "never"), ("auto", "auto")])

@@ -240,6 +240,19 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "companion_file must be the name of a file, got '../c.ome'.",
     ),
+    (
+        lambda: OmeTiffFormat(tile=500),
+        ValueError,
+        "tile must be multiples of 16 from 16 to 8192, as TIFF requires, got 500. Set 496 or 512, or None",
+    ),
+    (
+        lambda: OmeTiffFormat(tile=(100, 9000)),
+        ValueError,
+        "got (100, 9000). Set (96, 8192) or (112, 8192), or None",
+    ),
+    (lambda: OmeTiffFormat(tile=0), ValueError, "got 0. Set 16, or None for no tiles."),
+    (lambda: OmeTiffFormat(tile=True), ValueError, "tile must be"),
+    (lambda: OmeTiffFormat(tile="512"), ValueError, "tile must be"),
     # dimensions of an acquisition
     (
         settings(P, Dimension(name="q", count=1, type="position"), Y, X),

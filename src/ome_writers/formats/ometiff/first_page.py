@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _MAX_PARSED = 8  # documents of one operation in memory
 _parsed: ContextVar[dict[bytes, Element] | None] = ContextVar("parsed", default=None)
 _WIDTH, _LENGTH, _COMPRESSION, _DESCRIPTION, _SOFTWARE, _SUB_IFDS = 256, 257, 259, 270, 305, 330
+_TILE = 323, 322  # TileLength and TileWidth
 _MAX_LEVELS = 64
 
 ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
@@ -42,6 +43,8 @@ class FirstPage(NamedTuple):
     compression: int  # its Compression tag; 1 means uncompressed
     # height and width of its resolution levels, largest first
     levels: tuple[tuple[int, int], ...] = ()
+    # (y, x) of its tiles, and of those of each resolution level; None for strips
+    tiles: tuple[tuple[int, int] | None, ...] = (None,)
 
 
 def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
@@ -59,23 +62,36 @@ def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
                 f"{file} does not contain OME-XML: its first IFD does not have an ImageDescription."
             )
         description = tiff.content(entry).rstrip(b"\0")
-        levels = tuple(_level_shapes(tiff, page))
+        levels = tuple(_read_levels(tiff, page)) if _SUB_IFDS in page.entries else ()
+        tile = _read_pair(tiff, page, *_TILE) if _TILE[0] in page.entries else None
+        tiles = (tile, *(tile for _, tile in levels))
     reject_doctype(description, file)
     compression = int(compressions[0]) if len(compressions) else 1
-    return FirstPage(page.offset, description, compression, levels)
+    shapes = tuple(shape for shape, _ in levels)
+    return FirstPage(page.offset, description, compression, shapes, tiles)
 
 
-def _level_shapes(tiff: TiffStructure, page: TiffDirectory) -> Iterator[tuple[int, int]]:
-    """Yield height and width of the resolution levels of a page."""
+def _read_levels(
+    tiff: TiffStructure, page: TiffDirectory
+) -> Iterator[tuple[tuple[int, int], tuple[int, int] | None]]:
+    """Yield (y, x) of the resolution levels of a page, and of their tiles."""
     for offset in tiff.integers(page.entries.get(_SUB_IFDS))[:_MAX_LEVELS].tolist():
         try:
-            entries = tiff.directory(offset).entries
+            level = tiff.directory(offset)
         except InvalidFileError:  # full resolution may be readable nevertheless
             return
-        shape = [tiff.integers(entries.get(tag)) for tag in (_LENGTH, _WIDTH)]
-        if not all(len(extent) and extent[0] for extent in shape):
+        shape = _read_pair(tiff, level, _LENGTH, _WIDTH)
+        if shape is None:
             return
-        yield int(shape[0][0]), int(shape[1][0])
+        yield shape, _read_pair(tiff, level, *_TILE)
+
+
+def _read_pair(
+    tiff: TiffStructure, ifd: TiffDirectory, length: int, width: int
+) -> tuple[int, int] | None:
+    """Return the values of two tags; None unless both are positive."""
+    y, x = (tiff.integers(ifd.entries.get(tag)) for tag in (length, width))
+    return (int(y[0]), int(x[0])) if len(y) and len(x) and y[0] and x[0] else None
 
 
 def read_software(file: Path) -> bytes:

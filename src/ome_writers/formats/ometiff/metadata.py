@@ -29,7 +29,6 @@ from ome_writers.formats.ome_xml import (
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
 from ome_writers.formats.ometiff.entry_file import render_entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
-from ome_writers.formats.ometiff.parse import user_annotations
 from ome_writers.formats.stored_settings import settings_to_store
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
@@ -175,6 +174,7 @@ class TiffMetadata:
         apart from sizes, IFDs and frame metadata.
         """
         from ome_writers.formats.ometiff.edited_document import EditedDocument
+        from ome_writers.formats.ometiff.parse import user_annotations
 
         latest = stored.latest
         self._files, self._adopted = stored.files, latest.info

@@ -32,6 +32,7 @@ from ome_writers.formats.ometiff.parse_axes import (
     on_planned_axes,
     stored_dimensions,
     with_levels_of_page,
+    with_tiles,
 )
 from ome_writers.formats.ometiff.parse_optics import (
     distinct_positions,
@@ -115,7 +116,9 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
     xml, info = source.xml, _current_info(source)
     elements = image_elements(xml, source.first)
     summary = {} if info else read_summary(source.first)
-    images = [with_summary_colors(_parse_image(*each, source), summary) for each in elements]
+    images = [_parse_image(*each, source) for each in elements]
+    if summary:
+        images = [with_summary_colors(image, summary) for image in images]
     plate, is_plate = None, xml.find("{*}Plate") is not None
     if is_plate:
         plate, images = parse_plate(xml, [e.get("ID", "") for e, _ in elements], images)
@@ -133,6 +136,8 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         ]
         dimensions = own_dimensions(plan, images)
         plate, layout = plan.settings.plate, layout_of_plan(plan)
+    if any(source.page.tiles):
+        images = [with_tiles(image, images[0], source.page.tiles) for image in images]
     status, written = info.get("status"), _count(info.get("frames_written"))
     if not isinstance(status, str):  # another program wrote it
         status, written = None, len(xml.findall(".//{*}Plane")) or None
@@ -220,8 +225,12 @@ def _step(pixels: Element, axis: str) -> tuple[float | None, str | None]:
 
 def own_plan(info: dict[str, Any], images: int) -> Plan | None:
     """Return the plan of the settings in our annotation; None where they do not describe these images."""
+    settings = info.get("settings")
+    if isinstance(settings, dict) and isinstance(settings.get("format"), dict):
+        # versions without this setting wrote strips
+        settings = {**settings, "format": {"tile": None, **settings["format"]}}
     try:
-        plan = plan_from_settings(info.get("settings"))
+        plan = plan_from_settings(settings)
     except UnsupportedError:  # another program, or another version wrote the file
         return None
     return plan if len(plan.images) == images else None

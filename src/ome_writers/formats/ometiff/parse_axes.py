@@ -31,12 +31,15 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
     full = replace(
         level,
         shape=tuple(level.shape[i] for i in at),
-        chunks=(1,) * len(axes) + level.chunks[-2:],
+        chunks=planned.array.chunks,
         scale=tuple(level.scale[i] or d.scale for i, d in zip(at, dimensions, strict=True)),
         translation=tuple(d.translation or 0.0 for d in dimensions),
     )
     smaller = (
-        reduced_level(full, level.shape(full.shape), level.factors, level.offsets)
+        replace(
+            reduced_level(full, level.shape(full.shape), level.factors, level.offsets),
+            chunks=level.array.chunks,
+        )
         for level in planned.levels
     )
     coords = [coord for dim in dimensions[:-2] for coord in dim.coords or ()]
@@ -82,6 +85,22 @@ def with_levels_of_page(
         factors = [n / m for n, m in zip(full.shape, shape, strict=True)]
         levels.append(reduced_level(full, shape, factors, [(f - 1) / 2 for f in factors]))
     return replace(image, levels=tuple(levels))
+
+
+def with_tiles(
+    image: ImageSpec, first: ImageSpec, tiles: Sequence[tuple[int, int] | None]
+) -> ImageSpec:
+    """Return an image whose chunks are tiles, or planes.
+
+    `tiles` are those of the levels of the first page of the image `first`; see `with_levels_of_page`.
+    """
+    if image.shape[-2:] != first.shape[-2:]:
+        return image
+    levels = [
+        replace(level, chunks=(*level.chunks[:-2], *(tile or level.shape[-2:])))
+        for level, tile in zip(image.levels, tiles, strict=False)
+    ]
+    return replace(image, levels=(*levels, *image.levels[len(levels) :]))
 
 
 def stored_dimensions(

@@ -131,7 +131,12 @@ class TiffEngine:
         buffer = self._buffer
         if page in buffer.addresses[group]:  # an earlier frame of this page must be written first
             buffer.write_all()
-        by_reference = owned and frame.nbytes >= _MIN_REFERENCED_BYTES and frame.flags.c_contiguous
+        by_reference = (
+            owned
+            and frame.nbytes >= _MIN_REFERENCED_BYTES
+            and frame.flags.c_contiguous
+            and series.packed is None
+        )
         if by_reference:
             buffer.budget.reserve(frame.nbytes)
         with buffer.lock:
@@ -242,6 +247,9 @@ class TiffEngine:
             return out
         flat, start = out.reshape(-1).view(np.uint8), 0
         strips = pages.store.read_strips(page)
+        if series.tiles is not None:
+            series.tiles.join(map(kind.decode, strips, series.strip_bytes), out)
+            return out
         for strip, nbytes in zip(strips, series.strip_bytes, strict=True):
             raw = kind.decode(strip, nbytes)
             flat[start : start + len(raw)] = np.frombuffer(raw, np.uint8)

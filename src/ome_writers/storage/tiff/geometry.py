@@ -5,15 +5,18 @@ chain without seeking across pixels, then the planes, if uncompressed. Between t
 resolution levels, so that the file can be cut after any plane of full resolution.
 
 The first segment is preceded by the *blank plane*, which is never written. All pages reference it until their own
-pixels are on disk. So a page is blank if its strips precede the second IFD of the file.
+pixels are on disk. So a page is blank if its strips precede the second IFD of the file. Blank pages with tiles share
+tables (see `ifd_template`), which follow the blank plane; all tiles of a blank page are the same one.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import mul
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,9 @@ from numpy.typing import NDArray
 from ome_writers.routing import ArrayPlan, PageOrder
 from ome_writers.storage.tiff.ifd import PageKind, aligned
 from ome_writers.storage.tiff.ifd_template import IfdTemplate
+
+if TYPE_CHECKING:
+    from ome_writers.storage.tiff.tiles import TileGrid
 
 _SECTOR_BYTES = 512  # the unit that a disk writes atomically when the power fails
 _MAX_SEGMENT_BYTES = 64 * 2**20  # of planes, allocated in advance
@@ -41,11 +47,22 @@ class Series:
         self.base = 0  # offset of its first plane from the start of a row's planes
         self.compressed = self.kind.compression != "none"
         self.stride = 0 if self.compressed else self.kind.stored_bytes
-        strips = self.kind.strips
-        self.strip_bytes = [(b - a) * self.kind.row_bytes for a, b in strips]
-        self.strip_starts = [
-            a * self.kind.row_bytes + i * self.kind.gap for i, (a, _) in enumerate(strips)
-        ]
+        self.strip_bytes = self.kind.strip_bytes
+        starts = itertools.accumulate((n + self.kind.gap for n in self.strip_bytes), initial=0)
+        self.strip_starts = list(starts)[:-1]
+        self.is_tiled = self.kind.tile is not None
+        # the tiles, and those that a frame is copied to before it is written: without compression
+        self.tiles: TileGrid | None = None
+        self.packed: TileGrid | None = None
+        if self.is_tiled:
+            from ome_writers.storage.tiff.tiles import TileGrid
+
+            self.tiles = TileGrid.of(self.kind)
+            self.packed = None if self.compressed else self.tiles
+        self.plane_bytes = kind.shape[0] * kind.row_bytes
+        # size of the zeros that blank pages reference
+        self.blank_bytes = min(self.stride, self.strip_bytes[0]) if self.is_tiled else self.stride
+        self.tables_at = 0  # offset of the tables of blank pages from the start of the blank plane
 
     def page(self, index: Sequence[int]) -> int:
         """Return the page number in the file of a storage index."""
@@ -86,6 +103,13 @@ class Geometry:
         for each in series:
             each.base = self.row_bytes
             self.row_bytes += each.count * each.stride
+        # size of the blank plane, and of the shared tables that follow it
+        every = [s for geometry in (self, *self.levels) for s in geometry.series]
+        self._blank_bytes = max(s.blank_bytes for s in every)
+        for each in every:
+            if each.is_tiled:
+                each.tables_at = aligned(self._blank_bytes)
+                self._blank_bytes = each.tables_at + 16 * len(each.strip_bytes)
         self._alignment = alignment
         self.ifd_stride = aligned(max(s.template.nbytes for s in series), alignment)
         self.segments: list[Segment] = []
@@ -120,7 +144,11 @@ class Geometry:
             for series, level in zip(by_level[1:], smaller, strict=False):
                 kind = PageKind.of(level, contiguous=contiguous, full=plan)
                 series.append(Series(level, kind, order, number))
-        tearable = any(s.compressed or len(s.strip_bytes) > 1 for part in by_level for s in part)
+        tearable = any(
+            s.compressed or (len(s.strip_bytes) > 1 and not s.is_tiled)
+            for part in by_level
+            for s in part
+        )
         alignment = _SECTOR_BYTES if durable and tearable else 8
         return cls(
             by_level[0], order, alignment, [cls(part, order, alignment) for part in by_level[1:]]
@@ -162,7 +190,7 @@ class Geometry:
             blank_plane = self.segments[0].blank_plane
         else:
             blank_plane = aligned(offset, 16)
-            offset = blank_plane + max(series.stride for series in self.series)
+            offset = blank_plane + self._blank_bytes
         ifds = aligned(offset, self._alignment) - (self.ifd_stride if skip_first else 0)
         end = ifds + rows * self.pages_per_row * self.ifd_stride
         level_ifds = []

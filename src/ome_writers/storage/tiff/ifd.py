@@ -1,6 +1,8 @@
 """The tags of BigTIFF image file directories (IFDs), and the values that all pages of an array share.
 
-Sources: TIFF 6.0, sections 2 and 8; TIFF Technical Note 1 (SubIFDs); the BigTIFF design (8-byte offsets, 20-byte
+In names of this package, *strips* includes tiles, which differ from strips in their tags and shape only.
+
+Sources: TIFF 6.0, sections 2, 8 and 15; TIFF Technical Note 1 (SubIFDs); the BigTIFF design (8-byte offsets, 20-byte
 entries, version 43).
 """
 
@@ -28,7 +30,11 @@ ASCII = 2
 """Field type of text."""
 
 DESCRIPTION, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 270, 273, 279
+TILE_OFFSETS, TILE_BYTE_COUNTS = 324, 325
 """Tags of the entries that change while a file is written."""
+
+TILE_WIDTH, TILE_LENGTH = 322, 323
+"""Tags of pages with tiles."""
 
 SOFTWARE = 305
 """Tag of the first page only."""
@@ -41,6 +47,7 @@ SUBFILE_TYPE = 254
 
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
 _SHORT, _LONG, _RATIONAL, _LONG8, _IFD8 = 3, 4, 5, 16, 18
+_ROWS_PER_STRIP = 278
 PAGE_TAGS = [
     (256, _LONG),
     (257, _LONG),
@@ -49,7 +56,7 @@ PAGE_TAGS = [
     (262, _SHORT),
     (STRIP_OFFSETS, _LONG8),
     (277, _SHORT),
-    (278, _LONG),
+    (_ROWS_PER_STRIP, _LONG),
     (STRIP_BYTE_COUNTS, _LONG8),
     (282, _RATIONAL),
     (283, _RATIONAL),
@@ -58,10 +65,16 @@ PAGE_TAGS = [
     (339, _SHORT),
 ]
 """Tags and field types of a page's entries, without resolution levels."""
-FIRST_PAGE_TAGS = sorted([*PAGE_TAGS, (DESCRIPTION, ASCII), (SOFTWARE, ASCII)])
-"""Tags and field types of the first page's entries, without resolution levels."""
-LEVEL_TAGS = [(SUBFILE_TYPE, _LONG), *PAGE_TAGS]
-"""Tags and field types of a resolution level's entries."""
+TILED_PAGE_TAGS = sorted(
+    [tag for tag in PAGE_TAGS if tag[0] not in (STRIP_OFFSETS, _ROWS_PER_STRIP, STRIP_BYTE_COUNTS)]
+    + [(TILE_WIDTH, _LONG), (TILE_LENGTH, _LONG)]
+    + [(TILE_OFFSETS, _LONG8), (TILE_BYTE_COUNTS, _LONG8)]
+)
+"""Tags and field types of the entries of a page with tiles, without resolution levels."""
+FIRST_PAGE_TAGS = [(DESCRIPTION, ASCII), (SOFTWARE, ASCII)]
+"""Further tags and field types of the first page's entries."""
+LEVEL_TAGS = [(SUBFILE_TYPE, _LONG)]
+"""Further tags and field types of a resolution level's entries."""
 
 _MAX_PADDING_BYTES = 2**20
 _MAX_STRIP_BYTES = 2**28  # of uncompressed data per compressed strip: codecs accept less than 2 GiB
@@ -84,6 +97,7 @@ class PageKind:
     resolution: tuple[Fraction, Fraction] | None  # pixels per centimeter along x and y, if known
     levels: int = 0  # number of smaller versions of each page
     reduced: bool = False  # whether it is a smaller version itself
+    tile: tuple[int, int] | None = None  # (y, x) of the tiles; None: strips
 
     @classmethod
     def of(
@@ -96,13 +110,17 @@ class PageKind:
     ) -> PageKind:
         """Return the kind of an array's pages, which have `levels` or are a level of those of `full`.
 
-        Unless `contiguous`, an uncompressed page consists of two strips with a gap between them, so that no reader
-        maps it as one block of the file. A page of a single row cannot be split; it is deflated instead.
+        Pages have tiles if the chunks of the array are not whole planes.
+
+        Unless `contiguous`, an uncompressed page consists of tiles or two strips with gaps between them, so that no
+        reader maps it as one block of the file. A page of a single row cannot be split; it is deflated instead.
         """
         height, width = plan.frame_shape
         shape = (height, width, plan.samples) if plan.samples > 1 else (height, width)
         compression, rows, gap = plan.compression, height, 0
-        if not contiguous and compression == "none" and height == 1:
+        chunk = plan.chunks[-2], plan.chunks[-1]
+        tile = None if chunk == plan.frame_shape else chunk
+        if not contiguous and compression == "none" and height == 1 and tile is None:
             compression = "deflate"
         if compression != "none":
             rows = max(1, min(height, _MAX_STRIP_BYTES // (plan.frame_bytes // height)))
@@ -112,7 +130,15 @@ class PageKind:
         factors = map(_factor, whole.frame_shape, plan.frame_shape)
         resolution = _resolution(plan.dimensions, tuple(factors))
         return cls(
-            shape, plan.dtype, compression, rows, gap, resolution, levels, reduced=full is not None
+            shape,
+            plan.dtype,
+            compression,
+            rows,
+            gap,
+            resolution,
+            levels,
+            reduced=full is not None,
+            tile=tile,
         )
 
     @property
@@ -131,17 +157,26 @@ class PageKind:
 
     @property
     def strips(self) -> list[tuple[int, int]]:
-        """(first row, end row) of each strip."""
+        """(first row, end row) of each strip of a page without tiles."""
         height, rows = self.shape[0], self.rows_per_strip
         return [(row, min(row + rows, height)) for row in range(0, height, rows)]
 
     @property
+    def strip_bytes(self) -> list[int]:
+        """Size of each uncompressed strip or tile; tiles at the edges are padded."""
+        if self.tile is None:
+            return [(bottom - top) * self.row_bytes for top, bottom in self.strips]
+        (height, width), (y, x) = self.shape[:2], self.tile
+        return [self.row_bytes // width * y * x] * (-(-height // y) * -(-width // x))
+
+    @property
     def stored_bytes(self) -> int:
         """Size of an uncompressed page in the file, gaps included."""
-        return self.shape[0] * self.row_bytes + (len(self.strips) - 1) * self.gap
+        sizes = self.strip_bytes
+        return sum(sizes) + (len(sizes) - 1) * self.gap
 
     def entries(self) -> list[tuple[int, int, int, bytes]]:
-        """Return (tag, field type, count, value) of each entry; strip offsets and byte counts have no value yet."""
+        """Return (tag, field type, count, value) of each entry; offsets and byte counts have no value yet."""
         height, width, *rest = self.shape
         samples = rest[0] if rest else 1
         bits = [self.dtype.itemsize * 8] * samples
@@ -149,21 +184,32 @@ class PageKind:
         colours = 2 if samples == 3 else 1  # RGB; black is zero
         x, y = self.resolution or (Fraction(1), Fraction(1))
         unit = 1 if self.resolution is None else 3  # none; centimeter
-        strips = len(self.strips)
+        strips = len(self.strip_bytes)
+        if self.tile is None:
+            layout = [
+                (STRIP_OFFSETS, _LONG8, strips, b""),
+                (_ROWS_PER_STRIP, _LONG, 1, struct.pack("<I", self.rows_per_strip)),
+                (STRIP_BYTE_COUNTS, _LONG8, strips, b""),
+            ]
+        else:
+            layout = [
+                (TILE_WIDTH, _LONG, 1, struct.pack("<I", self.tile[1])),
+                (TILE_LENGTH, _LONG, 1, struct.pack("<I", self.tile[0])),
+                (TILE_OFFSETS, _LONG8, strips, b""),
+                (TILE_BYTE_COUNTS, _LONG8, strips, b""),
+            ]
         levels = [(SUBFILE_TYPE, _LONG, 1, struct.pack("<I", 1))] if self.reduced else []
         if self.levels:
             levels.append((SUB_IFDS, _IFD8, self.levels, b""))
         return [
             *levels,
+            *layout,
             (256, _LONG, 1, struct.pack("<I", width)),  # ImageWidth
             (257, _LONG, 1, struct.pack("<I", height)),  # ImageLength
             (258, _SHORT, samples, struct.pack(f"<{samples}H", *bits)),  # BitsPerSample
             (259, _SHORT, 1, struct.pack("<H", self.codec.tag)),  # Compression
             (262, _SHORT, 1, struct.pack("<H", colours)),  # PhotometricInterpretation
-            (STRIP_OFFSETS, _LONG8, strips, b""),
             (277, _SHORT, 1, struct.pack("<H", samples)),  # SamplesPerPixel
-            (278, _LONG, 1, struct.pack("<I", self.rows_per_strip)),  # RowsPerStrip
-            (STRIP_BYTE_COUNTS, _LONG8, strips, b""),
             (282, _RATIONAL, 1, struct.pack("<II", x.numerator, x.denominator)),  # XResolution
             (283, _RATIONAL, 1, struct.pack("<II", y.numerator, y.denominator)),  # YResolution
             (284, _SHORT, 1, struct.pack("<H", 1)),  # PlanarConfiguration

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ome_writers.storage.positional_io import read_at
 from ome_writers.storage.tiff.ifd import HEADER, aligned
-from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH
+from ome_writers.storage.tiff.ifd_template import ifds_per_batch
 
 if TYPE_CHECKING:
     from ome_writers.storage.tiff.geometry import Geometry
@@ -58,8 +58,9 @@ class IfdChainCopy:
             begin = segment.first_row * self.geometry.pages_per_row
             end = begin + segment.rows * self.geometry.pages_per_row
             in_segment = others[(others >= begin) & (others < end)]
-            for start in range(0, len(in_segment), IFDS_PER_BATCH):
-                pages = in_segment[start : start + IFDS_PER_BATCH]
+            batch = ifds_per_batch(self.geometry.ifd_stride)
+            for start in range(0, len(in_segment), batch):
+                pages = in_segment[start : start + batch]
                 out = self._read_ifds(fd, pages)
                 following += len(pages) * self._step
                 pointers = following - np.arange(len(pages) - 1, -1, -1, dtype="<i8") * self._step

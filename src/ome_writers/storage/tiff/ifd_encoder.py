@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ome_writers.codecs import tiff_codec
 from ome_writers.storage.tiff.ifd import HEADER
-from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH, IfdTemplate
+from ome_writers.storage.tiff.ifd_template import IfdTemplate, ifds_per_batch
 
 if TYPE_CHECKING:
     from ome_writers.storage.tiff.geometry import Geometry, Segment, Series
@@ -42,9 +42,12 @@ class IfdEncoder:
             if full is None
             else full.first
         )
-        # a compressed blank page references strips of zeros, an uncompressed one the blank plane
+        # a compressed blank page references strips of zeros (or one tile), an uncompressed one the blank plane
         self._blank_strips = [
-            [_encode_zeros(series.kind.compression, nbytes) for nbytes in series.strip_bytes]
+            [
+                _encode_zeros(series.kind.compression, nbytes)
+                for nbytes in series.strip_bytes[: 1 if series.is_tiled else None]
+            ]
             if series.compressed
             else None
             for series in geometry.series
@@ -72,8 +75,10 @@ class IfdEncoder:
     def blank_ifds(self, segment: Segment, capacity: int) -> Iterator[tuple[int, bytes]]:
         """Yield offset and bytes of runs of IFDs: of all levels in a segment, without the first page of the file.
 
-        All pages are blank.
+        All pages are blank. The tables that they share precede them in the first segment.
         """
+        if not segment.first_row:
+            yield from self._blank_tables(segment, capacity)
         at, skipped = segment.ifds, 0 if self.is_level or segment.first_row else 1
         for first_page, ifds in self._blank_runs(segment, capacity):
             skip = 0 if first_page else skipped * self.geometry.ifd_stride
@@ -82,20 +87,30 @@ class IfdEncoder:
         for level, part in zip(self.levels, segment.levels, strict=True):
             yield from level.blank_ifds(part, capacity)
 
+    def _blank_tables(self, segment: Segment, capacity: int) -> Iterator[tuple[int, bytes]]:
+        """Yield offset and bytes of the tables of blank pages with tiles."""
+        blanks = self._locate_blank_strips(segment, capacity)
+        for series, (offsets, counts) in zip(self.geometry.series, blanks, strict=True):
+            if series.is_tiled:
+                tiles = len(series.strip_bytes)
+                table = np.repeat([offsets[0], counts[0]], tiles).astype("<u8")
+                yield segment.blank_plane + series.tables_at, table.tobytes()
+
     def _blank_runs(self, segment: Segment, capacity: int) -> Iterator[tuple[int, bytes]]:
         """Yield runs of IFDs, and the number of the first page of each within the segment."""
         per_row = self.geometry.pages_per_row
+        batch = ifds_per_batch(self.geometry.ifd_stride)
         blanks = self._locate_blank_strips(segment, capacity)
         first = segment.first_row * per_row
         if segment.rows == 1:
             for series, blank in zip(self.geometry.series, blanks, strict=True):
-                for begin in range(0, series.count, IFDS_PER_BATCH):
-                    within = np.arange(begin, min(begin + IFDS_PER_BATCH, series.count))
+                for begin in range(0, series.count, batch):
+                    within = np.arange(begin, min(begin + batch, series.count))
                     pages = first + series.first + within
                     ifds = self._encode(segment, series, pages, *blank)
                     yield series.first + begin, ifds.tobytes()
             return
-        step = max(1, IFDS_PER_BATCH // per_row)
+        step = max(1, batch // per_row)
         stop = segment.first_row + segment.rows
         for begin in range(segment.first_row, stop, step):
             rows = np.arange(begin, min(begin + step, stop))[:, None] * per_row
@@ -110,9 +125,10 @@ class IfdEncoder:
 
     def plane_ifds(self, segment: Segment, series: Series, pages: NDArray[np.int64]) -> bytes:
         """Return IFDs, referencing the planes, of uncompressed pages of one segment and series."""
-        planes = self.geometry.plane_offsets(segment, series, pages)
-        strips = planes[:, None] + np.array(series.strip_starts)
-        return self._encode(segment, series, pages, strips, series.strip_bytes).tobytes()
+        strips = self._plane_strips(segment, series, pages)
+        return self._encode(
+            segment, series, pages, strips, series.strip_bytes, is_blank=False
+        ).tobytes()
 
     def _encode(
         self,
@@ -121,6 +137,8 @@ class IfdEncoder:
         pages: NDArray[np.int64],
         strip_offsets: NDArray[np.int64] | list[int],
         strip_bytes: Sequence[int],
+        *,
+        is_blank: bool = True,
     ) -> NDArray[np.uint8]:
         """Return IFDs of one series, shape (pages, bytes), each chained to the next of the segment."""
         stride = self.geometry.ifd_stride
@@ -128,9 +146,29 @@ class IfdEncoder:
         offsets = segment.ifds + (pages - first) * stride
         last = first + segment.rows * self.geometry.pages_per_row - 1
         following = np.where((pages < last) & (not self.is_level), offsets + stride, 0)
+        template, tiles = series.template, None
+        if series.is_tiled:
+            strip_offsets, strip_bytes = self._tables(segment, series)
+            if not series.compressed:
+                tiles = self._plane_strips(segment, series, pages)
+            if not is_blank:
+                strip_offsets = (offsets + template.tables_at)[:, None]
         strips = np.broadcast_to(np.asarray(strip_offsets), (len(pages), len(strip_bytes)))
         levels = self._level_offsets(segment, series, pages)
-        return series.template.encode(offsets, following, strips, strip_bytes, stride, levels)
+        return template.encode(offsets, following, strips, strip_bytes, stride, levels, tiles)
+
+    def _tables(self, segment: Segment, series: Series) -> tuple[list[int], list[int]]:
+        """Return the offsets of the tables of blank pages with tiles: of tile offsets, and of byte counts."""
+        at = segment.blank_plane + series.tables_at
+        return [at], [at + 8 * len(series.strip_bytes)]
+
+    def _plane_strips(
+        self, segment: Segment, series: Series, pages: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the offsets of the strips of uncompressed pages, shape (pages, strips)."""
+        planes = self.geometry.plane_offsets(segment, series, pages)
+        strips: NDArray[np.int64] = planes[:, None] + np.array(series.strip_starts)
+        return strips
 
     def _level_offsets(
         self, segment: Segment, series: Series, pages: NDArray[np.int64]
@@ -165,14 +203,20 @@ class IfdEncoder:
         segment = geometry.next_segment(offset, skip_first=True)
         geometry.append_segment(segment)
         pages = segment.rows * geometry.pages_per_row
+        series, tiles = geometry.series[0], None
         strips, counts = self._locate_blank_strips(segment, capacity)[0]
+        if series.is_tiled:
+            strips, counts = self._tables(segment, series)
+            if not series.compressed:
+                tiles = self._plane_strips(segment, series, np.array([0]))
         following = geometry.ifd_offset(1) if pages > 1 else 0
         first = self.first.encode(
             np.array([len(HEADER)]),
             np.array([following]),
             np.array([strips]),
             counts,
-            level_offsets=self._level_offsets(segment, geometry.series[0], np.array([0])),
+            level_offsets=self._level_offsets(segment, series, np.array([0])),
+            tile_offsets=tiles,
         )
         ifds = None
         if pages * geometry.ifd_stride <= _MAX_CACHED_BYTES:

@@ -4,6 +4,7 @@ Each change that a reader or a crash could observe is one small write. Sources: 
 (8-byte offsets, 20-byte entries, version 43).
 """
 
+# Longer than 300 lines: one chain, as it is read and as it is rewritten.
 from __future__ import annotations
 
 import os
@@ -28,6 +29,11 @@ from ome_writers.storage.tiff.ifd import (
     STRIP_BYTE_COUNTS,
     STRIP_OFFSETS,
     SUB_IFDS,
+    TILE_BYTE_COUNTS,
+    TILE_LENGTH,
+    TILE_OFFSETS,
+    TILE_WIDTH,
+    TILED_PAGE_TAGS,
     aligned,
 )
 from ome_writers.untrusted import LoopDetector, open_regular
@@ -35,6 +41,9 @@ from ome_writers.untrusted import LoopDetector, open_regular
 # bytes per value, by field type
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _SIZES |= {16: 8, 17: 8, 18: 8}
+# of tiles to that of strips
+_STRIP_TAGS = {STRIP_OFFSETS: STRIP_OFFSETS, STRIP_BYTE_COUNTS: STRIP_BYTE_COUNTS}
+_STRIP_TAGS |= {TILE_OFFSETS: STRIP_OFFSETS, TILE_BYTE_COUNTS: STRIP_BYTE_COUNTS}
 _MAX_ENTRIES = 4096
 _MAX_LEVELS = 64
 _MAX_STRIP_BYTES = 2**31  # decoded
@@ -46,9 +55,23 @@ class Ifd:
 
     offset: int
     entries: bytes  # entry count and entries, without next-IFD pointer and out-of-line values
-    strips: tuple[tuple[int, int], ...]  # offset and byte count; not empty
+    strip_tables: tuple[bytes, bytes]  # offsets and byte counts of the strips or tiles; not empty
     end: int  # of all bytes that the IFD references, the description excepted
     levels: tuple[Ifd, ...] = ()
+
+    @property
+    def strips(self) -> list[tuple[int, int]]:
+        """Offset and byte count of each strip or tile; not empty."""
+        offsets, counts = (struct.unpack(f"<{len(t) // 8}Q", t) for t in self.strip_tables)
+        return list(zip(offsets, counts, strict=False))
+
+    @property
+    def tile(self) -> tuple[int, int] | None:
+        """(y, x) of its tiles; None if it has strips."""
+        values = {tag: value for tag, _, value, _ in _fields(self.entries)}
+        if TILE_OFFSETS not in values:
+            return None
+        return values.get(TILE_LENGTH, 0), values.get(TILE_WIDTH, 0)
 
     @property
     def next_pointer_at(self) -> int:
@@ -95,8 +118,11 @@ class IfdRepair:
         Raises UnsupportedError if a page has other tags, because another program has rewritten the file.
         """
         for number, page in enumerate(self.pages):
-            expected = [FIRST_PAGE_TAGS if number == 0 else PAGE_TAGS]
-            expected += [LEVEL_TAGS] * len(page.levels)
+            more = [FIRST_PAGE_TAGS if number == 0 else [], *([LEVEL_TAGS] * len(page.levels))]
+            expected = [
+                sorted((TILED_PAGE_TAGS if ifd.tile else PAGE_TAGS) + tags)
+                for ifd, tags in zip((page, *page.levels), more, strict=True)
+            ]
             if [_tags(ifd) for ifd in (page, *page.levels)] != expected:
                 raise UnsupportedError(
                     f"{self.path} cannot be repaired: page {number} has other TIFF tags than this library writes, so "
@@ -107,13 +133,16 @@ class IfdRepair:
     def pages_with_pixels(self) -> list[int]:
         """Numbers of the pages with strips of their own; blank pages share strips that precede the second IFD."""
         below = self._blank_below
-        return [n for n, page in enumerate(self.pages) if page.strips[0][0] >= below]
+        return [n for n, page in enumerate(self.pages) if _first_offset(page) >= below]
 
     @cached_property
     def _blank_below(self) -> int:
         if len(self.pages) > 1:
             return self.pages[1].offset
         first = self.pages[0]
+        if first.tile:  # all tiles of a blank page are the same one
+            offsets = {offset for offset, _ in first.strips}
+            return min(offsets) + (len(offsets) == 1)
         with self._open() as fd:
             length, offset = self._read_description_field(fd)
         if offset > aligned(first.values_end, 16):
@@ -226,12 +255,12 @@ class IfdRepair:
         entries = read_at(fd, 8 + count * ENTRY_BYTES, offset)
         if len(entries) < 8 + count * ENTRY_BYTES:
             raise OSError(f"{self.path}: the file ends within the IFD at offset {offset}.")
-        strips = self._strips(fd, entries, offset)
+        tables = self._strip_tables(fd, entries, offset)
         offsets = [] if is_level else self._level_offsets(fd, entries, offset)
         levels = tuple(self._read_ifd(fd, level, is_level=True) for level in offsets)
-        ends = [start + nbytes for start, nbytes in strips]
-        ifd = Ifd(offset, entries, tuple(strips), max(ends), levels)
-        return replace(ifd, end=max(*ends, ifd.values_end, *(level.end for level in levels)))
+        ifd = Ifd(offset, entries, tables, 0, levels)
+        strips_end = max(start + nbytes for start, nbytes in ifd.strips)
+        return replace(ifd, end=max(strips_end, ifd.values_end, *(level.end for level in levels)))
 
     def _level_offsets(self, fd: int, entries: bytes, offset: int) -> list[int]:
         """Return the offsets of the IFDs of the resolution levels of the page whose IFD is at `offset`."""
@@ -246,19 +275,20 @@ class IfdRepair:
         table = read_at(fd, nbytes, value) if nbytes > 8 else inline
         return list(struct.unpack_from(f"<{len(table) // 8}Q", table))
 
-    def _strips(self, fd: int, entries: bytes, offset: int) -> list[tuple[int, int]]:
-        """Return offset and byte count of each strip of the IFD at `offset`."""
-        tables: dict[int, tuple[int, ...]] = {}
+    def _strip_tables(self, fd: int, entries: bytes, offset: int) -> tuple[bytes, bytes]:
+        """Return the offsets and byte counts of the strips or tiles of the IFD at `offset`."""
+        tables: dict[int, bytes] = {}
         for tag, nbytes, value, inline in _fields(entries):
-            if tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS):
+            if tag in _STRIP_TAGS:
                 if nbytes > 8 and value + nbytes > os.fstat(fd).st_size:
                     raise OSError(
                         f"{self.path}: the file ends within the strip table of the IFD at offset {offset}."
                     )
                 table = read_at(fd, nbytes, value) if nbytes > 8 else inline
-                tables[tag] = struct.unpack(f"<{len(table) // 8}Q", table)
-        counts = tables.get(STRIP_BYTE_COUNTS, ())
-        return list(zip(tables.get(STRIP_OFFSETS, ()), counts, strict=False)) or [(0, 0)]
+                tables[_STRIP_TAGS[tag]] = table[: len(table) // 8 * 8]
+        if not tables.get(STRIP_OFFSETS) or not tables.get(STRIP_BYTE_COUNTS):
+            return bytes(8), bytes(8)
+        return tables[STRIP_OFFSETS], tables[STRIP_BYTE_COUNTS]
 
     def _has_nonzero_pixels(self, page: Ifd) -> bool:
         compression = next(v & 0xFFFF for tag, _, v, _ in _fields(page.entries) if tag == 259)
@@ -269,6 +299,12 @@ class IfdRepair:
                 if any(codec.decode(strip, _MAX_STRIP_BYTES)):
                     return True
         return False
+
+
+def _first_offset(ifd: Ifd) -> int:
+    """Return the offset of the first strip or tile."""
+    offset: int = struct.unpack_from("<Q", ifd.strip_tables[0])[0]
+    return offset
 
 
 def _tags(ifd: Ifd) -> list[tuple[int, int]]:

@@ -4,6 +4,12 @@ An encoded IFD consists of the entries, the next-IFD pointer and, for pages of s
 offsets and byte counts, and of several resolution levels, the table of SubIFDs. All IFDs of a resolution level in a
 file are equally long, so that the offset of each follows from its page number; only that of the first page is longer,
 because it has the ImageDescription and Software tags.
+
+The tables of a page with tiles may exceed a disk sector, so they are never changed. The entries refer to a pair of
+tables that all blank pages share until the pixels are on disk, and then to those of the page: that is one small write.
+The IFD of an uncompressed page is followed by its table of offsets, which are known from the start; all pages share the
+table of byte counts. A compressed page has its tables beside its tiles. For a page with tiles, arguments and results
+that are called strips are the two tables.
 """
 
 from __future__ import annotations
@@ -22,12 +28,18 @@ from ome_writers.storage.tiff.ifd import (
     STRIP_BYTE_COUNTS,
     STRIP_OFFSETS,
     SUB_IFDS,
+    TILE_BYTE_COUNTS,
+    TILE_OFFSETS,
     PageKind,
     aligned,
 )
 
-IFDS_PER_BATCH = 2048
-"""IFDs encoded at once: few enough for their memory to stay in the CPU cache."""
+_MAX_BATCH_BYTES = 2**20  # few enough for the memory of a batch to stay in the CPU cache
+
+
+def ifds_per_batch(stride: int) -> int:
+    """Return the number of IFDs, which are `stride` bytes apart, that are encoded at once."""
+    return max(1, min(2048, _MAX_BATCH_BYTES // stride))
 
 
 class IfdTemplate:
@@ -45,22 +57,27 @@ class IfdTemplate:
         at = {tag: 8 + i * ENTRY_BYTES for i, (tag, *_) in enumerate(entries)}
         # position of the next-IFD pointer within the IFD
         self.next_pointer_at = 8 + len(entries) * ENTRY_BYTES
-        self._tables = aligned(self.next_pointer_at + 8)
-        self._strip_count = len(kind.strips)
+        # position of the tables of this IFD, within the IFD
+        self.tables_at = aligned(self.next_pointer_at + 8)
+        self._strip_count = 1 if kind.tile else len(kind.strip_bytes)
+        self._tile_count = len(kind.strip_bytes) if kind.tile and kind.compression == "none" else 0
         self._software = software if first else b""
-        self._levels_at = self._tables + (16 * self._strip_count if self._strip_count > 1 else 0)
+        self._levels_at = self.tables_at + 8 * self._tile_count
+        self._levels_at += 16 * self._strip_count if self._strip_count > 1 else 0
         self._software_at = self._levels_at + (8 * kind.levels if kind.levels > 1 else 0)
         self.nbytes = aligned(self._software_at + len(self._software))  # size of the encoded IFD
         # position of count and offset of the ImageDescription, which are adjacent
         self.description_at = at.get(DESCRIPTION, 0) + 4
         self._values = {tag: at[tag] + 12 for tag in at}
+        self._offsets_at = self._values[TILE_OFFSETS if kind.tile else STRIP_OFFSETS]
+        self._counts_at = self._values[TILE_BYTE_COUNTS if kind.tile else STRIP_BYTE_COUNTS]
         if self._strip_count == 1:
             # Position and size of the bytes that contain all strip offsets and byte counts. They are replaced by one
             # write, so that readers never see a mixture of old and new values.
-            self.strips_at = self._values[STRIP_OFFSETS]
-            self.strips_span = self._values[STRIP_BYTE_COUNTS] + 8 - self.strips_at
+            self.strips_at = self._offsets_at
+            self.strips_span = self._counts_at + 8 - self.strips_at
         else:
-            self.strips_at, self.strips_span = self._tables, 16 * self._strip_count
+            self.strips_at, self.strips_span = self.tables_at, 16 * self._strip_count
         self._template = self._encode_template(entries)
 
     def encode(
@@ -71,6 +88,7 @@ class IfdTemplate:
         strip_bytes: Sequence[int],
         stride: int | None = None,
         level_offsets: Sequence[NDArray[np.int64]] = (),
+        tile_offsets: NDArray[np.int64] | None = None,
     ) -> NDArray[np.uint8]:
         """Return the IFDs of n pages as bytes, shape (n, `stride` or `nbytes`).
 
@@ -84,26 +102,31 @@ class IfdTemplate:
             Size of each strip.
         level_offsets
             By level, shape (n,): the offset of the level's IFD.
+        tile_offsets
+            Shape (n, tiles): the table of offsets of uncompressed pages with tiles.
         """
         out = np.zeros((len(offsets), stride or self.nbytes), np.uint8)
         out[:, : self.nbytes] = self._template
         _put(out, self.next_pointer_at, next_offsets)
         if self._strip_count == 1:
-            _put(out, self._values[STRIP_OFFSETS], strip_offsets[:, 0])
-            _put(out, self._values[STRIP_BYTE_COUNTS], strip_bytes[0])
+            _put(out, self._offsets_at, strip_offsets[:, 0])
+            _put(out, self._counts_at, strip_bytes[0])
         else:
-            tables = offsets + self._tables
-            _put(out, self._values[STRIP_OFFSETS], tables)
-            _put(out, self._values[STRIP_BYTE_COUNTS], tables + 8 * self._strip_count)
+            tables = offsets + self.tables_at
+            _put(out, self._offsets_at, tables)
+            _put(out, self._counts_at, tables + 8 * self._strip_count)
             for i in range(self._strip_count):
-                _put(out, self._tables + 8 * i, strip_offsets[:, i])
-                _put(out, self._tables + 8 * (self._strip_count + i), strip_bytes[i])
+                _put(out, self.tables_at + 8 * i, strip_offsets[:, i])
+                _put(out, self.tables_at + 8 * (self._strip_count + i), strip_bytes[i])
         if len(level_offsets) == 1:
             _put(out, self._values[SUB_IFDS], level_offsets[0])
         elif level_offsets:
             _put(out, self._values[SUB_IFDS], offsets + self._levels_at)
             for i, level in enumerate(level_offsets):
                 _put(out, self._levels_at + 8 * i, level)
+        if tile_offsets is not None:
+            table = tile_offsets.astype("<u8").view(np.uint8)
+            out[:, self.tables_at : self.tables_at + 8 * self._tile_count] = table
         if self._software:
             _put(out, self._values[SOFTWARE], offsets + self._software_at)
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,7 @@ class PageBlock(Unit):
         # views of the buffer: the planes of all pages, or of each strip if there are gaps between strips
         self._planes: NDArray[np.generic] | None = None
         self._strips: list[tuple[slice, NDArray[np.generic]]] = []
+        self._tiles: NDArray[np.generic] | None = None  # see `TileGrid.views`
         self._referenced: list[NDArray[np.generic]] = []  # the frames, if they are not copied
 
     @property
@@ -48,7 +50,7 @@ class PageBlock(Unit):
 
     @property
     def nbytes(self) -> int:
-        return self.count * sum(self.series.strip_bytes)
+        return self.count * self.series.plane_bytes
 
     def addresses(self) -> range:
         return range(self.page, self.page + self.count)
@@ -62,6 +64,9 @@ class PageBlock(Unit):
         for extent in reversed(kind.shape[1:]):
             inner.insert(0, inner[0] * extent)
         compressed = self.series.compressed
+        if self.series.packed is not None:
+            self._tiles = self.series.packed.views(buffer, kind.dtype, kind.gap, stride)
+            return
         strips = [(0, kind.shape[0])] if compressed else kind.strips
         for i, (top, bottom) in enumerate(strips):
             view: NDArray[np.generic] = np.ndarray(
@@ -83,6 +88,8 @@ class PageBlock(Unit):
             self._reserved_bytes += frame.nbytes
         elif self._planes is not None:
             self._planes[slot] = frame
+        elif self._tiles is not None and self.series.packed is not None:
+            self.series.packed.pack(frame, self._tiles[slot])
         else:
             for rows, view in self._strips:
                 view[slot] = frame[rows]
@@ -103,9 +110,13 @@ class PageBlock(Unit):
                 buffers += [bytes(self.series.kind.gap), strip]
         return buffers
 
-    def strips(self) -> list[memoryview]:
-        """Return the bytes of each strip of the first page."""
-        return self._strips_of(self._referenced[0] if self.by_reference else self._strips[0][1][0])
+    def strips(self) -> Iterable[memoryview]:
+        """Return the bytes of each strip of the first page; those of a tile are valid until the next one."""
+        frame = self._referenced[0] if self.by_reference else self._strips[0][1][0]
+        if self.series.tiles is not None:
+            tiles = self.series.tiles.split(frame)
+            return (tile.reshape(-1).view(np.uint8).data for tile in tiles)
+        return self._strips_of(frame)
 
     def _strips_of(self, frame: NDArray[np.generic]) -> list[memoryview]:
         flat = frame.reshape(-1).view(np.uint8).data
@@ -123,9 +134,13 @@ class PageBlock(Unit):
             if slot < len(self._referenced):
                 copied: NDArray[np.generic] = self._referenced[slot].copy()
                 return copied
+            if self._tiles is not None and self.series.packed is not None:
+                plane = np.empty(self.series.kind.shape, self.series.kind.dtype)
+                self.series.packed.unpack(self._tiles[slot], plane)
+                return plane
             if not self._strips:
                 return None
             return np.concatenate([view[slot] for _, view in self._strips])
 
     def _drop_planes(self) -> None:
-        self._referenced, self._planes, self._strips = [], None, []
+        self._referenced, self._planes, self._strips, self._tiles = [], None, [], None

@@ -6,6 +6,7 @@ frame that replaces another is written elsewhere, so that the other one is intac
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,9 @@ class PageStore:
         self._lock = lock
         self._visibility = PageVisibility(geometry, encoder)
         self._relocated: dict[int, int] = {}  # offsets of planes that were written more than once
+        self._tile_tables: dict[
+            int, int
+        ] = {}  # offsets of the tables of tile offsets of such planes
         # offset and byte count of the strips of compressed pages whose IFD does not reference them yet
         self._unpublished_strips: dict[int, list[tuple[int, int]]] = {}
 
@@ -88,17 +92,26 @@ class PageStore:
         relocated = self._relocated and not self._relocated.keys().isdisjoint(pages)
         replaces = relocated or self._visibility.is_published(page, count)
         offset, stride = self.geometry.plane_offset(page), self.geometry.series_of(page).stride
+        tables = b""
         if replaces:
+            series = self.geometry.series_of(page)
+            tables_bytes = 8 * len(series.strip_bytes) * count if series.is_tiled else 0
             with self._lock:
-                offset = self._allocator.allocate(count * stride)
+                offset = self._allocator.allocate(count * stride + tables_bytes)
+            if series.is_tiled:
+                planes = offset + stride * np.arange(count)[:, None]
+                tables = (planes + np.array(series.strip_starts)).astype("<u8").tobytes()
         try:
             with self._handles.use(self.path) as fd:
-                write_at(fd, buffers, offset)
+                write_at(fd, [*buffers, tables] if tables else buffers, offset)
         except OSError:
             self._visibility.mark_damaged(page, count)
             raise
         if replaces:
             self._relocated.update((page + n, offset + n * stride) for n in range(count))
+            if tables:
+                at, step = offset + count * stride, len(tables) // count
+                self._tile_tables.update((page + n, at + n * step) for n in range(count))
             self._visibility.unpublish(page, count)
         self._visibility.complete(page, count)
 
@@ -108,12 +121,21 @@ class PageStore:
         With durable files `publish_completed` references them, after it has synced the strips.
         """
         counts = [len(s) for s in strips]
+        is_tiled = self.geometry.series_of(page).is_tiled
         with self._handles.use(self.path) as fd:
             with self._lock:
-                offset = self._allocator.allocate(sum(counts))
+                nbytes = sum(counts)
+                padding = -nbytes % 8 if is_tiled else 0
+                tables_bytes = 16 * len(counts) if is_tiled else 0
+                offset = self._allocator.allocate(nbytes + padding + tables_bytes)
                 self._preallocation.extend(fd)
-            offsets = [offset + sum(counts[:i]) for i in range(len(counts))]
-            write_at(fd, list(strips), offset)
+            offsets = list(itertools.accumulate(counts[:-1], initial=offset))
+            content = list(strips)
+            if is_tiled:
+                content += [bytes(padding), np.array([offsets, counts], "<u8").tobytes()]
+                tables_at = offset + nbytes + padding
+                offsets, counts = [tables_at], [tables_at + tables_bytes // 2]
+            write_at(fd, content, offset)
             if not self._handles.durable:
                 self._reference(fd, page, offsets, counts)
                 return
@@ -153,6 +175,10 @@ class PageStore:
                 template = self._template(page)
                 at = self._ifd_offset(page) + template.strips_at
                 strips = template.decode_strips(read_at(fd, template.strips_span, at))
+            if series.is_tiled:
+                size = 8 * len(series.strip_bytes)
+                tables = [np.frombuffer(read_fully(fd, size, t), "<u8").tolist() for t in strips[0]]
+                strips = list(zip(*tables, strict=True))
             return [read_fully(fd, count, offset) for offset, count in strips]
 
     def _publish(self, pages: NDArray[np.int64]) -> None:
@@ -180,9 +206,15 @@ class PageStore:
                 write_at(fd, [ifds], offset)
             for page in pages[exclude].tolist():
                 series = geometry.series_of(page)
-                if not series.compressed:
-                    offsets = [self._plane_offset(page) + s for s in series.strip_starts]
-                    self._reference(fd, page, offsets, series.strip_bytes)
+                if series.compressed:
+                    continue
+                if series.is_tiled:  # its byte counts do not change
+                    at, template = self._ifd_offset(page), self._template(page)
+                    table = self._tile_tables.get(page) or at + template.tables_at
+                    write_at(fd, [struct.pack("<Q", table)], at + template.strips_at)
+                    continue
+                offsets = [self._plane_offset(page) + s for s in series.strip_starts]
+                self._reference(fd, page, offsets, series.strip_bytes)
 
     def _reference(self, fd: int, page: int, offsets: Sequence[int], counts: Sequence[int]) -> None:
         """Make the IFD of a page reference other strips, with one write."""

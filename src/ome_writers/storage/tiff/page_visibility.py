@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.tiff.ifd_template import IFDS_PER_BATCH
+from ome_writers.storage.tiff.ifd_template import ifds_per_batch
 
 if TYPE_CHECKING:
     from ome_writers.storage.tiff.geometry import Geometry, Segment, Series
@@ -100,8 +100,9 @@ class PageVisibility:
     ) -> Iterator[tuple[int, memoryview]]:
         stride = self._geometry.ifd_stride
         first = segment.first_row * self._geometry.pages_per_row
-        for begin in range(0, len(pages), IFDS_PER_BATCH):
-            batch = pages[begin : begin + IFDS_PER_BATCH]
+        size = ifds_per_batch(stride)
+        for begin in range(0, len(pages), size):
+            batch = pages[begin : begin + size]
             ifds = memoryview(self._encoder.plane_ifds(segment, series, batch))
             breaks = [0, *(np.flatnonzero(np.diff(batch) != 1) + 1).tolist(), len(batch)]
             for start, stop in itertools.pairwise(breaks):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,7 @@ from ome_writers.routing import ImagePlan
 from ome_writers.storage.positional_io import open_file, read_at, read_fully, write_at
 from ome_writers.storage.tiff.ifd import PageKind, aligned
 from ome_writers.storage.tiff.ifd_template import IfdTemplate
+from ome_writers.storage.tiff.tiles import TileGrid
 from ome_writers.untrusted import open_regular
 
 if TYPE_CHECKING:
@@ -58,6 +60,14 @@ class StoredLevels:
             PageKind.of(level.array, contiguous=contiguous, full=image.array)
             for level in image.levels
         ]
+        tiles = {tuple(each.tile for each in (ifd, *ifd.levels)) for _, ifd in self._ifds}
+        if len(tiles) > 1:
+            raise UnsupportedError(
+                f"{chain.path}: its pages have different tiles, so another program has rewritten the file."
+            )
+        for stored in tiles:  # those of the settings may differ in a file of another version
+            pairs = zip(self._kinds, stored, strict=True)
+            self._kinds = [replace(kind, tile=tile) for kind, tile in pairs]
 
     def differences(self) -> Iterator[tuple[PageLevel, Plane]]:
         """Yield each plane that is not what full resolution implies, with the pixels that it should have.
@@ -106,29 +116,49 @@ class StoredLevels:
         """Return the plane of an IFD; None if it cannot be decoded."""
         kind = self._kinds[k]
         size = os.fstat(fd).st_size
-        if len(ifd.strips) != len(kind.strips) or any(a + n > size for a, n in ifd.strips):
+        strips = ifd.strips
+        if len(strips) != len(kind.strip_bytes) or any(a + n > size for a, n in strips):
             return None
         out = np.zeros(kind.shape, kind.dtype)
-        flat = out.reshape(-1).view(np.uint8)
-        for (top, bottom), (offset, nbytes) in zip(kind.strips, ifd.strips, strict=True):
-            strip = read_fully(fd, nbytes, offset)
-            try:
-                rows = kind.decode(strip, (bottom - top) * kind.row_bytes)
-            except Exception:  # each codec has its own error classes
-                return None
-            begin = top * kind.row_bytes
-            flat[begin : begin + len(rows)] = np.frombuffer(rows, np.uint8)
+        decoded = (
+            kind.decode(read_fully(fd, nbytes, offset), size)
+            for (offset, nbytes), size in zip(strips, kind.strip_bytes, strict=True)
+        )
+        try:
+            if kind.tile is not None:
+                TileGrid.of(kind).join(decoded, out)
+                return out
+            flat = out.reshape(-1).view(np.uint8)
+            for (top, _), rows in zip(kind.strips, decoded, strict=True):
+                begin = top * kind.row_bytes
+                flat[begin : begin + len(rows)] = np.frombuffer(rows, np.uint8)
+        except OSError:
+            raise
+        except Exception:  # each codec has its own error classes
+            return None
         return out
 
     def _append(self, fd: int, k: int, plane: Plane) -> list[tuple[int, int]]:
-        """Write a plane at the end of the file; return offset and byte count of each strip."""
+        """Write a plane at the end of the file; return offset and byte count of each strip.
+
+        Of a plane with tiles, they are the offsets of its tables of offsets and byte counts.
+        """
         kind = self._kinds[k]
         flat = plane.reshape(-1).view(np.uint8).data
+        row = kind.row_bytes
+        strips: Iterable[memoryview] = (flat[a * row : b * row] for a, b in kind.strips)
+        if kind.tile is not None:
+            tiles = TileGrid.of(kind).split(plane)
+            strips = (tile.reshape(-1).view(np.uint8).data for tile in tiles)
         found: list[tuple[int, int]] = []
-        for top, bottom in kind.strips:
-            strip = flat[top * kind.row_bytes : bottom * kind.row_bytes]
+        for strip in strips:
             content = kind.codec.encode(strip)
             offset = aligned(os.fstat(fd).st_size) + (kind.gap if found else 0)
             write_at(fd, [content], offset)
             found.append((offset, len(content)))
-        return found
+        if kind.tile is None:
+            return found
+        tables_at = aligned(os.fstat(fd).st_size)
+        tables = np.array(found, "<u8").T.tobytes()
+        write_at(fd, [tables], tables_at)
+        return [(tables_at, tables_at + len(tables) // 2)]

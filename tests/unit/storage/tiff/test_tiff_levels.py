@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 import ome_writers as omew
-from ome_writers import Camera, Dimension, Pyramid
+from ome_writers import Camera, Dimension, OmeTiffFormat, Pyramid
 from ome_writers.repair import repair
 from ome_writers.storage import lock_path
 
@@ -117,7 +117,10 @@ def test_images_in_one_file_have_levels_of_their_own(tmp_path: Path, frames: int
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
 @pytest.mark.parametrize("positions", [1, 2])
-def test_repair_computes_levels(tmp_path: Path, compression: str | None, positions: int) -> None:
+@pytest.mark.parametrize("tile", [None, 16])
+def test_repair_computes_levels(
+    tmp_path: Path, compression: str | None, positions: int, tile: int | None
+) -> None:
     """A copy of the files while they are written is what a killed writer leaves; here, level 1 is lost."""
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.mkdir()
@@ -132,6 +135,7 @@ def test_repair_computes_levels(tmp_path: Path, compression: str | None, positio
         dimensions=dimensions,
         dtype="uint16",
         compression=compression,
+        format=OmeTiffFormat(tile=tile),
         pyramid=Pyramid(levels=2, method="max"),
     )
     with stream:
@@ -145,7 +149,8 @@ def test_repair_computes_levels(tmp_path: Path, compression: str | None, positio
     with tifffile.TiffFile(file) as tiff:
         level = tiff.pages[2].aspage().pages[0]
         offsets, counts = level.dataoffsets, level.databytecounts
-    zeros = np.zeros(33 * 24, "uint16").tobytes()
+        assert level.is_tiled == (tile is not None)
+    zeros = np.zeros(16 * 16 if tile else 33 * 24, "uint16").tobytes()
     with file.open("r+b") as raw:
         for offset, count in zip(offsets, counts, strict=True):
             raw.seek(offset)
@@ -154,3 +159,23 @@ def test_repair_computes_levels(tmp_path: Path, compression: str | None, positio
     assert any("1 planes of resolution levels were not the reduction" in each for each in what)
     assert not repair(output).findings
     assert not [finding for check in omew.validate(output).checks for finding in check.findings]
+
+
+def test_levels_of_a_version_without_tiles_are_repaired_and_checked(tmp_path: Path) -> None:
+    """Its settings do not have a `tile`, and its pages have strips."""
+    path, dimensions = tmp_path / "run.ome.tiff", [Dimension(name=n, count=530) for n in "yx"]
+    with omew.create_stream(
+        root_path=path,
+        dimensions=dimensions,
+        dtype="uint8",
+        format=OmeTiffFormat(tile=None),
+        pyramid=Pyramid(levels=1, method="max"),
+    ) as stream:
+        stream.append(np.full((530, 530), 7, "uint8"))
+    content, setting = path.read_bytes(), b',"tile":null'
+    assert setting in content
+    path.write_bytes(content.replace(setting, b" " * len(setting)))
+    level = omew.read(path).images[0].levels[0]
+    assert level.chunks == level.shape == (530, 530)
+    assert not [finding for check in omew.validate(path).checks for finding in check.findings]
+    assert not repair(path).findings
