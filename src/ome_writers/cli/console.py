@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ Show = Callable[[Mapping[str, str]], None]
 """Called with the current names and values."""
 Relabel = Callable[[str], None]
 """Called with a new label for a progress display."""
+
+_PROGRESS_INTERVAL_S = 60.0  # between lines in a log
 
 
 class PlainOutput:
@@ -69,21 +72,32 @@ class PlainOutput:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
-        """Print a line to stderr at every 10 % of the steps."""
-        done = 0
+        """Print a line to stderr after the last step, and every minute before."""
+        done, printed = 0, time.monotonic()
 
         def advance(detail: str) -> None:
-            nonlocal done
+            nonlocal done, printed
             done += 1
-            if done * 10 // total != (done - 1) * 10 // total:
-                print(f"{label}: {done}/{total}  {detail}", file=sys.stderr, flush=True)
+            if done == total or time.monotonic() - printed > _PROGRESS_INTERVAL_S:
+                printed = time.monotonic()
+                print(f"{label}: {done} of {total}  {detail}", file=sys.stderr, flush=True)
 
         yield advance
 
     @contextmanager
-    def live(self, title: str) -> Iterator[Show]:
+    def live(self, title: str, keys: Sequence[str]) -> Iterator[Show]:
+        """Print a line whenever one of the values `keys` has changed."""
         self.line(title)
-        yield lambda rows: self.line("  " + "; ".join(f"{k} {v}" for k, v in rows.items()))
+        printed: list[str | None] = []
+
+        def show(rows: Mapping[str, str]) -> None:
+            nonlocal printed
+            values = [rows.get(key) for key in keys]
+            if values != printed:
+                printed = values
+                self.line("  " + "; ".join(f"{k} {v}" for k, v in rows.items()))
+
+        yield show
 
 
 class RichOutput:
@@ -108,7 +122,7 @@ class RichOutput:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table, or each row as fields if the terminal is too narrow for the words of a column."""
-        longest = (max(map(_longest_word, column)) for column in zip(columns, *rows, strict=True))
+        longest = [max(map(_longest_word, column)) for column in zip(columns, *rows, strict=True)]
         if sum(longest) + 3 * len(columns) > self._out.width:
             for row in rows:
                 cells = zip(columns[1:], row[1:], strict=True)
@@ -119,8 +133,8 @@ class RichOutput:
         from rich.text import Text
 
         grid = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left")
-        for column in columns:
-            grid.add_column(Text(column), overflow="fold")
+        for column, width in zip(columns, longest, strict=True):
+            grid.add_column(Text(column), overflow="fold", min_width=width)
         for row in rows:
             grid.add_row(*map(Text, row))
         self._out.print(grid)
@@ -165,7 +179,7 @@ class RichOutput:
             yield lambda detail: bar.update(task, advance=1, detail=detail)
 
     @contextmanager
-    def live(self, title: str) -> Iterator[Show]:
+    def live(self, title: str, keys: Sequence[str]) -> Iterator[Show]:  # of a pipe
         from rich.console import Group
         from rich.live import Live
         from rich.text import Text
@@ -248,9 +262,12 @@ class Screen:
             yield lambda detail: advance(printable(detail))
 
     @contextmanager
-    def live(self, title: str) -> Iterator[Show]:
-        """Print names and values that change; the last ones stay on the screen."""
-        with self._output.live(_title(title)) as show:
+    def live(self, title: str, keys: Sequence[str]) -> Iterator[Show]:
+        """Print names and values that change; the last ones stay on the screen.
+
+        In a pipe, a line is printed whenever one of the values `keys` has changed.
+        """
+        with self._output.live(_title(title), keys) as show:
             yield lambda rows: show(_rows(rows))
 
 
@@ -275,26 +292,3 @@ def open_output() -> PlainOutput | RichOutput:
         return RichOutput() if animated else StaticOutput()
     except ImportError:
         return PlainOutput()
-
-
-def size_in_files(size: int, files: int) -> str:
-    """Format the total size of some files.
-
-    >>> size_in_files(512, 1)
-    '512 B in 1 file'
-    """
-    return f"{human_size(size)} in {files} file{'' if files == 1 else 's'}"
-
-
-def human_size(count: int) -> str:
-    """Format a number of bytes in binary units.
-
-    >>> human_size(512), human_size(63_000_000)
-    ('512 B', '60.1 MiB')
-    """
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"

@@ -28,14 +28,16 @@ class Result:
     ok: bool = True  # whether the exit status may be 0
 
 
-def add_datasets_argument(parser: ArgumentParser, *, remote: bool = False) -> None:
-    """Add the paths or patterns of one or more datasets; `remote`: or their URLs."""
+def add_datasets_argument(
+    parser: ArgumentParser, *, remote: bool = False, tiff: bool = True
+) -> None:
+    """Add the paths or patterns of one or more datasets; `remote`: or their URLs; without `tiff`: OME-Zarr only."""
     parser.add_argument(
         "paths",
         type=nonempty,
         nargs="+",
         metavar="PATH",
-        help=f"an OME-Zarr directory{' or its URL' * remote}, an OME-TIFF file or its directory; "
+        help=f"an OME-Zarr directory{' or its URL' * remote}{', an OME-TIFF file or its directory' * tiff}; "
         "several of them, or patterns such as '*.ome.zarr'",
     )
 

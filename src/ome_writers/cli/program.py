@@ -45,6 +45,8 @@ from ome_writers.cli.console import Screen
 from ome_writers.errors import OMEWritersError
 from ome_writers.untrusted import printable
 
+_SIMILARITY = 0.7  # of a misspelt word; `--time` resembles `--image` by 0.67
+
 COMMANDS: tuple[Command, ...] = (
     demo.COMMAND,
     info.COMMAND,
@@ -177,7 +179,7 @@ def _refuse_unknown_command(parser: CommandParser, arguments: Sequence[str]) -> 
     word = arguments[0] if arguments else "-"
     if word.startswith("-") or word in names:
         return
-    close = [f"`{name}`" for name in get_close_matches(word.lower(), names)]
+    close = [f"`{name}`" for name in get_close_matches(word.lower(), names, cutoff=_SIMILARITY)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(names)}"
     if Path(word).exists():
         hint = f"name a command before the path, as in `{parser.prog} info {word}`"
@@ -187,7 +189,9 @@ def _refuse_unknown_command(parser: CommandParser, arguments: Sequence[str]) -> 
 def _refuse_unknown_arguments(parser: CommandParser, unknown: Sequence[str]) -> NoReturn:
     """Exit with a usage error that suggests options similar to the first unknown argument."""
     options = [option for action in parser.actions for option in action.option_strings]
-    close = get_close_matches(unknown[0].partition("=")[0], options)
+    names = {option.lstrip("-"): option for option in options}
+    word = unknown[0].partition("=")[0].lstrip("-").lower()
+    close = [names[name] for name in get_close_matches(word, names, cutoff=_SIMILARITY)]
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     parser.error(f"unknown arguments: {' '.join(unknown)}{hint}")
 

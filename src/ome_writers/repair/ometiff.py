@@ -62,7 +62,7 @@ class _TiffRepair:
         yield from self._update_entry_file(rendered)
         for path in self._journals.values():
             self._remove(path)
-            yield Finding(path, "journal of frame metadata: moved into the OME-XML")
+            yield Finding(path, "frame metadata in a temporary file: moved into the OME-XML")
         if self._root.is_dir():
             members = {*stored.files.keys.values(), LOCK_NAME.removeprefix(".")}
             for path in sorted(self._folder.iterdir()):
@@ -94,7 +94,7 @@ class _TiffRepair:
                         self._path(name), f"{chain.trailing_bytes} unreferenced trailing bytes"
                     )
                 continue
-            what = f"{len(ifds)} of {len(chain.pages)} IFDs were written: the others removed"
+            what = f"{len(ifds)} of {len(chain.pages)} planes were written: the others removed"
             yield Finding(self._path(name), what)
             if ifds[-1] + 1 != len(ifds):
                 rewritten.add(name)  # below, together with the OME-XML that numbers the IFDs

@@ -65,7 +65,7 @@ class _ZarrRepair:
         for key in self._layout.journals:
             path = files.path_below(self._root, key)
             if truncate_partial_line(path, dry_run=self._dry_run):
-                yield Finding(path, "journal with an incomplete last line: line removed")
+                yield Finding(path, "frame metadata with an incomplete last line: line removed")
         journal = Journal.open_existing(self._root, self._layout.journals)
         self._metadata = [
             _frames_with_metadata(read_image_frames(self._root, group), _axis(image))
@@ -195,7 +195,10 @@ class _ZarrRepair:
                 continue
             if not self._dry_run:
                 journal.discard(image)
-            yield Finding(path, "journal already embedded in the metadata of its image: removed")
+            yield Finding(
+                path,
+                "temporary file of frame metadata, which the metadata of the image contain already: removed",
+            )
 
     def _has_unreferenced_journal(self, groups: dict[str, Any], journal: Journal) -> bool:
         """Return whether the group metadata of an image do not refer to its journal."""

@@ -61,7 +61,7 @@ def checks(path: Path) -> Iterator[Check]:
             findings.append(Finding(file, str(error), solved=False))
     for file, xml in documents.items():
         findings += _links(file, xml)
-    yield Check("documents", tuple(findings))
+    yield Check("metadata", tuple(findings))
     try:
         import tifffile  # noqa: F401  # only checked here, used in _pages
     except ImportError:

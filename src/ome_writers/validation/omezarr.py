@@ -41,7 +41,7 @@ def checks(root: Path) -> Iterator[Check]:
         layout, groups = layout_and_groups(root)
     except UnsupportedError as error:
         # an unreadable file is the more specific reason
-        yield Check("documents", unreadable or (Finding(root, str(error), solved=False),))
+        yield Check("metadata", unreadable or (Finding(root, str(error), solved=False),))
         return
     yield from _own_checks(root, groups, unreadable)
     if unreadable:
@@ -63,15 +63,15 @@ def _own_checks(root: Path, groups: list[str], unreadable: tuple[Finding, ...]) 
         dataset = read(root)
     except (UnsupportedError, OSError) as error:
         if isinstance(error, UnsupportedError) and not isinstance(error, InvalidFileError):
-            yield Check("documents", unreadable, skipped=None if unreadable else str(error))
+            yield Check("metadata", unreadable, skipped=None if unreadable else str(error))
         else:
             invalid = tuple(_invalid_images(root, groups))
             found = (*unreadable, *invalid) or (Finding(root, str(error), solved=False),)
-            yield Check("documents", found)
+            yield Check("metadata", found)
         yield Check("frame metadata", skipped=skipped)
         yield Check("pixels", skipped=skipped)
         return
-    yield Check("documents", (*unreadable, *_collect(root, _metadata(dataset))))
+    yield Check("metadata", (*unreadable, *_collect(root, _metadata(dataset))))
     yield Check("frame metadata", _collect(root, _frame_metadata(dataset)))
     yield _pixels(dataset)
 

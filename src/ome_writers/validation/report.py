@@ -17,7 +17,7 @@ class Check:
     Attributes
     ----------
     name
-        ``"documents"``, ``"pixels"``, ``"yaozarrs 0.3"`` ...
+        ``"metadata"``, ``"pixels"``, ``"yaozarrs 0.3"`` ...
     findings
         The defects; empty if the check passed.
     skipped

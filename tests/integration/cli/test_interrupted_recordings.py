@@ -26,7 +26,7 @@ def test_info_shows_that_a_recording_was_interrupted(
     assert main(["info", str(killed)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "status writing (interrupted: its writer has ended without closing it)" in printed
-    assert "5 of 9 frames" in printed
+    assert "frames 5 of 9" in printed
 
 
 @pytest.mark.parametrize("command", [["validate"], ["repair", "--dry-run"]])
@@ -38,3 +38,23 @@ def test_command_that_changes_nothing_lists_problems_only(
     assert "shape 9 x 4 x 6 instead of 5 x 4 x 6" in printed
     for done in ("corrected", "removed", "written:", ": written"):
         assert done not in printed
+
+
+def test_info_of_a_recording_that_could_not_be_closed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a full disk: no process holds the lock, and the number of frames was not flushed."""
+    path = tmp_path / "a.ome.tiff"
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=dims_from_standard_axes({"t": 9, "y": 4, "x": 6}),
+        dtype="uint16",
+        flush_interval=1000,
+    )
+    write_and_kill(settings, flushed=0, appended=5)
+    (tmp_path / ".a.ome.tiff.lock").unlink()
+    assert main(["info", str(path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "status writing (no process is writing it: a copy, or its writer has failed)" in printed
+    assert "frames unknown, 9 expected" in printed
+    assert f'ome-writers repair "{path}"' in printed

@@ -94,7 +94,7 @@ def test_closed_dataset_is_valid(layout: str, suffix: str, tmp_path: Path) -> No
     assert not validation.findings
     assert validation.valid
     names = [check.name for check in validation.checks if check.skipped is None]
-    expected = ["documents", "pixels"] if suffix == "zarr" else ["documents", "pages"]
+    expected = ["metadata", "pixels"] if suffix == "zarr" else ["metadata", "pages"]
     assert set(expected) <= set(names)
 
 
@@ -106,7 +106,7 @@ def test_closed_dataset_of_ome_zarr_06_is_valid(layout: str, tmp_path: Path) -> 
     skipped = {check.name.partition(" ")[0]: check.skipped for check in validation.checks}
     assert {name for name, reason in skipped.items() if reason is None} >= {
         "left",
-        "documents",
+        "metadata",
         "frame",
         "pixels",
     }
@@ -134,7 +134,7 @@ def test_ome_zarr_models_checks_ome_zarr_06(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ngff-zarr-0.50.ome.zarr", "ome-zarr-py-0.21.ome.zarr"])
 def test_ome_zarr_06_of_other_writers_is_valid(name: str) -> None:
     path = Path(__file__).parents[1] / "formats" / "data" / name
-    assert not findings(validate(path), "documents")
+    assert not findings(validate(path), "metadata")
     assert validate(path).valid
 
 
@@ -156,7 +156,7 @@ def test_inconsistent_levels(version: str, tmp_path: Path) -> None:
             datasets[1:] = [scale(list(factors))]
 
         edit(path / "zarr.json", change)
-        return findings(validate(path), "documents")
+        return findings(validate(path), "metadata")
 
     assert "level 1 is larger than 0, which precedes it" in set_level(2.0, 1.0, 0.5, 0.5)
     edit(path / "1" / "zarr.json", lambda d: d.update(shape=[3, 2, 2, 3]))
@@ -174,7 +174,7 @@ def test_transformations_that_cannot_be_read_are_not_defects(tmp_path: Path) -> 
         level["coordinateTransformations"][0]["type"] = "rotation"
 
     edit(path / "zarr.json", change)
-    (documents,) = [check for check in validate(path).checks if check.name == "documents"]
+    (documents,) = [check for check in validate(path).checks if check.name == "metadata"]
     assert not documents.findings
     assert "coordinate transformation 'rotation'" in (documents.skipped or "")
 
@@ -184,7 +184,7 @@ def test_every_image_without_array_is_a_finding(tmp_path: Path) -> None:
     for group in "01":
         (path / group / "0" / "zarr.json").unlink()
     validation = validate(path)
-    text = findings(validation, "documents")
+    text = findings(validation, "metadata")
     assert text.count("is not an array, but the image refers to it") == 2
     assert {c.skipped for c in validation.checks if c.name in ("frame metadata", "pixels")} == {
         "metadata cannot be read"
@@ -231,21 +231,21 @@ def test_inconsistent_metadata(tmp_path: Path) -> None:
     edit(array, change)
     validation = validate(path)
     assert "['t', 'z', 'y', 'x'], but the image has axes ['t', 'c', 'y', 'x']" in findings(
-        validation, "documents"
+        validation, "metadata"
     )
-    assert "1 channels, but the image has 2 in omero" in findings(validation, "documents")
+    assert "1 channels, but the image has 2 in omero" in findings(validation, "metadata")
     assert "4 frames outside of the array, the first at index [0, 1]" in findings(
         validation, "frame"
     )
     array.unlink()
-    assert "not an array, but the image refers to it" in findings(validate(path), "documents")
+    assert "not an array, but the image refers to it" in findings(validate(path), "metadata")
     array.write_bytes(array_json)
     edit(root, lambda d: d["attributes"]["ome_writers"].update(status="perhaps"))
-    assert "unknown status 'perhaps'" in findings(validate(path), "documents")
+    assert "unknown status 'perhaps'" in findings(validate(path), "metadata")
     root.write_bytes(root_json[:-1] + b', "x": NaN}')
-    assert "NaN and Infinity are not JSON values: expected" in findings(validate(path), "documents")
+    assert "NaN and Infinity are not JSON values: expected" in findings(validate(path), "metadata")
     root.write_bytes(root_json[:-1] + b', "x": "NaN"')  # truncated: the string is not the reason
-    assert "NaN and Infinity" not in findings(validate(path), "documents")
+    assert "NaN and Infinity" not in findings(validate(path), "metadata")
 
 
 def test_leftovers_of_ended_writer(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_inconsistent_tiff(tmp_path: Path) -> None:
     path.write_bytes(content)
     folder = write(tmp_path / "set.ome.tiff", "collection")
     next(iter(sorted(folder.glob("*_p001*")))).unlink()
-    assert "which does not exist" in findings(validate(folder), "documents")
+    assert "which does not exist" in findings(validate(folder), "metadata")
 
 
 def test_single_image_of_a_collection_is_valid(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_paths_without_dataset_are_refused(tmp_path: Path) -> None:
 def test_validate_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.ome.zarr")
     assert main(["validate", str(path)]) == 0
-    assert "documents" in capsys.readouterr().out
+    assert "metadata" in capsys.readouterr().out
     (path / ".zarr.json.1-2.tmp").write_bytes(b"half")
     assert main(["validate", str(path)]) == 1
     out = capsys.readouterr().out

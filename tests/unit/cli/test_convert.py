@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,10 +34,9 @@ def test_result_on_stdout_progress_on_stderr(
     assert main(["convert", str(source), str(target), "--verify", "--compression", "deflate"]) == 0
     streams = capsys.readouterr()
     assert "every frame equals the source" in streams.out
-    assert "Written: 6/6" in streams.err
-    # the time of the first frame is not known
-    assert re.findall(r"Written: 1/6 *(.*)", streams.err) == [""]
-    assert "Verified: 6/6" in streams.err
+    assert "Written: 6 of 6" in streams.err
+    assert "Verified: 6 of 6" in streams.err
+    assert len(streams.err.splitlines()) == 2
     with tifffile.TiffFile(target) as file:
         assert file.pages.first.compression.name == "ADOBE_DEFLATE"
         assert [page.asarray()[0, 0] for page in file.pages] == list(range(6))

@@ -196,8 +196,8 @@ def test_describe_while_writing(tmp_path: Path) -> None:
     with create_stream(settings) as stream:
         stream.append(np.zeros((8, 8), np.uint8))
         description = describe(path)
-    assert (description.status, description.frames) == ("writing", "0 of 3 frames")
-    assert describe(path).frames == "1 of 3 frames"
+    assert (description.status, description.frames) == ("writing", "0 of 3")
+    assert describe(path).frames == "1 of 3"
 
 
 @pytest.mark.parametrize(
@@ -256,9 +256,9 @@ def test_frame_count_of_tiff_with_partial_frame_metadata(
     path = tmp_path / "one.ome.tiff"
     dims = dims_from_standard_axes({"t": 6, "y": 8, "x": 8})
     stream = create_stream(AcquisitionSettings(root_path=path, dimensions=dims, dtype="uint8"))
-    assert describe(path).frames == "0 of 6 frames"
+    assert describe(path).frames == "0 of 6"
     for number in range(4):
         metadata = {"number": number} if number < with_metadata else None
         stream.append(np.ones((8, 8), "uint8"), frame_metadata=metadata)
     stream.close()
-    assert describe(path).frames == "4 of 6 frames"
+    assert describe(path).frames == "4 of 6"

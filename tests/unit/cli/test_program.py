@@ -52,7 +52,7 @@ def test_usage_error_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     [
         ("inof", "did you mean `info`?"),
         ("Validate", "did you mean `validate`?"),
-        ("previw", "did you mean `preview` or `view`?"),
+        ("previw", "did you mean `preview`"),
         ("zzz", "choose from demo, info, preview"),
     ],
 )
@@ -80,6 +80,7 @@ def test_path_without_command_suggests_info(
         (["repair", "x", "--dryrun"], "did you mean --dry-run?"),
         (["demo", "--timepoint=3x", "--zzz"], "'3x' is not an integer from 1 to"),
         (["watch", "a", "b"], "unknown arguments: b"),
+        (["convert", "a", "b", "--time", "3"], "unknown arguments: --time 3\n"),
     ],
 )
 def test_unknown_option_suggests_similar(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from ome_writers.cli.console import PlainOutput, RichOutput, Screen, human_size, open_output
+from ome_writers.cli.console import PlainOutput, RichOutput, Screen, open_output
+from ome_writers.cli.quantities import human_size
 
 
 @pytest.fixture(params=(PlainOutput, RichOutput))
@@ -58,7 +60,7 @@ def test_errors_and_progress_go_to_stderr(
     screen.error("it broke [again]")
     streams = capsys.readouterr()
     assert not streams.out
-    assert "20/20" in streams.err
+    assert re.search("20( of |/)20", streams.err)
     assert "7 frames/s" in streams.err
     assert "ome-writers: it broke [again]" in streams.err
 
@@ -101,3 +103,41 @@ def test_terminal_without_rich_gets_plain_text(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_human_size(count: int, text: str) -> None:
     assert human_size(count) == text
+
+
+def test_progress_in_a_pipe_is_one_line_per_phase(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainOutput().progress("Written", 300) as advance:
+        for _ in range(300):
+            advance("7 frames/s")
+    assert capsys.readouterr().err == "Written: 300 of 300  7 frames/s\n"
+
+
+def test_live_values_in_a_pipe_are_printed_when_they_change(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with PlainOutput().live("run", ("frames",)) as show:
+        for second in range(4):
+            show({"frames": str(second // 2), "watched for": f"{second} s"})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["run", "  frames 0; watched for 0 s", "  frames 1; watched for 2 s"]
+
+
+def test_table_of_bench_fits_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    columns = ("engine", "format", "frames/s", "MB/s", "longest append", "on disk")
+    rows = [
+        ("acquire-zarr", "ome-zarr", "1234", "10240", "1234 ms", "100%"),
+        ("zarrs-python", "ome-zarr", "98", "821", "56 ms", "100%"),
+    ]
+    for fps in ((), ("keeps up with 100 frames/s",)):
+        RichOutput().table(
+            "2048x2048 uint16 to /tmp",
+            (*columns, *fps),
+            [(*row, *("yes" for _ in fps)) for row in rows],
+        )
+        output = capsys.readouterr().out
+        assert all(len(line) <= 80 for line in output.splitlines())
+        for word in ("acquire-zarr", "zarrs-python", "frames/s", "longest", "append", "10240"):
+            assert word in output

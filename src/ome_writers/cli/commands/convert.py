@@ -17,8 +17,9 @@ from ome_writers.cli.arguments import (
     output_path,
 )
 from ome_writers.cli.command import SUCCESS, Command, UsageError
-from ome_writers.cli.console import Advance, Screen, human_size
+from ome_writers.cli.console import Advance, Screen
 from ome_writers.cli.description import describe
+from ome_writers.cli.quantities import human_size
 from ome_writers.downsampling import Method
 from ome_writers.settings import BackendName
 

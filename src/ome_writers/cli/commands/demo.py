@@ -8,7 +8,7 @@ from typing import Any
 
 from ome_writers.cli.arguments import format_name, output_path, positive_count
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.console import Screen, human_size
+from ome_writers.cli.console import Screen
 from ome_writers.cli.contact_sheet import contact_sheet, draw_sheet, refuse_existing, sheet_times
 from ome_writers.cli.dataset_sheet import pixel_size
 from ome_writers.cli.demo.acquisition import Acquisition, acquire, open_microscope
@@ -18,6 +18,7 @@ from ome_writers.cli.demo.third_party_readers import (
     open_with_third_party_reader,
 )
 from ome_writers.cli.description import describe
+from ome_writers.cli.quantities import human_size
 from ome_writers.dataset import DatasetSpec
 from ome_writers.formats import read
 from ome_writers.settings import split_suffix

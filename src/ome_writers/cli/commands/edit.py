@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.cli.command import Command, UsageError
+from ome_writers.cli.command import Command, CommandError, UsageError
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
+from ome_writers.cli.quantities import counted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -20,6 +22,10 @@ def _pair(text: str) -> tuple[str, str]:
     if not key or not equals or not value:
         raise ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
     return key, value
+
+
+def _name(text: str) -> tuple[str, str]:
+    return _pair(text) if "=" in text else ("", text)
 
 
 def _scale(text: str) -> dict[str, float]:
@@ -51,7 +57,7 @@ def _arguments(parser: ArgumentParser) -> None:
         help="pixel size x, y and distance of planes z in micrometers, time interval t in seconds",
     )
     options: tuple[tuple[str, Any, str, str], ...] = (
-        ("--name", _pair, "IMAGE=NAME", "rename an image"),
+        ("--name", _name, "IMAGE=NAME", "rename an image (of a single one: NAME)"),
         ("--channel-name", _pair, "CHANNEL=NAME", "rename a channel"),
         ("--channel-color", _pair, "CHANNEL=COLOR", "a name, or #rrggbb"),
         (
@@ -83,11 +89,29 @@ def _run(options: Namespace, screen: Screen) -> int:
         raise UsageError("nothing to edit: give --scale, --name, or one of the --channel options")
 
     def process(path: Path, _: Relabel) -> Result:
-        files = edit(path, scale=options.scale, names=dict(options.name), channels=channels)
+        names = _names(path, options.name)
+        files = edit(path, scale=options.scale, names=names, channels=channels)
         content = {"path": str(path), "files": [str(file) for file in files]}
-        return Result(content, lambda: screen.line(f"{path}: {len(files)} metadata files changed"))
+        return Result(
+            content, lambda: screen.line(f"{path}: {counted(len(files), 'metadata file')} changed")
+        )
 
     return process_datasets(options, screen, "Editing", process)
+
+
+def _names(path: Path, given: list[tuple[str, str]]) -> dict[int | str, str]:
+    """Return the new names by image; a name without an image belongs to the only one."""
+    if all(key for key, _ in given):
+        return dict(given)
+    from ome_writers.formats import read
+
+    images = read(path).images
+    if len(images) > 1:
+        raise CommandError(
+            f"{path} has {len(images)} images: say which one --name renames, as in "
+            f"--name {json.dumps(f'{images[0].name}={given[0][1]}')}"
+        )
+    return {key or 0: name for key, name in given}
 
 
 COMMAND = Command(

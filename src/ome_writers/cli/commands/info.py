@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ome_writers.cli.command import Command, CommandError, error_sentence
-from ome_writers.cli.console import Relabel, Screen, human_size
+from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
 from ome_writers.cli.description import (
     AcquisitionDescription,
@@ -25,9 +25,10 @@ from ome_writers.cli.description import (
     list_datasets,
     parse_time,
     plate_map,
-    writer_has_ended,
+    writer_state,
 )
 from ome_writers.cli.frame_listing import MAX_FRAME_ROWS, frame_listing
+from ome_writers.cli.quantities import human_size
 from ome_writers.errors import OMEWritersError
 from ome_writers.formats import abbreviated_list, dataset_ome_xml, read
 
@@ -63,11 +64,12 @@ def _run(options: Namespace, screen: Screen) -> int:
             return _part(path, options, screen)
         if content is not None:
             return _listing(path, content, screen, relabel)
+        state = writer_state(path)  # before reading: the writer may finish in between
         spec = read(path)
         description, acquisition = describe_spec(spec), describe_acquisition(spec)
         return Result(
             {**description.to_json(), "acquisition": asdict(acquisition)},
-            lambda: _show(path, description, acquisition, options, screen),
+            lambda: _show(description, acquisition, options, screen, state),
         )
 
     return process_datasets(options, screen, "Reading", process)
@@ -135,14 +137,14 @@ def _listing(folder: Path, content: FolderContent, screen: Screen, relabel: Rela
 
 
 def _show(
-    path: Path,
     description: Description,
     acquisition: AcquisitionDescription,
     options: Namespace,
     screen: Screen,
+    writer_state: str,
 ) -> None:
-    interrupted = description.status == "writing" and writer_has_ended(path)
-    screen.fields(description.path, _fields(description, acquisition, interrupted=interrupted))
+    interrupted = writer_state if description.status == "writing" else ""
+    screen.fields(description.path, _fields(description, acquisition, interrupted))
     _show_channels(acquisition.channels, screen)
     if description.plate is not None and not options.all:
         plate = description.plate
@@ -160,7 +162,7 @@ def _show(
     else:
         _show_images(description, options, screen)
     if interrupted:
-        screen.line(f'`ome-writers repair "{path}"` finalizes the recording')
+        screen.line(f'`ome-writers repair "{description.path}"` finalizes the recording')
 
 
 def _show_images(description: Description, options: Namespace, screen: Screen) -> None:
@@ -188,7 +190,7 @@ def _show_channels(channels: Sequence[ChannelDescription], screen: Screen) -> No
 
 
 def _fields(
-    description: Description, acquisition: AcquisitionDescription, *, interrupted: bool
+    description: Description, acquisition: AcquisitionDescription, interrupted: str
 ) -> dict[str, str]:
     fields = {"format": f"{description.format}, {description.layout}"}
     if started := parse_time(acquisition.started):
@@ -213,11 +215,13 @@ def _fields(
         fields["size"] += f", raw {human_size(description.bytes_raw)}"
         if description.bytes_on_disk is not None:
             fields["size"] += f" (ratio {description.bytes_raw / description.bytes_on_disk:.2f})"
+    if interrupted and not description.frames_written:  # the last flush was before the first frame
+        description = replace(description, frames_written=None)
     if description.frames is not None:
         fields["frames"] = description.frames
     fields["status"] = description.status or "unknown"
     if interrupted:
-        fields["status"] += " (interrupted: its writer has ended without closing it)"
+        fields["status"] += f" ({interrupted})"
     fields["written by"] = description.written_by or "unknown"
     return fields
 

@@ -18,7 +18,8 @@ from ome_writers.cli.arguments import (
     worker_count,
 )
 from ome_writers.cli.command import SUCCESS, Command, CommandError, UsageError
-from ome_writers.cli.console import Screen, human_size
+from ome_writers.cli.console import Screen
+from ome_writers.cli.quantities import human_size
 
 if TYPE_CHECKING:
     from ome_writers.processing import PlaneFunction

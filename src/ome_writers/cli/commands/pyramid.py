@@ -11,6 +11,7 @@ from ome_writers.cli.arguments import positive_count
 from ome_writers.cli.command import Command
 from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
+from ome_writers.cli.quantities import counted
 from ome_writers.downsampling import Method
 from ome_writers.settings import MAX_LEVELS
 
@@ -22,7 +23,7 @@ def _levels(text: str) -> int:
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    add_datasets_argument(parser)
+    add_datasets_argument(parser, tiff=False)
     parser.add_argument(
         "--method", choices=get_args(Method), default="mean", help="how samples are combined (mean)"
     )
@@ -55,8 +56,7 @@ def _run(options: Namespace, screen: Screen) -> int:
                 relabel(f"Reducing {path}: {done} of {total} planes")
 
         images = add_pyramid(path, pyramid, on_plane=show)
-        count = "1 image" if len(images) == 1 else f"{len(images)} images"
-        what = f"levels added to {count}" if images else "nothing to add"
+        what = f"levels added to {counted(len(images), 'image')}" if images else "nothing to add"
         return Result({"path": str(path), "images": images}, lambda: screen.line(f"{path}: {what}"))
 
     return process_datasets(options, screen, "Reducing", process)

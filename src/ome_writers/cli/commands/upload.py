@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 from ome_writers.cli.arguments import add_dataset_argument, positive, worker_count
 from ome_writers.cli.command import SUCCESS, Command
-from ome_writers.cli.console import Screen, human_size, size_in_files
+from ome_writers.cli.console import Screen
+from ome_writers.cli.quantities import human_size, size_in_files
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from ome_writers.cli.datasets import (
     relative_name,
     show_findings,
 )
+from ome_writers.cli.quantities import counted
 
 if TYPE_CHECKING:
     from ome_writers.cli.console import Relabel, Screen
@@ -50,8 +51,7 @@ def _show(path: Path, validation: Validation, screen: Screen) -> None:
 def _result(check: Check) -> str:
     if check.skipped is not None:
         return f"skipped: {check.skipped}"
-    count = len(check.findings)
-    return "ok" if not count else "1 finding" if count == 1 else f"{count} findings"
+    return counted(len(check.findings), "finding") if check.findings else "ok"
 
 
 COMMAND = Command(

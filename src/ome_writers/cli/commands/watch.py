@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ome_writers.cli.arguments import add_dataset_argument, positive
 from ome_writers.cli.command import SUCCESS, Command, CommandError
-from ome_writers.cli.console import Screen, human_size
+from ome_writers.cli.console import Screen
 from ome_writers.cli.description import (
     Description,
     describe,
@@ -21,6 +21,7 @@ from ome_writers.cli.description import (
     seconds_between,
     writer_has_ended,
 )
+from ome_writers.cli.quantities import human_size
 from ome_writers.formats import read, resolve_entry_file
 
 _POLL_INTERVAL_S = 0.5
@@ -120,8 +121,9 @@ def _run(options: Namespace, screen: Screen) -> int:
         deque(polls, maxlen=0)
         screen.json(describe(options.path).to_json())
         return SUCCESS
-    _, fields = next(polls)  # raises before any output if it is not a dataset
-    with screen.live(str(options.path)) as show:
+    first, fields = next(polls)  # raises before any output if it is not a dataset
+    progress = "on disk" if first.frames is None else "frames"
+    with screen.live(str(options.path), ("status", progress)) as show:
         show(fields)
         for _, fields in polls:
             show(fields)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ome_writers.cli.description.folder import FolderContent as FolderContent
     from ome_writers.cli.description.folder import list_datasets as list_datasets
     from ome_writers.cli.description.folder import writer_has_ended as writer_has_ended
+    from ome_writers.cli.description.folder import writer_state as writer_state
     from ome_writers.cli.description.plates import group_images as group_images
     from ome_writers.cli.description.plates import plate_map as plate_map
 else:
@@ -35,7 +36,7 @@ else:
                 "seconds_between",
             ),
             ".description": ("Description", "ImageDescription", "describe", "describe_spec"),
-            ".folder": ("FolderContent", "list_datasets", "writer_has_ended"),
+            ".folder": ("FolderContent", "list_datasets", "writer_has_ended", "writer_state"),
             ".plates": ("group_images", "plate_map"),
         },
     )

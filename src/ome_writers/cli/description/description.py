@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ome_writers.cli.console import size_in_files
+from ome_writers.cli.quantities import size_in_files
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.formats import dataset_files, format_row, read
 from ome_writers.settings import Plate
@@ -104,11 +104,12 @@ class Description:
 
     @property
     def frames(self) -> str | None:
-        """The frame counts as text, "7 of 20 frames"; None if both are unknown."""
+        """The frame counts as text, "7 of 20"; None if both are unknown."""
         if self.frames_written is None:
             return f"unknown, {self.frames_expected} expected" if self.frames_expected else None
-        expected = f" of {self.frames_expected}" if self.frames_expected else ""
-        return f"{self.frames_written}{expected} frames"
+        return f"{self.frames_written}" + (
+            f" of {self.frames_expected}" if self.frames_expected else ""
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import format_rows, resolve_entry_file
 from ome_writers.storage import lock_owner, lock_path
+from ome_writers.untrusted import is_remote
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,20 @@ def _file_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def writer_has_ended(path: Path) -> bool:
     """Whether the lock of a dataset belongs to a process that has ended; False for a process of another machine."""
+    return _lock(path).exists() and lock_owner(_lock(path)) is None
+
+
+def writer_state(path: Path) -> str:
+    """Return what is known of the writer of a dataset that is not closed; empty if it is running."""
+    if is_remote(path):
+        return ""
+    if writer_has_ended(path):
+        return "interrupted: its writer has ended without closing it"
+    return (
+        "" if _lock(path).exists() else "no process is writing it: a copy, or its writer has failed"
+    )
+
+
+def _lock(path: Path) -> Path:
     path = resolve_entry_file(path)
-    lock = lock_path(path, folder=path.is_dir())
-    return lock.exists() and lock_owner(lock) is None
+    return lock_path(path, folder=path.is_dir())
