@@ -30,7 +30,7 @@ def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
     read(root)  # raises a better message than the lock
     _refuse_image_of_dataset(root)
     with hold_claim(root):
-        lock = acquire_lock(lock_path(root, folder=root.is_dir()), root)
+        lock = acquire_lock(lock_path(root, folder=root.is_dir()), root, edit=True)
         try:
             spec = read(root)
             if spec.status == "writing":

@@ -15,6 +15,7 @@ from ome_writers.errors import OutputLockedError
 from ome_writers.file_sharing import remove, retry_while_open
 from ome_writers.storage.lock_file import (
     attempt_pid,
+    is_edit,
     is_part_of_lock,
     lock_content,
     locked_error,
@@ -33,28 +34,33 @@ class Lock:
     """A lock held by this process."""
 
     path: Path
+    content: bytes
     replaced: bytes | None  # the content of the stale lock that it replaced; None if there was none
 
     def release(self, *, restore: bool = False) -> None:
-        """Remove the lock; with `restore`, put back the stale lock that it replaced, for the next process."""
-        if read_lock(self.path) != lock_content():
+        """Remove the lock; with `restore`, put back the stale lock of a writer that it replaced, for `repair`."""
+        if read_lock(self.path) != self.content:
             return  # the user has removed it, and another process has acquired it since
-        if restore and self.replaced is not None:
+        if restore and self.replaced is not None and not is_edit(self.replaced):
             self.path.write_bytes(self.replaced)
         else:
             _remove(self.path)
 
 
-def acquire_lock(lock: Path, output: Path) -> Lock:
+def acquire_lock(lock: Path, output: Path, *, edit: bool = False) -> Lock:
     """Acquire a lock, in place of a stale one if necessary. Of several concurrent attempts, one succeeds.
+
+    `edit`: to change a closed dataset in place.
 
     Raises OutputLockedError if another process, or another thread, holds it; FileNotFoundError if the directory of the
     lock does not exist.
     """
     replaced = None
     for _ in range(_MAX_ATTEMPTS):
+        # after the crash of a writer and of an edit, the lock is still that of a writer
+        own = lock_content(edit=edit and (replaced is None or is_edit(replaced)))
         try:
-            _create(lock)
+            _create(lock, own)
         except FileExistsError:
             content, owner = read_lock_and_owner(lock)
             if owner is not None:
@@ -62,7 +68,7 @@ def acquire_lock(lock: Path, output: Path) -> Lock:
             if content is not None and _remove_stale(lock, content, output):
                 replaced = content
         else:
-            return Lock(lock, replaced)
+            return Lock(lock, own, replaced)
     raise OutputLockedError(f"{output}: several processes are acquiring its lock. Try again.")
 
 
@@ -95,11 +101,11 @@ def remove_attempts(lock: Path, names: list[str]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _create(lock: Path) -> None:
+def _create(lock: Path, content: bytes) -> None:
     """Create the lock with its complete content; FileExistsError if it exists."""
     attempt = lock.with_name(f"{lock.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        attempt.write_bytes(lock_content())
+        attempt.write_bytes(content)
         _publish(attempt, lock)
     finally:
         _remove(attempt)

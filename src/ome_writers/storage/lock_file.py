@@ -46,11 +46,16 @@ def lock_path(output: Path, *, folder: bool) -> Path:
     return output / LOCK_NAME if folder else sibling_path(output, "lock")
 
 
-def lock_content() -> bytes:
+def lock_content(*, edit: bool = False) -> bytes:
+    """Return the content of a lock of this process; `edit`: which changes a closed dataset in place."""
     pid = os.getpid()
-    return json.dumps(
-        {"pid": pid, "host": socket.gethostname(), "start": process_start(pid)}
-    ).encode()
+    content = {"pid": pid, "host": socket.gethostname(), "start": process_start(pid)}
+    return json.dumps({**content, "edit": True} if edit else content).encode()
+
+
+def is_edit(content: bytes | None) -> bool:
+    """Whether a lock is that of an edit in place, which needs no repair after a crash."""
+    return content is not None and b'"edit": true' in content
 
 
 class LockOwner(NamedTuple):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,6 +88,23 @@ def test_interrupted_run_is_repeated(tmp_path: Path) -> None:
     assert [len(image.levels) for image in omew.read(path).images] == [2, 2]
     assert not list(path.rglob(".ome-writers*"))
     assert not [finding for check in omew.validate(path).checks for finding in check.findings]
+
+
+def test_killed_run_is_repeated(tmp_path: Path) -> None:
+    """Nothing of the killed process remains, its lock neither."""
+    path = tmp_path / "run.ome.zarr"
+    write(path)
+    code = """
+import os, sys, ome_writers
+levels = ome_writers.Pyramid(levels=1)
+ome_writers.add_pyramid(sys.argv[1], levels, on_plane=lambda *_: os._exit(7))
+"""
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 7
+    assert (path / ".ome-writers.lock").exists()
+    assert omew.add_pyramid(path, Pyramid(levels=1)) == ["0", "1"]
+    assert not list(path.rglob(".ome-writers*"))
+    assert not [path for path in tmp_path.iterdir() if path.name != "run.ome.zarr"]
+    assert omew.validate(path).valid
 
 
 def test_crash_before_the_metadata_is_written(
