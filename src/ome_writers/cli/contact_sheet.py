@@ -59,9 +59,10 @@ def contact_sheet(
     channels: Sequence[Channel],
     read_plane: PlaneReader,
     *,
+    titles: Sequence[str] = (),
     max_rows: int | None = None,
 ) -> Sheet:
-    """Return the sheet of an image or a collection.
+    """Return the sheet of an image or a collection; `titles` are those of the columns of `times`.
 
     A row is a channel of a position, below a composite of its channels, and a column a time point. With one time
     point, a row is a position, and its columns are the composite and the channels.
@@ -98,7 +99,7 @@ def contact_sheet(
             for p, name in enumerate(shown)
             for group, label in zip(groups, labels, strict=True)
         ]
-        columns = [(f"t = {t}", FAINT) for t in times]
+        columns = [(title, FAINT) for title in titles or [f"t = {t}" for t in times]]
     return Sheet(rows[:max_rows], columns, (), box / max(first.shape[:2]))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.cli.contact_sheet import (
@@ -20,12 +20,17 @@ from ome_writers.cli.contact_sheet import (
 from ome_writers.cli.thumbnails import blend, displays, thumbnail
 from ome_writers.dataset import DatasetSpec
 from ome_writers.settings import Channel, Position
+from ome_writers.units import ome_symbol
 from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
-    from ome_writers.cli.contact_sheet import Label, PlaneReader
+    from ome_writers.cli.contact_sheet import Label
     from ome_writers.views import StreamView
 
+PlanesReader = Callable[[Sequence[int], int], Iterable[NDArray[Any]]]
+"""Returns the planes of positions, in a channel."""
+
+_BATCH_BYTES = 64 * 2**20
 _PLATE_PX, _MIN_WELL_PX, _MAX_WELL_PX = 1300, 24, 128
 
 
@@ -37,9 +42,18 @@ def sheet_of_dataset(spec: DatasetSpec, view: StreamView, *, max_rows: int) -> S
     middle = {dim: size // 2 for dim, size in sizes.items()}
     rank = 3 if view.dims[-1] == "s" else 2
 
-    def read_plane(p: int, t: int, c: int) -> NDArray[Any]:
+    def read(p: int | list[int], t: int, c: int) -> NDArray[Any]:
         at = {**middle, "p": p, time: t, channel: c}
         return view[tuple(at[dim] for dim in view.dims[:-rank])]
+
+    def read_planes(ps: Sequence[int], c: int) -> Iterator[NDArray[Any]]:
+        """Yield planes of the first time point: many at a time, because each access reads the shapes of all images."""
+        if "p" not in view.dims:
+            yield read(0, 0, c)
+            return
+        step = max(1, _BATCH_BYTES // (math.prod(view.shape[-rank:]) * view.dtype.itemsize))
+        for start in range(0, len(ps), step):
+            yield from read([*ps[start : start + step]], 0, c)
 
     axis = spec.position_axis
     positions = list(spec.dimensions[axis].coords or ()) if axis is not None else [""]
@@ -48,10 +62,31 @@ def sheet_of_dataset(spec: DatasetSpec, view: StreamView, *, max_rows: int) -> S
     if rank == 3:
         channels = [Channel(name="RGB", window=(0, 255) if view.dtype == "uint8" else None)]
     if spec.plate is not None and sizes.get(time, 1):
-        return _plate_sheet(spec, positions, channels, read_plane)
+        return _plate_sheet(spec, positions, channels, read_planes, max(view.shape[-rank:][:2]))
     times = sheet_times(sizes.get(time, 1))
     labels = [_position_name(position) for position in positions]
-    return contact_sheet(labels, times, channels, read_plane, max_rows=max_rows)
+    titles = [f"{time} = {_coordinate(view, time, t)}" for t in times]
+    return contact_sheet(labels, times, channels, read, titles=titles, max_rows=max_rows)
+
+
+def shown_planes(view: StreamView) -> str:
+    """Return the planes that a sheet shows along z and other axes: ``"z = 4 um (3 of 5)"``; empty without such axes."""
+    texts = []
+    for dim, size, dimension in zip(view.dims, view.shape, view.dimensions[:-2], strict=False):
+        if dimension.type in ("space", "other") and size > 1:
+            texts.append(f"{dim} = {_coordinate(view, dim, size // 2)} ({size // 2 + 1} of {size})")
+    return ", ".join(texts)
+
+
+def _coordinate(view: StreamView, dim: str, index: int) -> str:
+    """Return a coordinate with the symbol of its unit, or the index."""
+    values, unit = view.coords.get(dim, ()), view.units.get(dim)
+    if index >= len(values):
+        return str(index)
+    value = values[index]
+    number = f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+    symbol = (ome_symbol(unit) or unit) if unit else ""
+    return f"{number} {symbol.replace('µ', 'u')}".rstrip()  # pillow's font does not have a µ
 
 
 def sufficient_level(spec: DatasetSpec) -> int:
@@ -76,21 +111,28 @@ def _position_name(position: object) -> str:
 
 
 def _plate_sheet(
-    spec: DatasetSpec, positions: Sequence[Any], channels: Sequence[Channel], read: PlaneReader
+    spec: DatasetSpec,
+    positions: Sequence[Any],
+    channels: Sequence[Channel],
+    read: PlanesReader,
+    side_px: int,
 ) -> Sheet:
-    """Return the composite of the first field of view of each well, at the first time point."""
+    """Return the composite of the first field of view of each well, at the first time point.
+
+    `side_px` is the longer side of a plane.
+    """
     plate = spec.plate
     assert plate is not None
     box = _PLATE_PX // len(plate.column_names)
     box = min(max(box, _MIN_WELL_PX), _MAX_WELL_PX)
-    planes: dict[tuple[str, str], list[NDArray[np.float32]]] = {}
-    zoom = 1.0
+    first: dict[tuple[str, str], int] = {}  # position of each well
     for p, position in enumerate(positions):
-        well = (position.plate_row, position.plate_column)
-        if well not in planes:
-            full = [read(p, 0, c) for c in range(len(channels))]
-            zoom = box / max(full[0].shape[:2])
-            planes[well] = [thumbnail(plane, box) for plane in full]
+        first.setdefault((position.plate_row, position.plate_column), p)
+    by_channel = [
+        [thumbnail(plane, box) for plane in read(list(first.values()), c)]
+        for c in range(len(channels))
+    ]
+    planes = dict(zip(first, map(list, zip(*by_channel, strict=True)), strict=True))
     shown_as = displays(channels, [[at[c] for at in planes.values()] for c in range(len(channels))])
     rows = []
     for row in plate.row_names:
@@ -101,7 +143,7 @@ def _plate_sheet(
     legend: list[Label] = [(display.name, display.color) for display in shown_as]
     if len(positions) > len(planes):
         legend.append(("first field of view of each well", FAINT))
-    return Sheet(rows, columns, legend, zoom, margin_px=40)
+    return Sheet(rows, columns, legend, box / side_px, margin_px=40)
 
 
 def _channels(spec: DatasetSpec, count: int) -> list[Channel]:

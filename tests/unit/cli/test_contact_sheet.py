@@ -23,7 +23,7 @@ from ome_writers import (
 )
 from ome_writers.cli import main
 from ome_writers.cli.contact_sheet import Sheet, SheetRow, draw_sheet
-from ome_writers.cli.dataset_sheet import sheet_of_dataset
+from ome_writers.cli.dataset_sheet import sheet_of_dataset, shown_planes
 from ome_writers.cli.thumbnails import scale_bar
 
 if TYPE_CHECKING:
@@ -89,7 +89,18 @@ def test_rows_are_channels_of_positions(tmp_path: Path) -> None:
     names = ["composite", "DAPI", "FITC"]
     assert labels == [(position, name) for position in ("left", "right") for name in names]
     assert [text for text, _ in sheet(path).columns] == ["t = 0", "t = 1", "t = 2"]
+    assert shown_planes(open_view(path)) == ""
     assert len(sheet(path, max_rows=4).rows) == 4
+
+
+def test_time_in_seconds_and_the_plane_of_a_stack_are_named(tmp_path: Path) -> None:
+    dimensions = [
+        Dimension(name="t", count=2, scale=1.5, unit="second"),
+        Dimension(name="z", count=5, scale=2, unit="micrometer", translation=-4),
+    ]
+    path = write(tmp_path / "a.ome.zarr", dimensions)
+    assert [text for text, _ in sheet(path).columns] == ["t = 0 s", "t = 1.5 s"]
+    assert shown_planes(open_view(path)) == "z = 0 um (3 of 5)"
 
 
 def test_channels_without_colors_get_different_ones(tmp_path: Path) -> None:

@@ -66,7 +66,12 @@ def _default_picture(path: Path) -> Path:
 def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     """Draw the contact sheet of a dataset; return the ``--json`` content."""
     from ome_writers.cli.contact_sheet import draw_sheet, refuse_existing
-    from ome_writers.cli.dataset_sheet import pixel_size, sheet_of_dataset, sufficient_level
+    from ome_writers.cli.dataset_sheet import (
+        pixel_size,
+        sheet_of_dataset,
+        shown_planes,
+        sufficient_level,
+    )
     from ome_writers.formats import read
     from ome_writers.views import open_dataset
 
@@ -76,14 +81,14 @@ def _draw(path: Path, options: Namespace) -> dict[str, Any]:
     spec = read(path)
     level, shown = sufficient_level(spec), view
     try:
-        shown = open_dataset(path, level=level)
+        shown = open_dataset(path, level=level) if level else view
     except UnsupportedError:  # levels of another program, of cameras on the channel axis
         level = 0
     sheet = sheet_of_dataset(spec, shown, max_rows=options.rows)
     if not sheet.rows or not sheet.columns:
         raise CommandError(f"{path} contains no frames yet")
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(view.dims, view.shape, strict=True))
-    title = f"{path.resolve().name}   {axes}   {view.dtype}"
+    title = f"{path.resolve().name}   {axes}   {view.dtype}   {shown_planes(view)}".rstrip()
     draw_sheet(
         sheet,
         printable(title),
