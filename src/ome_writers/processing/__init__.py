@@ -12,13 +12,26 @@ if TYPE_CHECKING:
     from ome_writers.processing.functions import FlatField as FlatField
     from ome_writers.processing.functions import Maximum as Maximum
     from ome_writers.processing.functions import Mean as Mean
+    from ome_writers.processing.functions import Minimum as Minimum
     from ome_writers.processing.functions import PlaneFunction as PlaneFunction
+    from ome_writers.processing.functions import StandardDeviation as StandardDeviation
+    from ome_writers.processing.functions import Sum as Sum
     from ome_writers.processing.run import process as process
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            ".functions": ("Bin", "Crop", "FlatField", "Maximum", "Mean", "PlaneFunction"),
+            ".functions": (
+                "Bin",
+                "Crop",
+                "FlatField",
+                "Maximum",
+                "Mean",
+                "Minimum",
+                "PlaneFunction",
+                "StandardDeviation",
+                "Sum",
+            ),
             ".run": ("process",),
         },
     )

@@ -33,6 +33,14 @@ class PlaneFunction(ABC):
         """Return the dimension y or x of the result, from that of the source."""
         return dimension
 
+    def dtype(self, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+        """Return the dtype of the result, from that of the source."""
+        return dtype
+
+    def selection(self, dimension: Dimension) -> tuple[int, int]:
+        """Return start and stop of the planes that are processed along another axis than y and x."""
+        return 0, dimension.count or 1
+
 
 @dataclass(frozen=True)
 class Maximum(PlaneFunction):
@@ -62,6 +70,62 @@ class Mean(PlaneFunction):
             total += plane.astype(np.float64)
             count += 1
         return _as_dtype(total / count, first.dtype)
+
+
+@dataclass(frozen=True)
+class Minimum(PlaneFunction):
+    """Minimum projection along an axis, such as ``"z"``."""
+
+    axis: str  # pyright: ignore[reportIncompatibleVariableOverride]  # the class is frozen
+
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        planes = iter(planes)
+        result: Plane = next(planes).copy()
+        for plane in planes:
+            np.minimum(result, plane, out=result)
+        return result
+
+
+@dataclass(frozen=True)
+class Sum(PlaneFunction):
+    """Sum along an axis: of integers in 32 bits (of 32-bit integers in 64), otherwise in the dtype of the source."""
+
+    axis: str  # pyright: ignore[reportIncompatibleVariableOverride]  # the class is frozen
+
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        planes = iter(planes)
+        first = next(planes)
+        dtype = self.dtype(first.dtype)
+        total = first.astype(np.promote_types(dtype, np.float64) if dtype.kind in "fc" else dtype)
+        for plane in planes:
+            total += plane
+        return total.astype(dtype)
+
+    def dtype(self, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+        if dtype.kind not in "iu":
+            return dtype
+        return np.dtype(f"{dtype.kind}{4 if dtype.itemsize < 4 else 8}")
+
+
+@dataclass(frozen=True)
+class StandardDeviation(PlaneFunction):
+    """Standard deviation along an axis, of the planes as a population (``ddof=0``), as float32 (float64 of float64)."""
+
+    axis: str  # pyright: ignore[reportIncompatibleVariableOverride]  # the class is frozen
+
+    def __call__(self, planes: Iterable[Plane]) -> Plane:
+        mean = squares = deviation = np.float64(0)
+        dtype: np.dtype[np.generic] = np.dtype(np.float32)
+        for count, plane in enumerate(planes, 1):  # Welford's algorithm
+            dtype = self.dtype(plane.dtype)
+            change = plane.astype(np.float64) - mean
+            mean = mean + change / count
+            squares = squares + change * (plane - mean)
+            deviation = np.sqrt(squares / count)
+        return np.asarray(deviation, dtype)
+
+    def dtype(self, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+        return dtype if dtype == np.float64 else np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -114,24 +178,35 @@ class FlatField(PlaneFunction):
 
 @dataclass(frozen=True)
 class Crop(PlaneFunction):
-    """The rectangle of pixels from `start` up to, not including, `stop` along y and x."""
+    """Pixels, planes, channels and time points from `start` up to, not including, `stop`; None: all of them."""
 
-    y: tuple[int, int]
-    x: tuple[int, int]
+    y: tuple[int, int] | None = None
+    x: tuple[int, int] | None = None
+    t: tuple[int, int] | None = None
+    c: tuple[int, int] | None = None
+    z: tuple[int, int] | None = None
 
     def __call__(self, planes: Iterable[Plane]) -> Plane:
         (plane,) = planes
-        return plane[slice(*self.y), slice(*self.x)]
+        return plane[slice(*(self.y or (None,))), slice(*(self.x or (None,)))]
 
     def dimension(self, dimension: Dimension) -> Dimension:
-        start, stop = self.y if dimension.name == "y" else self.x
+        start, stop = self._range(dimension)
+        return _resampled(dimension, stop - start, 1, start)
+
+    def selection(self, dimension: Dimension) -> tuple[int, int]:
+        return self._range(dimension)
+
+    def _range(self, dimension: Dimension) -> tuple[int, int]:
         extent = dimension.count or 0
+        given = {"y": self.y, "x": self.x, "t": self.t, "c": self.c, "z": self.z}
+        start, stop = given.get(dimension.name) or (0, extent)
         if not 0 <= start < stop <= extent:
             raise SettingsError(
-                f"Crop {dimension.name}=({start}, {stop}) is not inside the {extent} pixels of the source. "
+                f"Crop {dimension.name}=({start}, {stop}) is not inside the extent {extent} of the source. "
                 f"Choose 0 <= start < stop <= {extent}."
             )
-        return _resampled(dimension, stop - start, 1, start)
+        return start, stop
 
 
 @dataclass(frozen=True)

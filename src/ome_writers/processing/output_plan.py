@@ -66,8 +66,11 @@ def plan_result(
     by_name = dict(zip(names, dimensions, strict=True))
     if isinstance(function, PlaneFunction):
         kept: tuple[str, ...] = ()
-        dtype, frame = source.dtypes[0], tuple(map(function.dimension, dimensions[-2:]))
+        dtype = function.dtype(np.dtype(source.dtypes[0])).name
+        frame = tuple(map(function.dimension, dimensions[-2:]))
         by_name.update(zip(names[-2:], frame, strict=True))
+        selected = {n: by_name[n] for n in names[:-2] if n != "p" and n not in block}
+        by_name.update({n: _selected(dim, *function.selection(dim)) for n, dim in selected.items()})
     else:
         axes = (*block, *names[-2:])
         independent = [name for name in names if name not in axes]
@@ -78,6 +81,11 @@ def plan_result(
                 f"{function!r} returned an array with {first.ndim} axes for a block with the axes {axes}; return 2 to "
                 f"{len(axes)} axes."
             )
+        if not first.size:
+            raise SettingsError(
+                f"{function!r} returned an empty array, {first.shape}, for a block with the axes {axes}; return at "
+                "least one value along each axis."
+            )
         dtype, kept = first.dtype.name, axes[len(axes) - first.ndim : -2]
         for name, extent in zip(axes[-first.ndim :], first.shape, strict=True):
             if extent != by_name[name].count:
@@ -85,6 +93,20 @@ def plan_result(
                 by_name[name] = Dimension(name=name, count=extent, type=dim.type)
     left = [by_name[name] for name in names if name not in block or name in kept]
     return ResultPlan(block, kept, tuple(left), dtype)
+
+
+def _selected(dimension: Dimension, start: int, stop: int) -> Dimension:
+    """Return a dimension of the planes from `start` to `stop`."""
+    if (start, stop) == (0, dimension.count):
+        return dimension
+    coords = dimension.coords and list(dimension.coords)[start:stop]
+    scale = dimension.scale
+    return with_values(
+        dimension,
+        count=stop - start,
+        coords=coords,
+        translation=scale and (dimension.translation or 0) + scale * start,
+    )
 
 
 def output_path(output: str | PathLike[str]) -> Path:

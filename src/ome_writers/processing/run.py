@@ -19,10 +19,15 @@ from os import PathLike
 from typing import Any, Protocol
 
 from ome_writers.conversion import Conversion, Source, describe_source, provenance, refuse_overlap
-from ome_writers.errors import OutputExistsError, OutputLockedError, checked_call
+from ome_writers.errors import (
+    OutputExistsError,
+    OutputLockedError,
+    SettingsError,
+    checked_call,
+)
 from ome_writers.formats import lay_out, resolve_entry_file
 from ome_writers.mirroring import is_growing
-from ome_writers.processing.functions import PlaneFunction
+from ome_writers.processing.functions import Crop, PlaneFunction
 from ome_writers.processing.growing import ready_tasks, wait_for_end
 from ome_writers.processing.output_plan import ResultPlan, output_path, output_settings, plan_result
 from ome_writers.processing.staged_output import StagedOutput
@@ -106,11 +111,16 @@ def process(
     OutputLockedError
         If a running process is writing `source` (without `follow`) or `output`.
     SettingsError
-        If `over` does not fit, or the results of `function` differ in shape or dtype.
+        If `over` does not fit, `follow` is combined with a `Crop` along t, c or z, or the results of `function` are
+        empty, or differ in shape or dtype.
     """
     began = time.perf_counter()
     path = resolve_entry_file(path_or_url(source))
     final = output_path(output)
+    if follow and isinstance(function, Crop) and (function.t or function.c or function.z):
+        raise SettingsError(
+            f"{function!r} cannot follow an acquisition. Crop along y and x only, or process the closed dataset."
+        )
     if final.exists():
         raise OutputExistsError(f"{final} exists. Choose another output, or remove it first.")
     refuse_overlap(path, final)

@@ -140,6 +140,12 @@ def evaluate(
 
     if not isinstance(function, PlaneFunction):
         return np.asarray(function(read(where)))
+    dimensions = dict(zip(source.dims, source.dimensions, strict=False))
+    where = {
+        name: i if name == "p" else i + function.selection(dimensions[name])[0]
+        for name, i in where.items()
+        if name in dimensions
+    }
     if not block:
         return function([read(where)])
     (axis,) = block

@@ -19,7 +19,18 @@ import pytest
 import ome_writers
 from ome_writers import Channel, Dimension, OutputExistsError, Plate, Position, UnsupportedError
 from ome_writers.cli import main
-from ome_writers.processing import Bin, Crop, FlatField, Maximum, Mean, PlaneFunction, process
+from ome_writers.processing import (
+    Bin,
+    Crop,
+    FlatField,
+    Maximum,
+    Mean,
+    Minimum,
+    PlaneFunction,
+    StandardDeviation,
+    Sum,
+    process,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,9 +91,14 @@ CASES = {
     "maximum-z": (Maximum("z"), lambda a: a.max(axis=3)),
     "maximum-t": (Maximum("t"), lambda a: a.max(axis=0)),
     "maximum-c": (Maximum("c"), lambda a: a.max(axis=2)),
+    "minimum-t": (Minimum("t"), lambda a: a.min(axis=0)),
     "mean-z": (Mean("z"), lambda a: np.rint(a.mean(axis=3))),
+    "sum-z": (Sum("z"), lambda a: a.sum(axis=3).astype("uint32")),
+    "std-t": (StandardDeviation("t"), lambda a: a.std(axis=0).astype("float32")),
     "flat-field": (FlatField(FLAT, DARK), flat_field),
     "crop": (Crop(y=(3, 20), x=(0, 9)), lambda a: a[..., 3:20, 0:9]),
+    "crop-t": (Crop(t=(1, 4)), lambda a: a[1:4]),
+    "crop-z": (Crop(c=(1, 2), z=(1, 3), x=(2, 9)), lambda a: a[:, :, 1:2, 1:3, :, 2:9]),
     "bin": (Bin(5), bins),
     "block": (partial(np.median, axis=0), lambda a: np.median(a, axis=3)),
     "stack": (partial(np.flip, axis=0), lambda a: a[:, :, :, ::-1]),
@@ -95,12 +111,24 @@ def test_result_equals_numpy(tmp_path: Path, case: str) -> None:
     path = source(tmp_path)
     result = process(path, function, tmp_path / "out.ome.zarr")
     pixels = expected(np.asarray(ome_writers.open(path)))
-    np.testing.assert_array_equal(ome_writers.open(result.destination), pixels)
+    written = np.asarray(ome_writers.open(result.destination))
+    if case == "std-t":
+        np.testing.assert_allclose(written, pixels, rtol=1e-6)
+    else:
+        np.testing.assert_array_equal(written, pixels)
     dataset = ome_writers.read(result.destination)
     assert (dataset.status, dataset.frames_written) == ("complete", np.prod(pixels.shape[:-2]))
     assert result.frames == dataset.frames_expected == dataset.frames_written
     assert ome_writers.validate(result.destination).valid
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ome.zarr", "run.ome.zarr"]
+
+
+def test_part_of_the_channels_and_time_points(tmp_path: Path) -> None:
+    path = source(tmp_path)
+    process(path, Crop(c=(1, 2), z=(1, 3)), tmp_path / "out.ome.zarr")
+    image = ome_writers.read(tmp_path / "out.ome.zarr").images[0]
+    assert [channel.name for channel in image.channels] == ["FITC"]
+    assert image.levels[0].translation[image.dims.index("z")] == 2
 
 
 def test_metadata_of_the_output(tmp_path: Path) -> None:
@@ -309,13 +337,17 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ome_writers.SettingsError, match="returned an array with 0 axes"):
         process(path, np.max, output)
     with pytest.raises(
-        ome_writers.SettingsError, match=r"Crop y=\(0, 25\) is not inside the 24 pixels"
+        ome_writers.SettingsError, match=r"Crop y=\(0, 25\) is not inside the extent 24"
     ):
         process(path, Crop(y=(0, 25), x=(0, 3)), output)
     with pytest.raises(ome_writers.SettingsError, match=r"flat-field image is \(3, 4\)"):
         process(path, FlatField(np.ones((3, 4))), output)
     with pytest.raises(ome_writers.SettingsError, match=r"dark image is \(2, 2\)"):
         process(path, FlatField(FLAT, np.ones((2, 2))), output)
+    with pytest.raises(ome_writers.SettingsError, match=r"empty array, \(4, 24, 0\)"):
+        process(path, partial(np.take, indices=[], axis=2), output)
+    with pytest.raises(ome_writers.SettingsError, match="cannot follow"):
+        process(path, Crop(t=(0, 2)), output, follow=True)
     with pytest.raises(UnsupportedError, match="OME-Zarr directory only"):
         process(path, Bin(2), tmp_path / "out.ome.tiff")
     with pytest.raises(OutputExistsError):
@@ -378,7 +410,9 @@ def test_command(tmp_path: Path) -> None:
         == 2
     )
     assert main(["process", str(path), str(tmp_path / "a.ome.zarr"), "--bin", "99"]) == 1
-    assert main(["process", str(path), str(tmp_path / "a.ome.zarr"), "--crop", "y=1:2"]) == 2
+    assert main(["process", str(path), str(tmp_path / "a.ome.zarr"), "--crop", "y=1"]) == 2
+    assert main(["process", str(path), str(tmp_path / "std.ome.zarr"), "--std", "z"]) == 0
+    assert ome_writers.read(tmp_path / "std.ome.zarr").images[0].levels[0].dtype == "float32"
 
 
 def test_command_names_the_option_to_change(

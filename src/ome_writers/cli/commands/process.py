@@ -22,6 +22,8 @@ from ome_writers.cli.console import Screen
 from ome_writers.cli.quantities import human_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ome_writers.processing import PlaneFunction
 
 
@@ -32,7 +34,10 @@ def _arguments(parser: ArgumentParser) -> None:
     functions.add_argument(
         "--maximum", metavar="AXIS", help="maximum projection along an axis, such as z"
     )
+    functions.add_argument("--minimum", metavar="AXIS", help="minimum projection along an axis")
     functions.add_argument("--mean", metavar="AXIS", help="mean along an axis")
+    functions.add_argument("--sum", metavar="AXIS", help="sum along an axis, in 32 or 64 bits")
+    functions.add_argument("--std", metavar="AXIS", help="standard deviation along an axis")
     functions.add_argument(
         "--flat-field",
         type=Path,
@@ -40,7 +45,10 @@ def _arguments(parser: ArgumentParser) -> None:
         help="divide by a flat-field image, after subtracting --dark from both",
     )
     functions.add_argument(
-        "--crop", type=_rectangle, metavar="Y,X", help="pixels to keep, as in y=0:512,x=256:768"
+        "--crop",
+        type=_ranges,
+        metavar="RANGES",
+        help="pixels, planes, channels and time points to keep, as in y=0:512,x=256:768 or t=0:10,c=1:2",
     )
     functions.add_argument("--bin", type=positive_count, metavar="N", help="means of N x N pixels")
     parser.add_argument(
@@ -110,7 +118,16 @@ def _run(options: Namespace, screen: Screen) -> int:
 
 
 def _function(options: Namespace) -> PlaneFunction:
-    from ome_writers.processing import Bin, Crop, FlatField, Maximum, Mean
+    from ome_writers.processing import (
+        Bin,
+        Crop,
+        FlatField,
+        Maximum,
+        Mean,
+        Minimum,
+        StandardDeviation,
+        Sum,
+    )
 
     if options.dark and not options.flat_field:
         raise UsageError(
@@ -120,18 +137,30 @@ def _function(options: Namespace) -> PlaneFunction:
         dark = options.dark.absolute() if options.dark else 0
         return FlatField(options.flat_field.absolute(), dark)
     if options.crop:
-        return Crop(*options.crop)
+        return Crop(**options.crop)
     if options.bin:
         return Bin(options.bin)
-    return Maximum(options.maximum) if options.maximum else Mean(options.mean)
+    projections: dict[str, Callable[[str], PlaneFunction]] = {
+        "maximum": Maximum,
+        "minimum": Minimum,
+        "mean": Mean,
+        "sum": Sum,
+        "std": StandardDeviation,
+    }
+    name = next(name for name in projections if getattr(options, name))
+    return projections[name](getattr(options, name))
 
 
-def _rectangle(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    match = re.fullmatch(r"y=(\d{1,12}):(\d{1,12}),x=(\d{1,12}):(\d{1,12})", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not y=START:STOP,x=START:STOP")
-    y0, y1, x0, x1 = map(int, match.groups())
-    return (y0, y1), (x0, x1)
+def _ranges(text: str) -> dict[str, tuple[int, int]]:
+    found = {}
+    for word in text.split(","):
+        match = re.fullmatch(r"([tczyx])=(\d{1,12}):(\d{1,12})", word.strip())
+        if match is None or match[1] in found:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a list of AXIS=START:STOP with distinct axes of t, c, z, y, x"
+            )
+        found[match[1]] = (int(match[2]), int(match[3]))
+    return found
 
 
 COMMAND = Command(
@@ -146,6 +175,10 @@ COMMAND = Command(
         (
             "ome-writers process run.ome.zarr crop.ome.zarr --crop y=0:512,x=256:768",
             "a rectangle of each frame",
+        ),
+        (
+            "ome-writers process run.ome.zarr part.ome.zarr --crop t=0:10,c=1:2",
+            "part of the frames",
         ),
         (
             "ome-writers process run.ome.zarr bin.ome.zarr --bin 2 --shard t=64",
