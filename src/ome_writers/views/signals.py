@@ -9,7 +9,6 @@ import functools
 import logging
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -80,28 +79,6 @@ def call_on_gui_thread(callback: Callable[[], None]) -> None:
                 _bridge(binding, core, application).called.emit(callback)
             return
     callback()
-
-
-def emitter(signal: SignalInstance) -> Callable[[], None]:
-    """Return a function that emits `signal`, if it still exists, on the GUI thread.
-
-    At most one emission is queued: calls before it is processed have no effect.
-    """
-    reference = weakref.ref(signal)
-    queued = threading.Event()
-
-    def emit() -> None:
-        queued.clear()
-        signal = reference()
-        if signal is not None:
-            signal.emit()
-
-    def request() -> None:
-        if not queued.is_set():
-            queued.set()
-            call_on_gui_thread(emit)
-
-    return request
 
 
 def _bridge(binding: str, core: Any, application: Any) -> Any:

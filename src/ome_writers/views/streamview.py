@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory
+from ome_writers.views.emitter import emitter
 from ome_writers.views.indexing import normalize_index, select_indices, take_part
 from ome_writers.views.reductions import Reductions
-from ome_writers.views.signals import emitter, guarded_signal_class
+from ome_writers.views.signals import guarded_signal_class
 from ome_writers.views.source import coordinates, physical_coords
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.stream_source import StreamSource
