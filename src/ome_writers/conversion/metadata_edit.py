@@ -14,7 +14,12 @@ from ome_writers.conversion.ngff_version import check_expressible_in_05
 from ome_writers.conversion.settings_edit import UNITS, Changes, edit_settings, unit_factor
 from ome_writers.errors import UnsupportedError, checked_call
 from ome_writers.formats import format_row, resolve_entry_file
-from ome_writers.formats.ome_xml import OWN_NAMESPACE, ome_color, read_acquisition_annotation
+from ome_writers.formats.ome_xml import (
+    OWN_NAMESPACE,
+    ome_color,
+    read_acquisition_annotation,
+    with_warning,
+)
 from ome_writers.formats.ometiff import (
     find_entry_file,
     image_elements,
@@ -274,4 +279,4 @@ def _edited_xml(text: bytes, file: Path, changes: Changes) -> bytes:
     # tostring's own default_namespace refuses attributes without a namespace
     ElementTree.register_namespace("", xml.tag.rpartition("}")[0][1:])
     edited: bytes = ElementTree.tostring(xml, "utf-8", xml_declaration=True)
-    return edited
+    return edited if file.suffix.lower() in (".ome", ".xml") else with_warning(edited)

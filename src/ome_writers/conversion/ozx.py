@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from ome_writers.dataset import DatasetSpec
@@ -25,8 +27,13 @@ from ome_writers.untrusted import archive_members, is_archive, member, open_regu
 
 _BLOCK_BYTES = 2**22
 # Before 3.11.4, `zipfile` forces ZIP64 with local headers that strict readers refuse (python/cpython#103861).
-# Members and archives that need ZIP64 for their size have it in any case; RFC 9 only recommends it for the others.
+# Members that need ZIP64 for their size have it in any case; RFC 9 only recommends it for the others.
 _FORCE_ZIP64 = sys.version_info >= (3, 11, 4)
+# APPNOTE.TXT of ZIP, 4.3.14 to 4.3.16
+_END = struct.Struct("<10xH2L2x")  # number of entries; size and offset of the central directory
+_ZIP64_END = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+_LOCATOR_SIGNATURE = b"PK\6\7"
 
 
 def pack(
@@ -46,11 +53,12 @@ def pack(
     if os.path.lexists(destination) and not (overwrite and _is_own(destination)):
         raise _exists(destination)
     names = sorted((file.key for file in scan(spec.path)), key=_order)
-    comment = {"version": spec.version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
+    facts = {"version": spec.version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
+    comment = json.dumps({"ome": facts}).encode()
     destination.parent.mkdir(parents=True, exist_ok=True)
     with _complete_or_nothing(destination) as temporary:
         with ZipFile(temporary, "x", ZIP_STORED, allowZip64=True) as archive:
-            archive.comment = json.dumps({"ome": comment}).encode()
+            archive.comment = comment
             for number, name in enumerate(names, 1):
                 path = spec.path / name
                 info = ZipInfo.from_file(path, name, strict_timestamps=False)
@@ -61,7 +69,26 @@ def pack(
                     shutil.copyfileobj(file, target, _BLOCK_BYTES)
                 on_file(number, len(names))
         with temporary.open("rb+") as written:
+            _add_zip64_end(written, comment)
             sync(written.fileno())
+
+
+def _add_zip64_end(archive: BinaryIO, comment: bytes) -> None:
+    """Insert the ZIP64 records before the end of central directory record, unless `zipfile` has: only large archives.
+
+    The end of central directory record keeps its values, for readers without ZIP64.
+    """
+    at = archive.seek(-_END.size - len(comment), os.SEEK_END)
+    end = archive.read()
+    archive.seek(max(0, at - _LOCATOR.size))
+    if archive.read(4) == _LOCATOR_SIGNATURE:
+        return
+    entries, size, offset = _END.unpack_from(end)
+    record = _ZIP64_END.pack(
+        b"PK\6\6", _ZIP64_END.size - 12, 45, 45, 0, 0, *(entries,) * 2, size, offset
+    )
+    archive.seek(at)
+    archive.write(record + _LOCATOR.pack(_LOCATOR_SIGNATURE, 0, at, 1) + end)
 
 
 def unpack(source: Path, destination: Path, *, on_file: Callable[[int, int], object]) -> None:

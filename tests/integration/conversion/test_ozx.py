@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +99,16 @@ def test_archive_follows_rfc_9(layout: str, tmp_path: Path) -> None:
         45 if sys.version_info >= (3, 11, 4) else 20
     }
     assert [info.header_offset for info in infos] == sorted(info.header_offset for info in infos)
+    content = (tmp_path / "a.ozx").read_bytes()
+    locator, end = content.rfind(b"PK\6\7"), content.rfind(b"PK\5\6")
+    record = int.from_bytes(content[locator + 8 : locator + 16], "little")
+    assert (record + 56, locator + 20) == (locator, end)
+    assert content[record : record + 4] == b"PK\6\6"
+    counted = [content[record + 32 : record + 40], content[end + 10 : end + 12]]
+    assert [int.from_bytes(count, "little") for count in counted] == [len(names)] * 2
+    if unzip := shutil.which("unzip"):
+        done = subprocess.run([unzip, "-t", tmp_path / "a.ozx"], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
     is_json = [name.endswith("zarr.json") for name in names]
     assert is_json == sorted(is_json, reverse=True)
     depths = [name.count("/") for name in names[: sum(is_json)]]

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml.planes import RenderedPlanes as RenderedPlanes
     from ome_writers.formats.ome_xml.planes import render_planes as render_planes
     from ome_writers.formats.ome_xml.text import NAMESPACE as NAMESPACE
+    from ome_writers.formats.ome_xml.text import with_warning as with_warning
+    from ome_writers.formats.ome_xml.text import without_warning as without_warning
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -51,6 +53,6 @@ else:
             ".images": ("IfdRuns", "axis_letters", "dimension_order", "ome_color"),
             ".instrument": ("significant_bits",),
             ".planes": ("PLANE_ATTRIBUTES", "RenderedPlanes", "render_planes"),
-            ".text": ("NAMESPACE",),
+            ".text": ("NAMESPACE", "with_warning", "without_warning"),
         },
     )

@@ -8,6 +8,12 @@ from functools import lru_cache
 from ome_writers.formats.dataset_metadata import library_version
 
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+# Recommended by https://docs.openmicroscopy.org/latest/ome-model/ome-tiff/specification.html
+_WARNING = (
+    b"<!-- Warning: this comment is an OME-XML metadata block, which contains crucial dimensional parameters and other "
+    b"important metadata. Please edit cautiously (if at all), and back up the original data before doing so. For more "
+    b"information, see the OME-TIFF web site: https://docs.openmicroscopy.org/latest/ome-model/ome-tiff/. -->\n"
+)
 # Characters that XML forbids. (A pattern of the allowed ones takes ten milliseconds to compile.)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _WHITESPACE = re.compile("[\t\n\r]")
@@ -51,3 +57,17 @@ def open_root(uuid: str | None) -> str:
         'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
         f'xsi:schemaLocation="{NAMESPACE} {NAMESPACE}/ome.xsd"{identity} Creator="ome-writers {library_version()}">'
     )
+
+
+def with_warning(document: bytes) -> bytes:
+    """Return a document with the warning to people who edit the ImageDescription of a TIFF, after the declaration."""
+    return (
+        document
+        if _WARNING in document[:1024]
+        else document.replace(b"?>\n", b"?>\n" + _WARNING, 1)
+    )
+
+
+def without_warning(document: bytes) -> bytes:
+    """Return a document without the warning."""
+    return document.replace(_WARNING, b"", 1)

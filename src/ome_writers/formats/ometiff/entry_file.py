@@ -17,7 +17,7 @@ import numpy as np
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import library_version
-from ome_writers.formats.ome_xml.text import quote_attribute
+from ome_writers.formats.ome_xml.text import quote_attribute, with_warning
 from ome_writers.formats.ometiff.first_page import ROOT_UUID, read_ome_xml
 from ome_writers.settings import OmeTiffFormat, dtype_of
 
@@ -64,7 +64,7 @@ def find_entry_file(folder: Path) -> Path | None:
 def render_entry_xml(xml: bytes, folder: str) -> bytes:
     """Return the OME-XML of the entry file, given that of a file in the set's `folder`."""
     prefix = b'<UUID FileName="' + quote_attribute(folder)[1:-1].encode() + b"/"
-    xml = xml.replace(b'<UUID FileName="', prefix)
+    xml = with_warning(xml).replace(b'<UUID FileName="', prefix)
     return ROOT_UUID.sub(
         lambda match: match[1] + uuid.uuid5(uuid.NAMESPACE_URL, match[2].decode()).urn.encode(),
         xml,

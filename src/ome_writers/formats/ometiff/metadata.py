@@ -25,6 +25,8 @@ from ome_writers.formats.ome_xml import (
     render_body,
     render_planes,
     strip_progress,
+    with_warning,
+    without_warning,
 )
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
 from ome_writers.formats.ometiff.entry_file import render_entry_file
@@ -77,13 +79,15 @@ class TiffMetadata:
             if number not in dirty:
                 continue
             if number in self._files.binary_only:
-                yield key, self._binary_only_document(number)
+                yield key, with_warning(self._binary_only_document(number))
                 continue
             if number in self._edited:
                 text = self._edited[number].document(self._files.uuids[number])
             else:
                 body = body or self._body()
                 text = assemble_document(body, urns.get(number))
+            if number >= 0:  # not a companion file
+                text = with_warning(text)
             if number == self._files.complete[0]:
                 first = text
                 if self._outcome.status == "writing":
@@ -191,7 +195,7 @@ class TiffMetadata:
         urns = self._files.uuids if is_set(self._plan) else {}
         for number, text in stored.texts.items():
             generated = assemble_document(body, urns.get(number))
-            if strip_progress(text) != strip_progress(generated):
+            if strip_progress(without_warning(text)) != strip_progress(generated):
                 content = id(stored.documents[number])
                 edited[content] = edited.get(content) or EditedDocument(text, body, {})
                 self._edited[number] = edited[content]

@@ -20,6 +20,7 @@ from ome_writers import (
 )
 from ome_writers.formats import lay_out
 from ome_writers.formats.ometiff.metadata import TiffMetadata
+from ome_writers.repair import repair
 from ome_writers.routing import resolve
 from support.ometiff import SETS, Case
 
@@ -143,6 +144,26 @@ def test_multi_file_metadata_modes(tmp_path: Path, mode: str) -> None:
             target, pointed = next(iter(whole.items()))
             assert model.binary_only.metadata_file == target
             assert model.binary_only.uuid == pointed.uuid
+
+
+@pytest.mark.parametrize("mode", SETS)
+def test_ome_xml_in_a_tiff_begins_with_a_warning(tmp_path: Path, mode: str) -> None:
+    """As the specification recommends; also after an edit. Not so a companion file."""
+    warning = "<!-- Warning: this comment is an OME-XML metadata block, which contains crucial dim"
+    case = Case("a", "pt", (2, 2), format={"multi_file_metadata": mode})
+
+    def check() -> None:
+        found = documents(tmp_path / "a") | documents(tmp_path / "a.ome.tiff")
+        assert len(found) == 3 + (mode == "companion-file")
+        for name, xml in found.items():
+            assert xml.splitlines()[1].startswith(warning) == name.endswith(".tiff")
+            assert xml.count(warning) == name.endswith(".tiff")
+
+    create_stream(case.settings(tmp_path)).close()
+    check()
+    ome_writers.edit(tmp_path / "a", names={0: "edited"})
+    check()
+    assert not repair(tmp_path / "a").findings
 
 
 @pytest.mark.parametrize(
