@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -106,6 +106,8 @@ def _attributes(attributes: Json) -> Json:
     rest = {k: v for k, v in attributes.items() if k != "ome"}
     if own := rest.get("ome_writers"):  # without the settings, which are those of an OME-Zarr 0.5
         rest["ome_writers"] = {k: v for k, v in own.items() if k != "settings"}
+        if "settings" in own:
+            rest["ome_writers"]["acquisition"] = _acquisition(own["settings"]["dimensions"][:-2])
     ome = {k: v for k, v in attributes.get("ome", {}).items() if k != "version"}
     if "multiscales" in ome:
         ome["multiscales"] = [{**each, "version": _VERSION} for each in ome["multiscales"]]
@@ -116,6 +118,15 @@ def _attributes(attributes: Json) -> Json:
             f"The key {clash[0]!r} of the source's metadata has another meaning in OME-Zarr 0.4. Rename it there."
         )
     return {**rest, **ome}
+
+
+def _acquisition(dimensions: Sequence[Json]) -> Json:
+    """Return what a reader cannot derive from the images: the order of the axes, and which channels have no color."""
+    channels = [c for dim in dimensions if dim["type"] == "channel" for c in dim["coords"] or ()]
+    return {
+        "order": ["p" if dim["type"] == "position" else dim["name"] for dim in dimensions],
+        "channels_without_color": [c["name"] for c in channels if c["color"] is None],
+    }
 
 
 def _write(file: Path, content: Json) -> None:

@@ -96,13 +96,31 @@ def test_metadata(tmp_path: Path) -> None:
     assert (spec.format, spec.version, spec.status) == ("ome-zarr-0.4", "0.4", "complete")
     image = spec.images[0]
     assert image.levels[0].scale == (2, None, 0.5, 0.5)
-    assert [(c.name, str(c.color)) for c in image.channels] == [("DAPI", "blue"), ("BF", "white")]
+    assert [(c.name, str(c.color)) for c in image.channels] == [("DAPI", "blue"), ("BF", "None")]
     assert image.position is not None
     assert (image.position.x_coord, image.position.y_coord) == (5, 7)
     assert spec.metadata["study"] == {"id": 3}
     assert {frame["delta_t"] for frame in read_frame_metadata(done.destination)} == {0, 2.5, 5}
     again = convert(done.destination, tmp_path / "again.ome.zarr", verify=True)
     assert len(read_frame_metadata(again.destination)) == 12
+
+
+def test_order_of_acquisition_and_channels_without_color_are_kept(tmp_path: Path) -> None:
+    """As in the source; channels without a color were white, and positions came first."""
+    axes = {"t": 2, "p": ["a", "b"], "z": 2, "c": ["my dye", "DAPI"], "y": 4, "x": 6}
+    dimensions = omew.dims_from_standard_axes(axes)
+    path = tmp_path / "run.ome.zarr"
+    with omew.create_stream(root_path=path, dimensions=dimensions, dtype="uint16") as stream:
+        for number in range(16):
+            stream.append(np.full((4, 6), number, "uint16"))
+    done = convert(path, tmp_path / "old.ome.zarr", format="ome-zarr-0.4", verify=True)
+    again = convert(done.destination, tmp_path / "again.ome.zarr", verify=True)
+    for copy in (done.destination, again.destination):
+        view = omew.open(copy)
+        assert view.dims == ("t", "p", "z", "c", "y", "x")
+        assert np.asarray(view)[..., 0, 0].ravel().tolist() == list(range(16))
+        channels = omew.read(copy).images[1].channels
+        assert [c.color and str(c.color) for c in channels] == [None, "blue"]
 
 
 def test_plate_levels_and_sharded_source(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -43,6 +43,11 @@ Attributes = dict[str, Any]
 
 MAX_WINDOW_UPDATES = 16
 """Maximum number of images that get new display windows per flush; each rewrites a file."""
+_MAX_XML_FRAMES_BYTES = 2**22
+"""Frame metadata of all images, as JSON, up to which the OME-XML contains them too: about 15,000 frames.
+
+They double in size there, and ome-types takes about half a millisecond for each frame.
+"""
 
 
 class ZarrMetadata:
@@ -57,7 +62,7 @@ class ZarrMetadata:
         self._xml: bytes | None = None
         self._dirty: set[str] = set()
         self._frames: dict[int, list[dict[str, Any]]] = {}  # by image: embedded frame metadata
-        self._journal: Journal | None = None
+        self._frames_in_xml = True
         self._globals: dict[str, Attributes] = {}
         self._began = datetime.now(timezone.utc)
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
@@ -129,7 +134,8 @@ class ZarrMetadata:
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
         self._outcome = outcome
-        self._journal = journal
+        sizes = (journal.size(image.number) for image in self._plan.images)
+        self._frames_in_xml = sum(sizes) <= _MAX_XML_FRAMES_BYTES
         self._windows.update(outcome.windows)
         for image, path in zip(self._plan.images, self._layout.images, strict=True):
             if journal.count(image.number):
@@ -260,28 +266,19 @@ class ZarrMetadata:
         return {"journal": JOURNAL_NAME, "count": journal.count(image)}
 
     def _render_ome_xml(self) -> None:
-        """Render the OME-XML of a collection; the reader of napari requires it."""
+        """Render the OME-XML of a collection, which the reader of napari requires; without large frame metadata."""
         if "OME" not in self._groups:
             return
         planes = {}
-        for image in self._plan.images:
-            number = image.number
-            journal = self._journal
-            if number in self._frames or (journal is not None and journal.count(number)):
-                lines = partial(self._frame_lines, number)
-                planes[number] = render_planes(number, lines, axis_letters(image))
+        for number in self._frames if self._frames_in_xml else ():
+            lines = partial(map, _dump, self._frames[number])
+            planes[number] = render_planes(number, lines, axis_letters(self._plan.images[number]))
         shapes = self._outcome.shapes
         body = render_body(
             self._plan, shapes, began=self._began, planes=planes, metadata=self._globals
         )
         self._xml = assemble_document(body, None)
         self._dirty.add(XML_KEY)
-
-    def _frame_lines(self, image: int) -> Iterable[bytes]:
-        """Iterate over the frame metadata of an image, embedded or in the journal."""
-        if image in self._frames:
-            return (_dump(entry) for entry in self._frames[image])
-        return self._journal.lines(image) if self._journal is not None else ()
 
 
 def _copied(attributes: Attributes) -> Attributes:

@@ -64,8 +64,13 @@ def parse_dataset(root: Path) -> DatasetSpec:
     own = attributes.get("ome_writers")
     own = own if isinstance(own, dict) else {}
     plan = _own_plan(root, own, groups)
+    acquisition = own.get("acquisition")
+    if plan is None and isinstance(acquisition, dict):
+        images = _without_default_color(images, acquisition)
     if plan is None:
         dimensions = _stored_dimensions(root, images, several=layout != "image")
+        if isinstance(acquisition, dict):
+            dimensions = _as_acquired(dimensions, acquisition)
     else:
         images = [
             with_plan(image, planned) for image, planned in zip(images, plan.images, strict=True)
@@ -185,6 +190,38 @@ def _stored_dimensions(
         positions = [image.position or image.name for image in images]
         dimensions.insert(0, Dimension(name="p", type="position", coords=positions))
     return dimensions
+
+
+def _without_default_color(images: Sequence[ImageSpec], acquisition: Json) -> list[ImageSpec]:
+    """Return the images of a copy of this library (OME-Zarr 0.4) with its white channels that have no color."""
+    names = acquisition.get("channels_without_color")
+    if not isinstance(names, list):
+        return list(images)
+    return [
+        replace(
+            image,
+            channels=tuple(
+                c.model_copy(update={"color": None})
+                if c.name in names and c.color is not None and c.color.as_hex() == "#fff"
+                else c
+                for c in image.channels
+            ),
+        )
+        for image in images
+    ]
+
+
+def _as_acquired(dimensions: list[Dimension], acquisition: Json) -> list[Dimension]:
+    """Return the dimensions of a copy of this library (OME-Zarr 0.4) in the order of acquisition."""
+    order = acquisition.get("order")
+    by_name = {dim.name: dim for dim in dimensions[:-2]}
+    if (
+        not isinstance(order, list)
+        or len(order) != len(by_name)
+        or {*map(str, order)} != {*by_name}
+    ):
+        return dimensions
+    return [*(by_name[str(name)] for name in order), *dimensions[-2:]]
 
 
 def _metadata(attributes: Json) -> dict[str, Json]:

@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ome_types
 import pytest
 
-from ome_writers import Channel, Dimension, MetadataError, Position
+from ome_writers import (
+    Channel,
+    Dimension,
+    MetadataError,
+    Position,
+    create_stream,
+    dims_from_standard_axes,
+    read_frame_metadata,
+    validate,
+)
 from ome_writers.formats import DatasetMetadata, Journal, Outcome, create_metadata, lay_out
 from ome_writers.formats.frame_metadata import EMBED_BYTES
 from ome_writers.routing import Plan, resolve
@@ -311,3 +321,26 @@ def test_stage_position_in_every_unit_of_length(unit: str, expected: float) -> N
     _, documents = opened("single", dimensions=[place, *space])
     dataset = attributes(documents, "0")["ome"]["multiscales"][0]["datasets"][0]
     assert dataset["coordinateTransformations"][1]["translation"] == pytest.approx([0, expected])
+
+
+@pytest.mark.parametrize(
+    ("frames", "value", "planes"), [(4, 10, 4), (4, 600_000, 0), (40, 120_000, 0)]
+)
+def test_ome_xml_leaves_out_large_frame_metadata(
+    tmp_path: Path, frames: int, value: int, planes: int
+) -> None:
+    """Above 1 MiB per image, or 4 MiB in total; it describes all images, and the values are read from elsewhere."""
+    count = max(2, frames // 8)
+    dimensions = dims_from_standard_axes({"p": count, "t": frames // count, "y": 4, "x": 4})
+    path = tmp_path / "a.ome.zarr"
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint8") as stream:
+        for number in range(frames):
+            stream.append(
+                np.zeros((4, 4), "uint8"), frame_metadata={"value": "x" * value, "n": number}
+            )
+    xml = (path / "OME" / "METADATA.ome.xml").read_text()
+    ome = ome_types.from_xml(xml)
+    assert [len(image.pixels.planes) for image in ome.images] == [planes // count] * count
+    assert len(xml) < 100_000
+    assert [row["n"] for row in read_frame_metadata(path)] == list(range(frames))
+    assert validate(path).valid
