@@ -105,9 +105,9 @@ class FormatRow:
         Returns the settings in a dataset that `read` does not support, as JSON.
     labels
         Returns the attributes of the label images, by name, of the image with a key.
-    open_source
-        Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache, at a
-        resolution level; see `views.PlaneSource`.
+    open_pixels
+        Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache; see
+        `views.OpenPixels`.
     find_problems
         Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
     check
@@ -147,7 +147,7 @@ class FormatRow:
     frame_metadata: Callable[[Path], FramesByImage] = _refuse
     stored_settings: Callable[[Path], Any] = _nothing
     labels: Callable[[DatasetSpec, str], dict[str, Any]] = _no_labels
-    open_source: Callable[[Path, int, int], Any] = _refuse
+    open_pixels: Callable[[Path, int], Any] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
@@ -196,7 +196,7 @@ _FORMATS: dict[str, FormatRow] = {
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             labels=_zarr_labels,
-            open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
+            open_pixels=_lazy("ome_writers.views.omezarr:ZarrPixels"),
             chunked=True,
         ),
         FormatRow(
@@ -212,7 +212,7 @@ _FORMATS: dict[str, FormatRow] = {
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             labels=_zarr_labels,
-            open_source=_lazy("ome_writers.views.omezarr:open_zarr"),
+            open_pixels=_lazy("ome_writers.views.omezarr:ZarrPixels"),
             find_problems=_lazy("ome_writers.repair.omezarr:findings"),
             check=_lazy("ome_writers.validation.omezarr:checks"),
             edit=_lazy("ome_writers.conversion.metadata_edit:edit_omezarr"),
@@ -226,14 +226,14 @@ _FORMATS: dict[str, FormatRow] = {
             recognizes=_lazy("ome_writers.formats.micromanager.ndtiff:is_ndtiff"),
             parse=_lazy("ome_writers.formats.micromanager.ndtiff:parse"),
             frame_metadata=_lazy("ome_writers.formats.micromanager.ndtiff:read_frames"),
-            open_source=_lazy("ome_writers.views.complete_files:open_ndtiff"),
+            open_pixels=_lazy("ome_writers.views.complete_files:open_ndtiff"),
         ),
         FormatRow(
             settings=_read_only("micro-manager", "Micro-Manager image files"),
             recognizes=_lazy("ome_writers.formats.micromanager.image_files:is_image_files"),
             parse=_lazy("ome_writers.formats.micromanager.image_files:parse"),
             frame_metadata=_lazy("ome_writers.formats.micromanager.image_files:read_frames"),
-            open_source=_lazy("ome_writers.views.complete_files:open_image_files"),
+            open_pixels=_lazy("ome_writers.views.complete_files:open_image_files"),
         ),
         FormatRow(
             settings=OmeTiffFormat,
@@ -248,7 +248,7 @@ _FORMATS: dict[str, FormatRow] = {
             files=_lazy("ome_writers.formats.ometiff.parse:files"),
             ome_xml=_lazy("ome_writers.formats.ometiff.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.ometiff.frame_metadata:read_frames"),
-            open_source=_lazy("ome_writers.views.ometiff:open_tiff"),
+            open_pixels=_lazy("ome_writers.views.ometiff:TiffPixels"),
             find_problems=_lazy("ome_writers.repair.ometiff:findings"),
             check=_lazy("ome_writers.validation.ometiff:checks"),
             edit=_lazy("ome_writers.conversion.metadata_edit:edit_ometiff"),
@@ -272,13 +272,13 @@ _FORMATS: dict[str, FormatRow] = {
             recognizes=_lazy("ome_writers.formats.imagej:is_imagej"),
             parse=_lazy("ome_writers.formats.imagej:parse"),
             frame_metadata=_lazy("ome_writers.formats.imagej:read_frames"),
-            open_source=_lazy("ome_writers.views.complete_files:open_imagej"),
+            open_pixels=_lazy("ome_writers.views.complete_files:open_imagej"),
         ),
         FormatRow(
             settings=_read_only("npy", "npy"),
             recognizes=_lazy("ome_writers.formats.npy:is_npy"),
             parse=_lazy("ome_writers.formats.npy:parse"),
-            open_source=_lazy("ome_writers.views.complete_files:open_npy"),
+            open_pixels=_lazy("ome_writers.views.complete_files:open_npy"),
         ),
     )
 }

@@ -179,8 +179,13 @@ class Router:
 
     def address_of(self, index: Sequence[int]) -> Address:
         """Return the address of an acquisition index (one integer per axis of `axes`)."""
-        image, stored = self.project(np.asarray([index], dtype=np.int64))
-        return int(image[0]), tuple(stored[0].tolist())
+        image, stored = 0, [0] * self.rank
+        for i, (axis, stride) in zip(index, self.steps, strict=True):
+            if axis is None:
+                image += i * stride
+            else:
+                stored[axis] += i * stride
+        return image, tuple(stored)
 
     def index_of(self, address: Address) -> dict[str, int]:
         """Return the acquisition index of an address, by axis."""

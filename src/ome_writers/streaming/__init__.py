@@ -47,7 +47,7 @@ MemoryBudget._lock             the bytes in use or the free buffers are updated
 WriteBuffer._counter_lock      counters are updated
 Background._dispatch_lock      a worker thread waits for its next task
 Background._lock               the list of tasks is used
-_TiffPixels._lock              a view opens an OME-TIFF file
+TiffPixels._lock               a view opens an OME-TIFF file
 TiffPages._lock                a view reads the IFDs of a file
 CachedJsonFile._lock           a view reads a JSON file
 signals._bridge_lock           the Qt bridge is created

@@ -169,10 +169,15 @@ class FrameWriter:
         entries = (*self._early_metadata, *self.recorder.journal.pending)
         return {(image, index): encoded for image, index, encoded in entries}
 
-    def extents(self) -> Mapping[str, int]:
-        """Return the current extent of each acquisition axis."""
+    def extents(self, level: int = 0) -> Mapping[str, int]:
+        """Return the current extent of each acquisition axis, at a resolution level."""
         self._progress.advance(self.cursor.offset)
-        return self._progress.extents
+        extents = self._progress.extents
+        if level:
+            factors = self._images[0].levels[level - 1].factors
+            for name, (axis, _) in zip(extents, self.plan.router.steps, strict=True):
+                extents[name] = -(-extents[name] // (1 if axis is None else factors[axis]))
+        return extents
 
     def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
         """Return the frame at a storage index of a level, from memory or disk; zeros if unwritten."""

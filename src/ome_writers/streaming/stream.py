@@ -440,9 +440,9 @@ class OMEStream:
         with self._lock:
             return tuple(self._writer.spec("writing").arrays())
 
-    def extents(self) -> Mapping[str, int]:
-        """Return the current extent of each acquisition axis; never waits for the disk."""
-        return self._writer.extents()
+    def extents(self, level: int = 0) -> Mapping[str, int]:
+        """Return the current extent of each acquisition axis, at a resolution level; never waits for the disk."""
+        return self._writer.extents(level)
 
     def has_frame(self, index: tuple[int, ...]) -> bool:
         """Return whether a frame was appended at an acquisition index; False while `append` is still storing it."""

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedError
 from ome_writers.file_sharing import retry_while_open
-from ome_writers.untrusted.remote import is_archive, is_remote
+from ome_writers.untrusted.remote import ARCHIVE_SUFFIX, RemotePath, is_archive, is_remote
 from ome_writers.untrusted.sizes import short_repr
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
@@ -79,7 +79,7 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     Raises InvalidFileError if it is not a regular file, or a link leads out of `root`; OSError if it cannot be opened,
     for instance because it does not exist.
     """
-    if is_remote(path):
+    if isinstance(path, RemotePath):
         raise UnsupportedError(
             f"{path}: of remote datasets, only an OME-Zarr with codecs that ome-writers reads can be read. Copy the "
             f"dataset to this disk."
@@ -87,14 +87,13 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     if root is not None:
         _refuse_outside(path, root)
     # opening some devices has side effects
-    _refuse_special(path, retry_while_open(lambda: os.stat(path)).st_mode)
-    fd = retry_while_open(lambda: os.open(path, _FLAGS))
-    try:
-        _refuse_special(path, os.fstat(fd).st_mode)  # may have been replaced meanwhile
-    except BaseException:
+    if stat.S_ISREG(mode := retry_while_open(lambda: os.stat(path)).st_mode):
+        fd = retry_while_open(lambda: os.open(path, _FLAGS))
+        if stat.S_ISREG(mode := os.fstat(fd).st_mode):  # may have been replaced meanwhile
+            return fd
         os.close(fd)
-        raise
-    return fd
+    kind = next((name for test, name in _KINDS if test(mode)), "not a regular file")
+    raise InvalidFileError(f"{path} is {kind}. Only regular files are opened.")
 
 
 class ByteRange(NamedTuple):
@@ -110,12 +109,12 @@ def open_range(path: Path, root: Path) -> Iterator[tuple[BinaryIO, ByteRange]]:
 
     The range is the whole file, or, in a dataset that is an ``.ozx`` file, a part of that. See `open_regular`.
     """
-    if is_archive(root):
+    if os.fspath(root).lower().endswith(ARCHIVE_SUFFIX) and is_archive(root):
         from ome_writers.untrusted.archive import byte_range, open_archive
 
         with open_archive(root) as file:
             yield file, byte_range(root, file, path.relative_to(root).as_posix())
-    elif is_remote(path):
+    elif isinstance(path, RemotePath):
         with path.open_raw() as remote:
             yield cast("BinaryIO", remote), ByteRange(0, path.object_status().st_size)
     else:
@@ -196,12 +195,6 @@ def guard_reader(path: Path, reader: str = "") -> Iterator[None]:
         raise InvalidFileError(
             f"{path} cannot be read{reader and ' by '}{reader}: {type(error).__name__}{detail and ': '}{detail}"
         ) from error
-
-
-def _refuse_special(path: Path | str, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        kind = next((name for test, name in _KINDS if test(mode)), "not a regular file")
-        raise InvalidFileError(f"{path} is {kind}. Only regular files are opened.")
 
 
 def _refuse_outside(path: Path | str, root: Path) -> None:

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.views.dataset import OpenDataset as OpenDataset
+    from ome_writers.views.dataset import OpenPixels as OpenPixels
+    from ome_writers.views.dataset import open as open  # noqa: A004 # the public name, as in h5py, tifffile and zarr
+    from ome_writers.views.dataset import open_dataset as open_dataset
     from ome_writers.views.omezarr import open_array as open_array
     from ome_writers.views.signals import call_on_gui_thread as call_on_gui_thread
     from ome_writers.views.signals import guarded_signal_class as guarded_signal_class
     from ome_writers.views.signals import log_listener_errors as log_listener_errors
-    from ome_writers.views.source import PlaneSource as PlaneSource
-    from ome_writers.views.source import Stream as Stream
     from ome_writers.views.source import coordinates as coordinates
     from ome_writers.views.source import view_names as view_names
-    from ome_writers.views.stored_dataset import open as open  # noqa: A004 # the public name, as in h5py, tifffile and zarr
-    from ome_writers.views.stored_dataset import open_dataset as open_dataset
-    from ome_writers.views.stored_source import StoredPixels as StoredPixels
-    from ome_writers.views.stored_source import open_stored as open_stored
     from ome_writers.views.streamview import StreamView as StreamView
     from ome_writers.views.summary import Summary as Summary
     from ome_writers.views.summary import html_summary as html_summary
@@ -29,11 +27,10 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            ".dataset": ("OpenDataset", "OpenPixels", "open", "open_dataset"),
             ".omezarr": ("open_array",),
             ".signals": ("call_on_gui_thread", "guarded_signal_class", "log_listener_errors"),
-            ".source": ("PlaneSource", "Stream", "coordinates", "view_names"),
-            ".stored_dataset": ("open", "open_dataset"),
-            ".stored_source": ("StoredPixels", "open_stored"),
+            ".source": ("coordinates", "view_names"),
             ".streamview": ("StreamView",),
             ".summary": ("Summary", "html_summary", "summary_line"),
             ".tiff_pages": ("set_decoder",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import finalize
 
 import numpy as np
@@ -16,14 +16,15 @@ from ome_writers.errors import InvalidFileError
 from ome_writers.formats import imagej, npy
 from ome_writers.formats.micromanager import Acquisition, read_image_files, read_ndtiff
 from ome_writers.untrusted import guard_reader
-from ome_writers.views.source import PlaneSource
-from ome_writers.views.stored_source import open_stored
 from ome_writers.views.tiff_pages import TiffPages
+
+if TYPE_CHECKING:
+    from ome_writers.views.dataset import OpenPixels
 
 K = TypeVar("K")
 
 
-def open_imagej(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
+def open_imagej(path: Path, _cache_bytes: int) -> OpenPixels:
     """Return the planes of an ImageJ TIFF.
 
     ImageJ writes hyperstacks of more than 4 GiB with a single IFD and all planes after each other.
@@ -37,25 +38,25 @@ def open_imagej(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
         array = _Planes(spec, 0, pages, TiffPages(path).page)
     else:
         array = np.memmap(path, found.dtype, "r", found.offset, found.shape)
-    return open_stored(_CompletePixels(spec, [array]), level)
+    return _CompletePixels(spec, [array])
 
 
-def open_npy(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
+def open_npy(path: Path, _cache_bytes: int) -> OpenPixels:
     array = npy.open_array(path)
-    return open_stored(_CompletePixels(npy.spec_of(path, array), [array]), level)
+    return _CompletePixels(npy.spec_of(path, array), [array])
 
 
-def open_image_files(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
+def open_image_files(path: Path, _cache_bytes: int) -> OpenPixels:
     """Return the images of a folder of Micro-Manager with one TIFF file each."""
 
     def read(file: Path) -> NDArray[np.generic] | None:
         with closing(TiffPages(file, path)) as pages:
             return pages.page(0)
 
-    return open_stored(_acquisition_pixels(read_image_files(path), read), level)
+    return _acquisition_pixels(read_image_files(path), read)
 
 
-def open_ndtiff(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
+def open_ndtiff(path: Path, _cache_bytes: int) -> OpenPixels:
     found, dataset = read_ndtiff(path)
 
     def read(coordinates: Any) -> Any:
@@ -64,7 +65,7 @@ def open_ndtiff(path: Path, _cache_bytes: int, level: int) -> PlaneSource:
 
     pixels = _acquisition_pixels(found, read)
     finalize(pixels, dataset.close)
-    return open_stored(pixels, level)
+    return pixels
 
 
 def _acquisition_pixels(found: Acquisition[K], read: Callable[[K], Any]) -> _CompletePixels:
@@ -73,7 +74,7 @@ def _acquisition_pixels(found: Acquisition[K], read: Callable[[K], Any]) -> _Com
 
 
 class _CompletePixels:
-    """Implements `views.stored_source.StoredPixels`; there is one array per image."""
+    """Implements `OpenPixels`; there is one array per image."""
 
     def __init__(self, spec: DatasetSpec, arrays: Sequence[Any]) -> None:
         self._spec, self._arrays = spec, arrays

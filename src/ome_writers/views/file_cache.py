@@ -56,6 +56,7 @@ class CachedJsonFile:
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
         self._root = root
+        self._stored = root if is_archive(root) else path  # the file that is replaced
         self._lock = threading.Lock()
         self._version: tuple[int, int, int] | None = None
         self._content: dict[str, Any] | None = None
@@ -67,7 +68,7 @@ class CachedJsonFile:
         """
         with self._lock:
             try:
-                stat = (self._root if is_archive(self._root) else self.path).stat()
+                stat = self._stored.stat()
                 version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                 if version != self._version:
                     self._content = read_json(self.path, root=self._root)

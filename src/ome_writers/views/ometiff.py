@@ -31,24 +31,16 @@ from ome_writers.formats.ometiff import (
 )
 from ome_writers.untrusted import member
 from ome_writers.views.file_cache import ChangeDetector
-from ome_writers.views.source import PlaneSource
-from ome_writers.views.stored_source import open_stored
 from ome_writers.views.tiff_pages import TiffPages
 
 
-def open_tiff(path: Path, cache_bytes: int = 0, level: int = 0) -> PlaneSource:
-    """Return the images of an OME-TIFF file, or of the set in a folder. Nothing is cached.
+class TiffPixels:
+    """The files of one dataset and their current OME-XML; implements `OpenPixels`. No pixels are cached.
 
-    Raises UnsupportedError if it is not an OME-TIFF, or does not have this level; EngineMissingError if tifffile is not
-    installed.
+    Raises UnsupportedError if it is not an OME-TIFF; EngineMissingError if tifffile is not installed.
     """
-    return open_stored(_TiffPixels(path), level)
 
-
-class _TiffPixels:
-    """The files of one dataset and their current OME-XML; implements `views.stored_source.StoredPixels`."""
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, _cache_bytes: int = 0) -> None:
         self._path = path
         self._is_set = path.is_dir()
         self._source = load_ome_xml(path)
@@ -122,7 +114,7 @@ class _TiffPixels:
 class _TiffArray:
     """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples)."""
 
-    def __init__(self, files: _TiffPixels, number: int, level: int) -> None:
+    def __init__(self, files: TiffPixels, number: int, level: int) -> None:
         self._files = files
         self._number = number
         self._level = level

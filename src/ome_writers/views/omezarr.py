@@ -12,19 +12,8 @@ from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.omezarr import parse_dataset, recorded_progress
 from ome_writers.untrusted import member
 from ome_writers.views.file_cache import CachedJsonFile
-from ome_writers.views.source import PlaneSource
-from ome_writers.views.stored_source import open_stored
 from ome_writers.views.zarr_array import ZarrArray
 from ome_writers.views.zarr_python import open_with_zarr_python
-
-
-def open_zarr(path: Path, cache_bytes: int = 0, level: int = 0) -> PlaneSource:
-    """Return the images of an OME-Zarr, with a cache of decoded chunks of `cache_bytes`.
-
-    Raises UnsupportedError if it is not an OME-Zarr 0.4 to 0.6, does not have this level, or no installed reader
-    supports it.
-    """
-    return open_stored(_ZarrPixels(path, cache_bytes), level)
 
 
 def open_array(root: Path, key: str, cache_bytes: int) -> Any:
@@ -42,16 +31,23 @@ def open_array(root: Path, key: str, cache_bytes: int) -> Any:
         raise
 
 
-class _ZarrPixels:
-    """Implements `views.stored_source.StoredPixels`. Status and shapes are read again after each flush."""
+class ZarrPixels:
+    """The images of an OME-Zarr; implements `OpenPixels`. Status and shapes are read again after each flush.
 
-    def __init__(self, path: Path, cache_bytes: int) -> None:
+    `cache_bytes` is for decoded chunks, see `ZarrArray`.
+
+    Raises UnsupportedError if it is not an OME-Zarr 0.4 to 0.6.
+    """
+
+    def __init__(self, path: Path, cache_bytes: int = 0) -> None:
         self._spec = parse_dataset(path)
         name = ".zattrs" if self._spec.version == "0.4" else "zarr.json"
         self._root = CachedJsonFile(path / name, path)
         self._cache_bytes = cache_bytes // len(self._spec.images)
 
     def spec(self) -> DatasetSpec:
+        if self._spec.status is None:
+            return self._spec
         return replace(self._spec, **recorded_progress(self._own_attributes()))
 
     def array(self, image: int, level: int) -> Any:
@@ -59,13 +55,13 @@ class _ZarrPixels:
         return open_array(self._spec.path, key, self._cache_bytes)
 
     def extents(self) -> Mapping[str, Any]:
+        if self._spec.status is None:
+            return {}
         extents = self._own_attributes().get("extents")
         return extents if isinstance(extents, dict) else {}
 
     def _own_attributes(self) -> dict[str, Any]:
-        """Return the current attributes of the root group in our namespace; empty if another program wrote it."""
-        if self._spec.status is None:
-            return {}
+        """Return the current attributes of the root group in our namespace."""
         content = self._root.read()
         attributes = content.get("attributes", content).get("ome_writers")
         return attributes if isinstance(attributes, dict) else {}

@@ -1,14 +1,13 @@
-"""Protocols of the sources of views: planes by acquisition index, and the extents reached so far."""
+"""`PlaneSource`, what a view reads from; names and coordinates of axes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing import Plan
 from ome_writers.settings import Dimension
 
 if TYPE_CHECKING:
@@ -22,13 +21,13 @@ class PlaneSource(Protocol):
     ----------
     dims
         Names of all axes in acquisition order; the last are y, x and, for RGB frames, ``s`` (samples).
-    rank
-        Number of axes before y.
+    names
+        Names of the axes before y.
     dtype
         Dtype of the pixels.
     """
 
-    rank: int
+    names: tuple[str, ...]
 
     @property
     def dtype(self) -> np.dtype[np.generic]: ...
@@ -36,12 +35,8 @@ class PlaneSource(Protocol):
     @property
     def dims(self) -> tuple[str, ...]: ...
 
-    def planned(self) -> tuple[int | None, ...]:
-        """Return the planned extents of all axes; None for unbounded axes."""
-        ...
-
-    def reached(self) -> tuple[int, ...]:
-        """Return the extent reached so far of each axis before y."""
+    def extents(self) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+        """Return the extents of all axes: those reached so far, and those planned, None for unbounded axes."""
         ...
 
     def dimensions(self) -> Sequence[Dimension]:
@@ -65,33 +60,6 @@ class PlaneSource(Protocol):
         ...
 
 
-class Stream(Protocol):
-    """The part of a stream that a view uses. `extents` and `summary` never wait for the disk."""
-
-    @property
-    def plan(self) -> Plan:
-        """Images, axes and frame order. Another object after a restart, for which it waits."""
-        ...
-
-    def extents(self) -> Mapping[str, int]:
-        """Return the extent reached so far of each acquisition axis."""
-        ...
-
-    def has_frame(self, index: tuple[int, ...]) -> bool:
-        """Return whether the frame at an acquisition index may be stored. A frame inside `append` is not."""
-        ...
-
-    def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
-        """Return the frame at a storage index of a level, from memory or disk; zeros if it is not written."""
-        ...
-
-    def on(self, event: Any, callback: Callable[[Any], None]) -> None:
-        """Call `callback` on ``"coords_expanded"``, on another thread than that of the acquisition."""
-        ...
-
-    def summary(self) -> Summary: ...
-
-
 def view_names(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
     """Return the axis names of views and ``coords_expanded`` events: the position axis is called ``p``."""
     names = [d.name for d in dimensions]
@@ -100,8 +68,6 @@ def view_names(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
 
 def pad_frame(frame: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
     """Return a frame padded with zeros to `shape`; grey frames are repeated along an axis of RGB samples."""
-    if frame.shape == shape:
-        return frame
     out = np.zeros(shape, frame.dtype)
     part = out[tuple(map(slice, frame.shape[:2]))]
     part[...] = frame if frame.ndim == out.ndim else frame[..., np.newaxis]

@@ -1,160 +1,218 @@
-"""Views of a stream, or of the files of one, by acquisition index."""
+"""Views of a running stream, or of an open dataset, by acquisition index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import Plan, Step
+from ome_writers.routing import ImagePlan, Plan, Router, Step
 from ome_writers.settings import Dimension
 from ome_writers.views.source import pad_frame, view_names
 
 if TYPE_CHECKING:
-    from ome_writers.views.source import Stream
     from ome_writers.views.summary import Summary
 
 
+class FrameReader(Protocol):
+    """What a view reads: a running `OMEStream`, or an `OpenDataset`. All methods may be called from any thread.
+
+    Those of a stream never wait for the disk, except `read`.
+    """
+
+    @property
+    def plan(self) -> Plan | None:
+        """Images, axes and frame order; another object after a restart, for which it waits. None if not known."""
+        ...
+
+    def extents(self, level: int = 0) -> Mapping[str, int]:
+        """Return the extent reached so far of each acquisition axis."""
+        ...
+
+    def has_frame(self, index: tuple[int, ...]) -> bool:
+        """Return whether the frame at an acquisition index may be stored. A frame inside `append` is not."""
+        ...
+
+    def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
+        """Return the frame at a storage index of a level, from memory or disk; zeros if it is not written."""
+        ...
+
+    def on(self, event: Any, callback: Callable[[Any], None]) -> None:
+        """Call `callback` on ``"coords_expanded"``, on another thread than that of the acquisition."""
+        ...
+
+    def summary(self) -> Summary:
+        """Return path, state and numbers of frames."""
+        ...
+
+
+@dataclass(frozen=True)
+class FrameGrid:
+    """The frames of a stream or dataset at a resolution level, along the axes of a view.
+
+    Attributes
+    ----------
+    plan
+        `FrameReader.plan` when this was made.
+    router
+        Maps an index of the view to an address. Its counts are those of the level.
+    dimensions
+        The axes, y and x included, with the scale of the level.
+    frame_shape, dtype
+        Those that hold a frame of any image.
+    chunks
+        Extents of a shard or chunk of the first image: in frames along the index axes, then in pixels.
+    images
+        The planned images of a stream: there are no frames outside of their shapes. Empty for a dataset.
+    order
+        By acquisition axis of the plan, the axis of the view; None for an axis that a view made before a restart does
+        not have.
+    """
+
+    plan: Plan | None
+    router: Router
+    dimensions: tuple[Dimension, ...]
+    frame_shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    chunks: tuple[int, ...]
+    images: tuple[ImagePlan, ...] = ()
+    order: tuple[int | None, ...] = ()
+
+    def planned_index(
+        self, index: tuple[int, ...], number: int, stored: tuple[int, ...]
+    ) -> tuple[int, ...] | None:
+        """Return the acquisition index of a frame of a stream; None outside of the planned shape of its image."""
+        image = self.images[number]
+        extents = image.array.index_shape
+        for axis, i in enumerate(image.plane(stored)):
+            if i >= extents[axis] and axis != image.array.growing:
+                return None
+        return tuple([0 if i is None else index[i] for i in self.order])
+
+
 class StreamSource:
-    """`PlaneSource` of a stream. The stream has no overhead until a view is read or a listener connects.
+    """`PlaneSource` of a running stream or an open dataset.
 
-    The names of the axes before the samples are those of the stream when the source is created. After a restart the
-    source follows the stream to its new output: an axis that is new there is read at index 0.
+    A stream has no overhead until a view is read or a listener connects. The names of the axes before the samples are
+    those of the stream when the source is created. After a restart the source follows the stream to its new output: an
+    axis that is new there is read at index 0.
 
-    `stream` may be the files of one. `dimensions` and `chunks` (a shard or chunk in storage order) are for a dataset on
-    disk, whose planned extents are those of the files.
+    `grid` is that of a dataset, whose planned extents are those of its files; by default, that of the stream's plan.
     """
 
     def __init__(
-        self,
-        stream: Stream,
-        *,
-        level: int = 0,
-        dimensions: Sequence[Dimension] = (),
-        chunks: tuple[int, ...] = (),
+        self, frames: FrameReader, *, level: int = 0, grid: FrameGrid | None = None
     ) -> None:
-        self._stream = stream
+        self._frames = frames
         self._level = level
-        self._stored = tuple(dimensions)
-        self._chunks = chunks
-        plan = _plan_at_level(stream.plan, level)
-        self._dimensions = self._stored or tuple(plan.settings.dimensions)
-        self._axes = plan.router.axes
-        self.rank = len(self._axes)
-        self._names = view_names(plan.settings.dimensions)
-        self._projection = _Projection(stream.plan, level, self._axes)
+        self._stored = grid is not None
+        self._grid = grid = grid or _planned_grid(frames.plan, level)
+        self._dimensions = grid.dimensions
+        self._dims = view_names(grid.dimensions)
+        self._axes = grid.router.axes
+        self.names = self._dims[:-2]
 
     @property
     def dims(self) -> tuple[str, ...]:
         """Names of the axes. The first frame may decide whether there is an axis of RGB samples."""
-        return (*self._names, "s") if self._current.frame_shape[2:] else self._names
+        return (*self._dims, "s") if self._current().frame_shape[2:] else self._dims
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """A dtype for the pixels of all images."""
-        return self._current.dtype
+        return self._current().dtype
 
-    @property
-    def _current(self) -> _Projection:
-        plan, projection = self._stream.plan, self._projection
-        if projection.stream_plan is not plan:
-            self._projection = projection = _Projection(plan, self._level, self._axes)
-        return projection
+    def _current(self) -> FrameGrid:
+        plan, grid = self._frames.plan, self._grid
+        if grid.plan is not plan:
+            self._grid = grid = _planned_grid(plan, self._level, self._axes)
+        return grid
 
-    def planned(self) -> tuple[int | None, ...]:
-        current = self._current
-        counts = (count for count, _ in current.axes) if not self._stored else self.reached()
-        return (*counts, *current.frame_shape)
-
-    def reached(self) -> tuple[int, ...]:
-        extents = self._stream.extents()
-        reached = [extents.get(name, 1) for name in self._axes]
-        return tuple(-(-n // f) for n, f in zip(reached, self._current.factors, strict=True))
+    def extents(self) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+        current, extents = self._current(), self._frames.extents(self._level)
+        frame = current.frame_shape
+        reached = (*[extents.get(name, 1) for name in self._axes], *frame)
+        return reached, reached if self._stored else (*current.router.counts, *frame)
 
     def dimensions(self) -> Sequence[Dimension]:
-        if self._stored:
-            return self._stored
-        current = {dim.name: dim for dim in self._current.plan.settings.dimensions}
+        current = {dim.name: dim for dim in self._current().dimensions}
         return [current.get(dim.name, dim) for dim in self._dimensions]
 
     def chunks(self) -> tuple[int, ...]:
-        current = self._current
-        image = current.plan.images[0]
-        stored = self._chunks or image.array.shards or image.array.chunks
-        along = [image.frames_along(axis, extent) for axis, extent in enumerate(stored)]
+        current = self._current()
+        stored = current.chunks
+        axes = zip(current.router.counts, current.router.steps, strict=True)
         chunks = [
-            1 if axis is None else min(max(1, along[axis] // stride), count or along[axis])
-            for count, (axis, stride) in current.axes
+            1 if axis is None else min(max(1, stored[axis] // stride), count or stored[axis])
+            for count, (axis, stride) in axes
         ]
         return (*chunks, *stored[-2:], *current.frame_shape[2:])
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a frame; None outside of the planned shape of its image (ragged acquisitions)."""
         while True:  # again if the stream has restarted meanwhile
-            current = self._current
+            current = self._current()
+            number, stored = current.router.address_of(index)
+            frame = None
             try:
-                plane = self._plane(current, index)
+                acquired = current.planned_index(index, number, stored) if current.images else index
+                # `append` may be storing it right now
+                if acquired is not None and (self._level or self._frames.has_frame(acquired)):
+                    frame = self._frames.read(number, stored, self._level)
             except Exception:
-                if self._stream.plan is current.stream_plan:
+                if self._frames.plan is current.plan:
                     raise
-            else:
-                if self._stream.plan is current.stream_plan:
-                    return plane
-
-    def _plane(self, current: _Projection, index: tuple[int, ...]) -> NDArray[np.generic] | None:
-        plan, acquired = current.plan, current.acquisition_index(index)
-        number, storage_index = plan.router.address_of(acquired)
-        image = plan.images[number]
-        extents = image.array.index_shape
-        for axis, i in enumerate(image.plane(storage_index)):
-            if i >= extents[axis] and axis != image.array.growing:
-                return None
-        if not self._level and not self._stream.has_frame(acquired):
-            return None  # `append` may be storing it right now
-        frame = self._stream.read(number, storage_index, self._level)
-        return pad_frame(frame, current.frame_shape)
+            if self._frames.plan is current.plan:
+                shape = current.frame_shape
+                return frame if frame is None or frame.shape == shape else pad_frame(frame, shape)
 
     def watch(self, callback: Callable[[], None]) -> None:
-        self._stream.on("coords_expanded", lambda _: callback())
+        self._frames.on("coords_expanded", lambda _: callback())
 
     def summary(self) -> Summary:
-        return self._stream.summary()
+        return self._frames.summary()
 
 
-class _Projection:
-    """A level of a plan along the axes of a view, at index 0 of its other axes."""
-
-    def __init__(self, stream_plan: Plan, level: int, names: tuple[str, ...]) -> None:
-        plan = _plan_at_level(stream_plan, level)
-        router = plan.router
-        axes = dict(zip(router.axes, zip(router.counts, router.steps, strict=True), strict=True))
-        self.stream_plan = stream_plan
-        self.plan = plan
-        # count and step of each axis of the view; an axis that the plan does not have has one index
-        self.axes = [axes.get(name, (1, Step(None, 0))) for name in names]
-        by_axis = stream_plan.images[0].levels[level - 1].factors if level else ()
-        # by axis of the view: how many indices at full resolution are one at this level
-        self.factors = [
-            by_axis[step.axis] if by_axis and step.axis is not None else 1 for _, step in self.axes
-        ]
-        self._order = [names.index(a) if a in names else None for a in router.axes]
-        if None in self._order:
-            numbers = [0]
-            for count, (axis, stride) in self.axes:
-                if axis is None:
-                    numbers = [n + i * stride for n in numbers for i in range(count or 1)]
-            plan = replace(plan, images=tuple(plan.images[n] for n in numbers))
-        # for the frames of all images along these axes
-        self.frame_shape = plan.frame_shape
-        self.dtype = plan.dtype
-
-    def acquisition_index(self, index: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the index along all axes of the plan."""
-        return tuple(0 if i is None else index[i] for i in self._order)
+def _planned_grid(plan: Plan | None, level: int, names: tuple[str, ...] | None = None) -> FrameGrid:
+    """Return the frames of a plan along the axes `names`, by default its own, at index 0 of its other axes."""
+    assert plan is not None, "a stream has a plan"
+    at_level = _plan_at_level(plan, level)
+    router = at_level.router
+    axes = dict(zip(router.axes, zip(router.counts, router.steps, strict=True), strict=True))
+    names = names or router.axes
+    # count and step of each axis of the view; an axis that the plan does not have has one index
+    along = [axes.get(name, (1, Step(None, 0))) for name in names]
+    images = at_level.images
+    chunks = images[0].array.shards or images[0].array.chunks
+    if not set(router.axes) <= set(names):
+        numbers = [0]  # of the images at index 0 of the other axes
+        for count, (axis, stride) in along:
+            if axis is None:
+                numbers = [n + i * stride for n in numbers for i in range(count or 1)]
+        at_level = replace(at_level, images=tuple(images[n] for n in numbers))
+    return FrameGrid(
+        plan=plan,
+        router=replace(
+            router,
+            axes=names,
+            counts=tuple(count for count, _ in along),
+            steps=tuple(step for _, step in along),
+            schedule=None,
+        ),
+        dimensions=tuple(at_level.settings.dimensions),
+        frame_shape=at_level.frame_shape,
+        dtype=at_level.dtype,
+        chunks=(
+            *(images[0].frames_along(axis, n) for axis, n in enumerate(chunks[:-2])),
+            *chunks[-2:],
+        ),
+        images=images,
+        order=tuple(names.index(a) if a in names else None for a in router.axes),
+    )
 
 
 def _plan_at_level(plan: Plan, level: int) -> Plan:

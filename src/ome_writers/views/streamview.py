@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from psygnal import SignalInstance
     from typing_extensions import Self
 
-    from ome_writers.views.source import PlaneSource, Stream
+    from ome_writers.views.source import PlaneSource
+    from ome_writers.views.stream_source import FrameReader
     from ome_writers.views.summary import Summary
 
 
@@ -67,7 +68,12 @@ class StreamView(Reductions):
 
     @classmethod
     def of(
-        cls, stream: Stream, *, dynamic_shape: bool = True, strict: bool = False, level: int = 0
+        cls,
+        stream: FrameReader,
+        *,
+        dynamic_shape: bool = True,
+        strict: bool = False,
+        level: int = 0,
     ) -> Self:
         """Return a view of a stream, at a resolution level.
 
@@ -125,12 +131,16 @@ class StreamView(Reductions):
 
         Unbounded axes always have the extent reached so far.
         """
-        planned = self._source.planned()
-        reached = self._source.reached() if self._dynamic or None in planned else ()
-        rank = self._source.rank
+        return self._extents()[0]
+
+    def _extents(self) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+        """Return `shape`, and the planned extents of all axes."""
+        reached, planned = self._source.extents()
         if self._dynamic:
-            return (*reached, *(n or 0 for n in planned[rank:]))
-        return tuple(reached[i] if n is None else n for i, n in enumerate(planned))
+            return reached, planned
+        return tuple(
+            [m if n is None else n for m, n in zip(reached, planned, strict=True)]
+        ), planned
 
     @property
     def coords(self) -> Mapping[str, Sequence[Any]]:
@@ -174,7 +184,7 @@ class StreamView(Reductions):
 
     def reached(self) -> tuple[int, ...]:
         """Return the extent reached so far of each axis before y."""
-        return self._source.reached()
+        return self._source.extents()[0][: len(self._source.names)]
 
     def summary(self) -> Summary:
         """Return path, state and numbers of frames."""
@@ -201,11 +211,14 @@ class StreamView(Reductions):
         Raises IndexError if a name is unknown, or an integer is outside of the shape (``strict=True``) or of the
         planned extent.
         """
-        rank, shape, planned = self._source.rank, self.shape, self._source.planned()
+        source, (shape, planned) = self._source, self._extents()
+        rank, dtype = len(source.names), source.dtype
         keys = normalize_index(key, len(shape), self._names)
         selected = [
             select_indices(k, extent, limit, strict=self._strict, name=name)
-            for k, extent, limit, name in zip(keys[:rank], shape, planned, self.dims, strict=False)
+            for k, extent, limit, name in zip(
+                keys[:rank], shape, planned, source.names, strict=False
+            )
         ]
         indices = [[s] if isinstance(s, int) else s for s in selected]
         part = tuple(keys[rank:])
@@ -213,11 +226,12 @@ class StreamView(Reductions):
         empty = np.empty(shape[rank:], np.bool_)
         part_shape = (take_part(empty, part) if in_order else empty[part]).shape
         count = math.prod(map(len, indices))
-        check_memory((count, *part_shape, self.dtype.itemsize), "the selection")
-        out = np.zeros((count, *part_shape), self.dtype)
+        if count > 1 or in_order:  # one frame was checked when the view was made
+            check_memory((count, *part_shape, dtype.itemsize), "the selection")
+        out = np.zeros((count, *part_shape), dtype)
         if out.size:
             for n, index in enumerate(itertools.product(*indices)):
-                plane = self._source.plane(index)
+                plane = source.plane(index)
                 if plane is None:
                     continue
                 if plane.shape != shape[rank:] != self.shape[rank:]:  # the stream has restarted

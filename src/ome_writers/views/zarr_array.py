@@ -62,6 +62,8 @@ class ZarrArray:
     def __init__(self, folder: Path, root: Path, cache_bytes: int = 0) -> None:
         self._metadata = CachedJsonFile(array_metadata_file(folder), root)
         self._folder, self._root = folder, root
+        # the metadata whose shape was checked, and the shape
+        self._checked: tuple[dict[str, Any] | None, tuple[int, ...]] = None, ()
         self.dtype: np.dtype[np.generic] = np.dtype(np.uint8)
         try:
             self._open(parse_array_metadata(self._metadata.read(), folder), cache_bytes)
@@ -96,25 +98,27 @@ class ZarrArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        shape = check_shape(self._metadata.read().get("shape"), self._folder, axes=len(self._chunk))
+        metadata, (checked, shape) = self._metadata.read(), self._checked
+        if metadata is checked:
+            return shape
+        shape = check_shape(metadata.get("shape"), self._folder, axes=len(self._chunk))
         check_memory((*shape[-2:], self.dtype.itemsize), f"{self._folder}: a plane")
         tiles = math.prod(-(-n // c) for n, c in zip(shape[-2:], self._chunk[-2:], strict=True))
         check_count(
             tiles, f"{self._folder}: the number of chunks in a plane", _MAX_CHUNKS_PER_PLANE
         )
+        self._checked = metadata, shape
         return shape
-
-    def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
-        """Return the plane at `index`, one integer per axis before y and x.
-
-        Raises TornChunkError if a chunk exists but cannot be read.
-        """
-        return self.read(index)
 
     def read(
         self, index: tuple[int, ...], out: NDArray[np.generic] | None = None
     ) -> NDArray[np.generic]:
-        """Return the plane at `index`; in the memory of `out`, if it is an earlier plane of this array."""
+        """Return the plane at `index`, one integer per axis before y and x.
+
+        `out` is an earlier plane of this array, whose memory may be used.
+
+        Raises TornChunkError if a chunk exists but cannot be read.
+        """
         *_, height, width = self.shape
         cy, cx = self._chunk[-2:]
         plane: NDArray[np.generic]
@@ -137,6 +141,8 @@ class ZarrArray:
                 else:
                     part[...] = chunk[inside][: part.shape[0], : part.shape[1]]
         return plane
+
+    __getitem__ = read
 
     def _cached_chunk(self, coordinate: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a decoded chunk, from the cache if possible."""

@@ -11,12 +11,12 @@ from ome_writers.formats import FormatRow
 from ome_writers.settings import FormatSettings
 from ome_writers.storage import EngineRow
 from support.raw_planes.dataset import (
+    Pixels,
     RawPlanesMetadata,
     check,
     find_problems,
     is_startup_file,
     lay_out,
-    open_source,
     owned_files,
     parse,
     read_frames,
@@ -44,7 +44,7 @@ ROW = FormatRow(
     is_startup_file=is_startup_file,
     parse=parse,
     frame_metadata=read_frames,
-    open_source=open_source,
+    open_pixels=Pixels,
     find_problems=find_problems,
     check=check,
     version="1.0",

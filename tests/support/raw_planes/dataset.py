@@ -25,7 +25,6 @@ from ome_writers.formats import (
 from ome_writers.storage import Finding, atomic_write
 from ome_writers.untrusted import read_json, read_lines
 from ome_writers.validation import Check
-from ome_writers.views import open_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,10 +102,10 @@ def read_frames(path: Path) -> list[tuple[int, list[dict[str, Any]]]]:
     return [(n, latest_entries(lines)) for n, lines in enumerate(journals)]
 
 
-class _Pixels:
-    """Implements `ome_writers.views.StoredPixels`. A file that is too short is continued by zeros."""
+class Pixels:
+    """Implements `ome_writers.views.OpenPixels`. A file that is too short is continued by zeros."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cache_bytes: int) -> None:
         self.path = path
 
     def spec(self) -> DatasetSpec:
@@ -122,10 +121,6 @@ class _Pixels:
 
     def extents(self) -> dict[str, int]:
         return {}
-
-
-def open_source(path: Path, cache_bytes: int, level: int) -> Any:
-    return open_stored(_Pixels(path), level)
 
 
 def owned_files(path: Path) -> Callable[[str], bool] | None:
