@@ -5,6 +5,7 @@ Sources: TIFF 6.0, section 2; the BigTIFF design (8-byte offsets, 20-byte entrie
 
 from __future__ import annotations
 
+import operator
 import os
 import struct
 import sys
@@ -26,23 +27,27 @@ else:
     _pread = os.pread
 
 _WIDTH, _LENGTH, _BITS, _SAMPLES = 256, 257, 258, 277
+_COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR, _FORMAT = 259, 266, 284, 317, 339
 _OFFSETS, _BYTE_COUNTS = (273, 324), (279, 325)  # of strips, of tiles
 _TABLES = frozenset((*_OFFSETS, *_BYTE_COUNTS))
 _MAX_ENTRIES = 4096
 _MAX_STRIPS = 2**22
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+_KINDS = {1: "u", 2: "i", 3: "f", 6: "c"}  # by SampleFormat
+_MAX_UNCHECKED_BYTES = 2**26  # of a plane
 _SIZES = {2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8} | {
     kind: int(word[1]) for kind, word in _INTEGERS.items()
 }
 
 
 class TiffEntry(NamedTuple):
-    """IFD entry: field type, number of values, and their offset and size in bytes."""
+    """IFD entry: field type, number of values, their offset and size in bytes, and their bytes if in the IFD itself."""
 
     kind: int
     values: int
     offset: int
     nbytes: int
+    inline: bytes = b""
 
 
 class TiffDirectory(NamedTuple):
@@ -51,6 +56,14 @@ class TiffDirectory(NamedTuple):
     offset: int
     entries: dict[int, TiffEntry]
     next_offset: int
+
+
+class RawPlane(NamedTuple):
+    """Uncompressed samples of a plane: offset in bytes, shape and dtype."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
 
 
 class TiffStructure:
@@ -71,12 +84,8 @@ class TiffStructure:
             raise InvalidFileError(f"{name} is a truncated TIFF: it ends inside the header.")
         self._big = version == 43
         self._word = f"{self._order}{'Q' if self._big else 'I'}"
+        self._byteorder: Literal["little", "big"] = "little" if self._order == "<" else "big"
         (self.first,) = struct.unpack_from(self._word, head, 8 if self._big else 4)
-
-    @property
-    def size(self) -> int:
-        """Current size of the file in bytes."""
-        return os.fstat(self._fd).st_size
 
     def directory(self, offset: int) -> TiffDirectory:
         """Return the IFD at an offset.
@@ -87,15 +96,17 @@ class TiffStructure:
         inline = struct.calcsize(self._word)
         number = int.from_bytes(self._read(offset, count_bytes), self._byteorder)
         where = f"{self._name}: the IFD at {offset}"
-        check_count(number, f"{where}: the number of entries", _MAX_ENTRIES)
+        if number > _MAX_ENTRIES:
+            check_count(number, f"{where}: the number of entries", _MAX_ENTRIES)
         body = self._read(offset + count_bytes, number * entry_bytes + inline)
         entries: dict[int, TiffEntry] = {}
-        size = self.size
+        size = os.fstat(self._fd).st_size
         for start in range(0, number * entry_bytes, entry_bytes):
             tag, kind, count = struct.unpack_from(f"{self._order}HH{self._word[1]}", body, start)
             value = start + entry_bytes - inline
             nbytes = count * _SIZES.get(kind, 0)
             begin = offset + count_bytes + value
+            content = body[value : value + nbytes] if nbytes <= inline else b""
             if nbytes > inline:
                 (begin,) = struct.unpack_from(self._word, body, value)
             limit = _MAX_STRIPS * 8 if tag in _TABLES else Limit.XML
@@ -103,7 +114,7 @@ class TiffStructure:
                 raise InvalidFileError(
                     f"{where}: tag {tag} has {count:,} values at offset {begin:,}, the file has {size:,} bytes."
                 )
-            entries.setdefault(tag, TiffEntry(kind, count, begin, nbytes))
+            entries.setdefault(tag, TiffEntry(kind, count, begin, nbytes, content))
         (next_offset,) = struct.unpack_from(self._word, body, number * entry_bytes)
         return TiffDirectory(offset, entries, next_offset)
 
@@ -134,7 +145,7 @@ class TiffStructure:
 
     def content(self, entry: TiffEntry) -> bytes:
         """Return the bytes of an entry's values."""
-        return self._read(entry.offset, entry.nbytes)
+        return entry.inline or self._read(entry.offset, entry.nbytes)
 
     def integers(self, entry: TiffEntry | None) -> NDArray[np.uint64]:
         """Return the values of an entry; empty if it is missing or its type is not an integer type."""
@@ -142,6 +153,46 @@ class TiffStructure:
             return np.zeros(0, np.uint64)
         values = np.frombuffer(self.content(entry), f"{self._order}{_INTEGERS[entry.kind]}")
         return values.astype(np.uint64)
+
+    def raw_plane(self, ifd: TiffDirectory) -> RawPlane | None:
+        """Return where the plane of an IFD is; None unless it is uncompressed and contiguous in the file.
+
+        Its shape is (y, x), or (y, x, samples). Raises InvalidFileError if it does not fit into memory, or is not
+        inside the file.
+        """
+        found = {
+            tag: self.integers(ifd.entries.get(tag)).tolist()
+            for tag in (_LENGTH, _WIDTH, _SAMPLES, _BITS, _FORMAT, _OFFSETS[0], _BYTE_COUNTS[0])
+        }
+        # 1 is the default of each
+        plain = (_COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR)
+        if any(self.integers(ifd.entries.get(tag)).tolist() not in ([], [1]) for tag in plain):
+            return None
+        offsets, counts = found[_OFFSETS[0]], found[_BYTE_COUNTS[0]]
+        bits, formats = set(found[_BITS]), set(found[_FORMAT] or [1])
+        extents = [*found[_LENGTH], *found[_WIDTH], *(found[_SAMPLES] or [1])]
+        if len(extents) != 3 or len(bits) != 1 or len(formats) != 1 or not offsets:
+            return None
+        height, width, samples = extents
+        try:
+            dtype = np.dtype(f"{self._order}{_KINDS[formats.pop()]}{bits.pop() / 8:g}")
+        except (KeyError, TypeError):
+            return None
+        nbytes = height * width * samples * dtype.itemsize
+        ends = map(operator.add, offsets, counts)
+        if (
+            not nbytes
+            or len(offsets) != len(counts)
+            or sum(counts) != nbytes
+            or [*ends][:-1] != offsets[1:]
+        ):
+            return None
+        if nbytes > _MAX_UNCHECKED_BYTES:
+            self.check_plane(ifd)
+        if offsets[0] + nbytes > os.fstat(self._fd).st_size:
+            self.check_strips(ifd)
+        shape = (height, width, samples) if samples > 1 else (height, width)
+        return RawPlane(offsets[0], shape, dtype)
 
     def check_plane(self, ifd: TiffDirectory) -> None:
         """Raise InvalidFileError if the plane of an IFD does not fit into memory."""
@@ -153,7 +204,7 @@ class TiffStructure:
 
     def check_strips(self, ifd: TiffDirectory) -> None:
         """Raise InvalidFileError if a strip or tile of an IFD is not inside the file."""
-        where, size = f"{self._name}: the IFD at {ifd.offset}", self.size
+        where, size = f"{self._name}: the IFD at {ifd.offset}", os.fstat(self._fd).st_size
         for offsets, counts in zip(_OFFSETS, _BYTE_COUNTS, strict=True):
             starts = self.integers(ifd.entries.get(offsets))
             lengths = self.integers(ifd.entries.get(counts))
@@ -162,12 +213,8 @@ class TiffStructure:
             if len(starts) == len(lengths) and (starts > size - lengths).any():
                 raise InvalidFileError(f"{where}: a strip or tile ends after the end of the file.")
 
-    @property
-    def _byteorder(self) -> Literal["little", "big"]:
-        return "little" if self._order == "<" else "big"
-
     def _read(self, offset: int, nbytes: int, *, short: bool = False) -> bytes:
-        if not short and offset + nbytes > (size := self.size):
+        if not short and offset + nbytes > (size := os.fstat(self._fd).st_size):
             raise InvalidFileError(
                 f"{self._name} is a truncated TIFF: {nbytes:,} bytes at offset {offset:,} are needed, "
                 f"but the file has {size:,} bytes."

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ome_writers.errors import suggestion
 
+_ALL = slice(None)
 Key = int | slice | list[int]
 Names = Callable[[], Mapping[str, Sequence[Any]]]
 """Returns the coordinates of each axis; those that are strings are the names by which it can be indexed."""
@@ -30,7 +31,7 @@ def normalize_index(key: Any, ndim: int, names: Names = dict) -> list[Key]:
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
     if len(dots) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
-    missing = [slice(None)] * (ndim - len(keys) + len(dots))
+    missing = [_ALL] * (ndim - len(keys) + len(dots))
     if dots:
         keys[dots[0] : dots[0] + 1] = missing
     else:
@@ -39,7 +40,10 @@ def normalize_index(key: Any, ndim: int, names: Names = dict) -> list[Key]:
         raise IndexError(
             f"too many indices: the view has {ndim} axes, but {len(keys)} were indexed"
         )
-    checked = [_checked(k, axis, names) for axis, k in enumerate(keys)]
+    checked = [
+        k if k is _ALL or type(k) is int else _checked(k, axis, names)
+        for axis, k in enumerate(keys)
+    ]
     if sum(isinstance(k, list) for k in checked) > 1:
         raise IndexError(
             "an index can only have a single list; select along the other axis of the result"

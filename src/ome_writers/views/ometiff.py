@@ -69,7 +69,10 @@ class TiffPixels:
 
     def current(self) -> tuple[DatasetSpec, list[tuple[PlaneRun, ...]]]:
         """Return what the current OME-XML contains, and where the planes of each image are."""
-        file, text = self._current_text()
+        first = self._source.first
+        file, text = first, self.file(first.name).description()
+        if b"BinaryOnly" in text[:4096]:
+            file, text = self._companion(metadata_file(text, first), text)
         with self._lock:
             if text != self._text and strip_progress(text) == strip_progress(self._text):
                 # only the number of frames changed: no need to parse it again
@@ -95,12 +98,9 @@ class TiffPixels:
         """Return nothing: the sizes in the OME-XML grow with the acquisition."""
         return {}
 
-    def _current_text(self) -> tuple[Path, bytes]:
-        """Return the file that contains the OME-XML, and its text."""
-        first = self._source.first
-        text = self.file(first.name).description()
-        file = metadata_file(text, first)
-        if file == first:
+    def _companion(self, file: Path, text: bytes) -> tuple[Path, bytes]:
+        """Return the file that contains the OME-XML, and its text; `text` is that of the first file."""
+        if file == self._source.first:
             return file, text
         with self._lock:
             changes, text = self._metadata_changes.get(file) or (ChangeDetector(file), b"")
@@ -122,11 +122,13 @@ class _TiffArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._shape_in(self._files.spec())
+        image = self._files.current()[0].images[self._number]
+        shape = image.levels[self._level].shape
+        return (*shape, image.samples) if image.samples > 1 else shape
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         spec, runs = self._files.current()
-        shape, places = self._shape_in(spec), runs[self._number]
+        shape, places = spec.images[self._number].levels[self._level].shape, runs[self._number]
         plane = 0
         for i, size in zip(index, shape, strict=False):
             plane = plane * size + i
@@ -137,18 +139,13 @@ class _TiffArray:
             if plane < first + count:
                 page = self._files.file(name).page(ifd + plane - first, self._level)
         if page is None:
-            return np.zeros(shape[len(index) :], self.dtype)
-        if self._level and page.shape != shape[len(index) :]:
+            return np.zeros(self.shape[len(index) :], self.dtype)
+        if self._level and page.shape != (expected := self.shape[len(index) :]):
             raise InvalidFileError(
-                f"{spec.path}: level {self._level} of plane {plane} has shape {page.shape}, expected "
-                f"{shape[len(index) :]}. Open level 0."
+                f"{spec.path}: level {self._level} of plane {plane} has shape {page.shape}, expected {expected}. "
+                f"Open level 0."
             )
         return page
-
-    def _shape_in(self, spec: DatasetSpec) -> tuple[int, ...]:
-        image = spec.images[self._number]
-        shape = image.levels[self._level].shape
-        return (*shape, image.samples) if image.samples > 1 else shape
 
 
 def _runs(source: OmeXml) -> list[tuple[PlaneRun, ...]]:

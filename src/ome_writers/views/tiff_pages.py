@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ome_writers.codecs import TIFF, compression_of_tag, tiff_codec
 from ome_writers.errors import EngineMissingError, InvalidFileError
-from ome_writers.formats.ometiff import read_first_page
+from ome_writers.formats.ometiff import read_description, read_first_page
 from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
 from ome_writers.views.file_cache import ChangeDetector
 
@@ -59,7 +59,12 @@ class TiffPages:
         """Return the current ImageDescription of the first page."""
         with self._lock:
             if self._changes.may_have_changed():
-                root, text, *_ = read_first_page(self.path, self._folder)
+                if self._raw is None:  # the file stays closed until a page is read
+                    root, text, *_ = read_first_page(self.path, self._folder)
+                else:
+                    tiff = TiffStructure(self._open().fileno(), self.path)
+                    page, text = read_description(tiff, self.path, self._text)
+                    root = page.offset
                 if text != self._text or root != self._root:
                     self._text, self._root = text, root
                     self._reset()
@@ -72,10 +77,12 @@ class TiffPages:
         Raises InvalidFileError if the page does not have this resolution level, or the file is damaged.
         """
         with self._lock:
-            offset = self._ifd_offset(number)
+            raw = self._open()
+            known = number < len(self._offsets)
+            offset = self._offsets[number] if known else self._ifd_offset(number)
             if offset is None:
                 return None
-            tiff = TiffStructure(self._open().fileno(), self.path)
+            tiff = TiffStructure(raw.fileno(), self.path)
             directory = tiff.directory(offset)
             if level:
                 offsets = tiff.integers(directory.entries.get(_SUB_IFDS))
@@ -85,6 +92,11 @@ class TiffPages:
                     )
                 offset = int(offsets[level - 1])
                 directory = tiff.directory(offset)
+            if plane := tiff.raw_plane(directory):
+                pixels = np.empty(plane.shape, plane.dtype)
+                raw.seek(plane.offset)
+                if raw.readinto(pixels.reshape(-1).view(np.uint8).data) == pixels.nbytes:
+                    return pixels
             with guard_reader(self.path, "tifffile"):
                 page = self._parse(number, offset)
                 if not page.dataoffsets or not all(page.databytecounts):

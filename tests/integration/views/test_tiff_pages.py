@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -80,6 +80,39 @@ def test_replaced_file_is_reopened(tmp_path: Path) -> None:
     assert second.max() == 2
     assert pages.page(2) is None
     pages.close()
+
+
+LAYOUTS = {
+    "strips": {"rowsperstrip": 3},
+    "tiles": {"tile": (16, 16)},
+    "deflate": {"compression": "zlib", "rowsperstrip": 3},
+    "predictor": {"compression": "zlib", "predictor": True},
+    "contiguous samples": {"photometric": "rgb"},
+    "separate samples": {"photometric": "rgb", "planarconfig": "separate"},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "complex64", "float16", "bool"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_pages_of_other_programs(tmp_path: Path, layout: str, dtype: str, byteorder: str) -> None:
+    options: dict[str, Any] = LAYOUTS[layout]
+    if "predictor" in options and dtype in ("complex64", "bool"):
+        pytest.skip("tifffile does not write a predictor of this dtype")
+    shape = (9, 7)
+    if "photometric" in options:
+        shape = (3, *shape) if "planarconfig" in options else (*shape, 3)
+    pixels = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, pixels, byteorder=byteorder, metadata=None, **options)
+    pages = TiffPages(path)
+    page = pages.page(0)
+    pages.close()
+    with tifffile.TiffFile(path) as tiff:
+        expected = tiff.pages[0].asarray()
+    assert page is not None
+    assert (page.shape, page.dtype.name) == (expected.shape, expected.dtype.name)
+    assert np.array_equal(page, expected)
 
 
 def test_reads_that_the_system_shortens_are_continued() -> None:

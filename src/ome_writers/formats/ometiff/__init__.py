@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.ometiff.first_page import metadata_file as metadata_file
     from ome_writers.formats.ometiff.first_page import parse_ome_xml as parse_ome_xml
     from ome_writers.formats.ometiff.first_page import parse_once as parse_once
+    from ome_writers.formats.ometiff.first_page import read_description as read_description
     from ome_writers.formats.ometiff.first_page import read_first_page as read_first_page
     from ome_writers.formats.ometiff.first_page import read_ome_xml as read_ome_xml
     from ome_writers.formats.ometiff.layout import ifd_runs as ifd_runs
@@ -46,6 +47,7 @@ else:
                 "metadata_file",
                 "parse_ome_xml",
                 "parse_once",
+                "read_description",
                 "read_first_page",
                 "read_ome_xml",
             ),

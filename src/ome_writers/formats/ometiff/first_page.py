@@ -54,18 +54,11 @@ def read_first_page(file: Path, root: Path | None = None) -> FirstPage:
     DOCTYPE.
     """
     with open_tiff(file, root=root) as tiff:
-        page = tiff.directory(tiff.first)
+        page, description = read_description(tiff, file)
         compressions = tiff.integers(page.entries.get(_COMPRESSION))
-        entry = page.entries.get(_DESCRIPTION)
-        if entry is None:
-            raise UnsupportedError(
-                f"{file} does not contain OME-XML: its first IFD does not have an ImageDescription."
-            )
-        description = tiff.content(entry).rstrip(b"\0")
         levels = tuple(_read_levels(tiff, page)) if _SUB_IFDS in page.entries else ()
         tile = _read_pair(tiff, page, *_TILE) if _TILE[0] in page.entries else None
         tiles = (tile, *(tile for _, tile in levels))
-    reject_doctype(description, file)
     compression = int(compressions[0]) if len(compressions) else 1
     shapes = tuple(shape for shape, _ in levels)
     return FirstPage(page.offset, description, compression, shapes, tiles)
@@ -109,6 +102,20 @@ def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
     if file.suffix.lower() == ".ome":
         return reject_doctype(read_regular(file, Limit.XML, root=root), file)
     return read_first_page(file, root).description
+
+
+def read_description(
+    tiff: TiffStructure, file: Path, known: bytes = b""
+) -> tuple[TiffDirectory, bytes]:
+    """Return the first IFD and its ImageDescription; `known` was read before. See `read_first_page`."""
+    page = tiff.directory(tiff.first)
+    entry = page.entries.get(_DESCRIPTION)
+    if entry is None:
+        raise UnsupportedError(
+            f"{file} does not contain OME-XML: its first IFD does not have an ImageDescription."
+        )
+    description = tiff.content(entry).rstrip(b"\0")
+    return page, description if description == known else reject_doctype(description, file)
 
 
 @contextmanager
