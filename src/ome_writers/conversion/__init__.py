@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from ome_writers.conversion.ngff_version import convert_ngff_version as convert_ngff_version
     from ome_writers.conversion.pyramid import add_pyramid as add_pyramid
     from ome_writers.conversion.ro_crate import write_crate as write_crate
-    from ome_writers.conversion.source import Source as Source
-    from ome_writers.conversion.source import nested_loop_indices as nested_loop_indices
-    from ome_writers.conversion.source import select_images as select_images
-    from ome_writers.conversion.source import with_values as with_values
+    from ome_writers.conversion.selection import Selection as Selection
+    from ome_writers.conversion.selection import nested_loop_indices as nested_loop_indices
+    from ome_writers.conversion.selection import with_values as with_values
     from ome_writers.conversion.source_detection import convertible_images as convertible_images
     from ome_writers.conversion.source_detection import describe_source as describe_source
     from ome_writers.conversion.source_detection import provenance as provenance
@@ -33,7 +32,7 @@ else:
             ".ngff_version": ("convert_ngff_version",),
             ".pyramid": ("add_pyramid",),
             ".ro_crate": ("write_crate",),
-            ".source": ("Source", "nested_loop_indices", "select_images", "with_values"),
+            ".selection": ("Selection", "nested_loop_indices", "with_values"),
             ".source_detection": (
                 "convertible_images",
                 "describe_source",

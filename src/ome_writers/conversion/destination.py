@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ome_writers.conversion.source import Indices, Source, nested_loop_indices, with_values
+from ome_writers.conversion.selection import Indices, Selection, nested_loop_indices, with_values
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import OutputExistsError, SettingsError
 from ome_writers.formats import format_row, resolve_entry_file
@@ -33,7 +33,7 @@ _BUFFER_BYTES = 64 * 2**20  # enough for reading and writing to overlap
 
 
 def with_image_name(
-    source: Source,
+    source: Selection,
     dimensions: tuple[Dimension, ...],
     write: Indices,
     destination: Path,
@@ -52,7 +52,7 @@ def with_image_name(
 
 
 def with_chunks(
-    source: Source,
+    source: Selection,
     dimensions: tuple[Dimension, ...],
     format: Format,
     chunks: Mapping[str, int],
@@ -83,8 +83,7 @@ def with_chunks(
 
 
 def destination_settings(
-    source: Source,
-    image: int,
+    source: Selection,
     dimensions: tuple[Dimension, ...],
     write: Indices,
     destination: str | PathLike[str],
@@ -94,7 +93,8 @@ def destination_settings(
     pyramid: Pyramid | PyramidMethod | None,
     dtype: str | None = None,
 ) -> AcquisitionSettings:
-    """Return settings for frames like those of `image`, appended at the indices `write` in this order."""
+    """Return settings for frames like those of `source`, appended at the indices `write` in this order."""
+    image = source.images[0]
     same_format = format_row(source.spec.format) is format_row(format.name)
     counts = [dim.count or 1 for dim in dimensions[:-2]]
     needs_schedule = not np.array_equal(write, nested_loop_indices(counts))
@@ -108,7 +108,7 @@ def destination_settings(
         return AcquisitionSettings(
             root_path=destination,
             dimensions=dimensions,
-            dtype=dtype or source.dtypes[image],
+            dtype=dtype or source.dtype(image),
             format=format,
             compression=codec,
             storage_order=order,
@@ -117,7 +117,7 @@ def destination_settings(
             pyramid=pyramid,
             buffer_bytes=_BUFFER_BYTES,
             schedule=Schedule(names, write) if needs_schedule else None,
-            rgb=len(source.frame_shapes[image]) == 3,
+            rgb=len(source.dataset.frame_shape(image)) == 3,
             instrument=settings.instrument if settings else None,
             experiment=settings.experiment if settings else None,
             acquisition_date=_acquisition_date(source.spec),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.conversion.destination import NAMESPACE
-from ome_writers.conversion.source import Indices, Source
+from ome_writers.conversion.selection import Indices, Selection
 from ome_writers.conversion.source_detection import (
     CHUNK_CACHE_BYTES,
     frame_metadata_by_address,
@@ -32,24 +32,23 @@ class CopiedFrames(NamedTuple):
 
 
 def copy_frames(
-    source: Source,
-    indices: Indices,
+    source: Selection,
     settings: AcquisitionSettings,
     on_frame: Callable[[], object],
     *,
+    incomplete: bool,
     with_checksums: bool,
 ) -> CopiedFrames:
-    """Append the frames at `indices` of the source to a new stream."""
+    """Append the frames of the source to a new stream; if it is `incomplete`, skip frames of zeros without metadata."""
     frame_metadata = frame_metadata_by_address(source)
-    incomplete = source.written is not None and source.written < len(source.indices)
-    checksums = np.zeros(len(indices) if with_checksums else 0, np.uint32)
+    checksums = np.zeros(len(source.indices) if with_checksums else 0, np.uint32)
     empty = size = 0
     with create_stream(settings) as stream:
         try:
             for namespace, metadata in source.spec.metadata.items():
                 stream.set_global_metadata(namespace, metadata)
             stream.set_global_metadata(NAMESPACE, provenance(source))
-            for number, index in enumerate(indices):
+            for number, index in enumerate(source.indices):
                 frame = source.read(index.tolist())
                 values = frame_metadata.pop(source.address_of(index.tolist()), None)
                 if incomplete and values is None and not frame.any():

@@ -12,7 +12,7 @@ import numpy as np
 
 from ome_writers.conversion.in_place import edit_in_place, replace_json
 from ome_writers.conversion.pyramid import array_plan, plane_runs
-from ome_writers.conversion.source import Indices, Source
+from ome_writers.conversion.selection import Indices, Selection
 from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError, WriteError
 from ome_writers.formats import format_row
@@ -37,7 +37,7 @@ Arrays = Sequence[tuple[LevelSpec, ArrayPlan, str]]
 _CACHE_BYTES = 128 * 2**20  # of decoded chunks that contain several planes
 
 
-def kept_pyramid(source: Source, format: str) -> Pyramid | PyramidMethod | None:
+def kept_pyramid(source: Selection, format: str) -> Pyramid | PyramidMethod | None:
     """Return the levels that a copy in a format gets while it is written: those of the source's settings."""
     settings, same = source.spec.settings, source.spec.format == format
     levels = settings.pyramid if settings is not None and same else None
@@ -45,9 +45,9 @@ def kept_pyramid(source: Source, format: str) -> Pyramid | PyramidMethod | None:
 
 
 def copy_labels_and_levels(
-    source: Source, settings: AcquisitionSettings, read: Indices, write: Indices, *, verify: bool
+    source: Selection, settings: AcquisitionSettings, write: Indices, *, verify: bool
 ) -> tuple[str, ...]:
-    """Copy the labels, and the levels that the copy lacks, of the images with the frames `read`.
+    """Copy the labels of the images of `source`, and the levels that the copy lacks. Its frames are at `write`.
 
     Returns what was not copied: all of it if source or destination is not an OME-Zarr, and that of images whose shape
     or axes differ in the destination.
@@ -55,7 +55,7 @@ def copy_labels_and_levels(
     Raises WriteError if an array could not be written, or differs when read back (`verify`).
     """
     spec, output = source.spec, Path(settings.output_path)
-    images = _pairs(source, settings, read, write)
+    images = _pairs(source, settings, write)
     row = format_row(spec.format)
     labels = {number: row.labels(spec, spec.images[number].key) for number in images}
     levels = _levels([spec.images[number] for number in images])
@@ -88,10 +88,10 @@ def _levels(images: Sequence[ImageSpec]) -> int:
 
 
 def _pairs(
-    source: Source, settings: AcquisitionSettings, read: Indices, write: Indices
+    source: Selection, settings: AcquisitionSettings, write: Indices
 ) -> dict[int, int | None]:
     """Return the image of the destination by that of the source; None if they are not one to one."""
-    old = source.router.project(read)[0].tolist()
+    old = source.image_numbers().tolist()
     new = resolve(settings).router.project(write)[0].tolist()
     both = sorted(set(zip(old, new, strict=True)))
     for side in zip(*both, strict=True):

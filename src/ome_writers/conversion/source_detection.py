@@ -8,22 +8,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ome_writers.conversion.dataset_source import source_of
-from ome_writers.conversion.source import Source, with_values
+from ome_writers.conversion.selection import Selection, select_all, with_values
 from ome_writers.dataset import AxisSpec, AxisType, DatasetSpec
 from ome_writers.errors import InvalidFileError, OutputLockedError, SettingsError, UnsupportedError
-from ome_writers.formats import frame_metadata_by_image, read, resolve_entry_file
+from ome_writers.formats import frame_metadata_by_image, resolve_entry_file
 from ome_writers.routing import Address
 from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
-from ome_writers.views import open_dataset
+from ome_writers.views import OpenDataset
 
 CHUNK_CACHE_BYTES = 128 * 2**20
 """Size of the cache of decoded chunks, for chunks that contain several frames."""
 
 
-def describe_source(path: Path, axes: str | None = None, *, growing: bool = False) -> Source:
-    """Return the description of a dataset, with other names of its axes if `axes` is given.
+def describe_source(path: Path, axes: str | None = None, *, growing: bool = False) -> Selection:
+    """Return all frames of a dataset, with other names of its axes if `axes` is given.
 
     With `growing` it may be written, and its frames are those that are planned.
 
@@ -36,13 +35,15 @@ def describe_source(path: Path, axes: str | None = None, *, growing: bool = Fals
             raise OutputLockedError(
                 f"{path} is being written by {owner}. Convert it after that process has ended."
             )
-    spec = read(path) if axes is None else _with_axes(read(path), axes)
+    # cached chunks are not read again when they have grown
+    dataset = OpenDataset.open(path, remember=0 if growing else CHUNK_CACHE_BYTES)
+    if axes is not None:
+        dataset = dataset.described_by(_with_axes(dataset.spec, axes))
     with guard_reader(path):
-        # cached chunks are not read again when they have grown
-        source = source_of(spec, open_dataset(path, remember=0 if growing else CHUNK_CACHE_BYTES))
+        source, reached = select_all(dataset), [*dataset.extents().values()]
     # its writer was killed: the arrays have the planned extents
-    if spec.status == "writing" and not growing:
-        inside = (source.indices < source.view.reached()).all(axis=1)
+    if dataset.spec.status == "writing" and not growing:
+        inside = (source.indices < reached).all(axis=1)
         source = replace(source, indices=source.indices[inside])
     if not growing and (source.written == 0 or not len(source.indices)):
         raise UnsupportedError(f"{path} does not contain a frame to convert.")
@@ -76,26 +77,28 @@ def _with_axes(spec: DatasetSpec, axes: str) -> DatasetSpec:
     return replace(spec, images=(image,), dimensions=tuple(dimensions))
 
 
-def convertible_images(source: Source, images: Sequence[int] | None) -> list[int]:
-    """Return the sorted numbers of the images to convert.
+def convertible_images(source: Selection, images: Sequence[int] | None) -> Selection:
+    """Return the frames of the images to convert.
 
     Raises UnsupportedError if an image does not exist, or a single dataset cannot contain all of them.
     """
     numbers = _image_numbers(source, images)
     groups = _by_frame_type(source, numbers)
     if len(groups) > 1:
-        types = [f"{source.frame_shapes[first]} {source.dtypes[first]}" for first, *_ in groups]
+        types = [
+            f"{source.dataset.frame_shape(first)} {source.dtype(first)}" for first, *_ in groups
+        ]
         choices = ", ".join(f"images={group}" for group in groups)
         raise UnsupportedError(
             f"The images of {source.spec.path} have different frames ({', '.join(types)}), cameras or pixel sizes, "
             f"which one dataset cannot contain. Convert them separately: {choices}."
         )
-    samples = source.frame_shapes[numbers[0]][2:]
+    samples = source.dataset.frame_shape(numbers[0])[2:]
     if samples not in ((), (3,)):
         raise UnsupportedError(
             f"{source.spec.path} has {samples[0]} samples per pixel; supported are 1 and 3 (RGB)."
         )
-    return numbers
+    return source.of_images(numbers)
 
 
 def split_images(path: Path, images: Sequence[int] | None = None) -> list[list[int]]:
@@ -107,8 +110,8 @@ def split_images(path: Path, images: Sequence[int] | None = None) -> list[list[i
     return _by_frame_type(source, _image_numbers(source, images))
 
 
-def _image_numbers(source: Source, images: Sequence[int] | None) -> list[int]:
-    count = len(source.dtypes)
+def _image_numbers(source: Selection, images: Sequence[int] | None) -> list[int]:
+    count = len(source.spec.images)
     numbers = sorted(set(range(count) if images is None else images))
     if not numbers or numbers[0] < 0 or numbers[-1] >= count:
         raise UnsupportedError(
@@ -117,14 +120,14 @@ def _image_numbers(source: Source, images: Sequence[int] | None) -> list[int]:
     return numbers
 
 
-def _by_frame_type(source: Source, numbers: Sequence[int]) -> list[list[int]]:
+def _by_frame_type(source: Selection, numbers: Sequence[int]) -> list[list[int]]:
     groups: dict[object, list[int]] = {}
     for number in numbers:
         groups.setdefault(source.frame_type(number), []).append(number)
     return list(groups.values())
 
 
-def frame_metadata_by_address(source: Source) -> dict[Address, dict[str, Any]]:
+def frame_metadata_by_address(source: Selection) -> dict[Address, dict[str, Any]]:
     try:
         by_image = frame_metadata_by_image(source.spec.path)
     except InvalidFileError:
@@ -141,7 +144,7 @@ def frame_metadata_by_address(source: Source) -> dict[Address, dict[str, Any]]:
     return found
 
 
-def provenance(source: Source) -> dict[str, Any]:
+def provenance(source: Selection) -> dict[str, Any]:
     """Return the metadata about the source that are stored in the destination."""
     return {
         "source": source.spec.path.name,

@@ -20,7 +20,7 @@ from ome_writers.conversion.destination import (
 from ome_writers.conversion.frame_copy import copy_frames, verify_frames
 from ome_writers.conversion.labels_and_levels import copy_labels_and_levels, kept_pyramid
 from ome_writers.conversion.ozx import compare, pack, unpack
-from ome_writers.conversion.source import Source, select_images
+from ome_writers.conversion.selection import Selection
 from ome_writers.conversion.source_detection import convertible_images, describe_source
 from ome_writers.errors import SettingsError, checked_call
 from ome_writers.formats import archive_format, format_row, local_copy
@@ -180,38 +180,41 @@ def convert(
             verify=verify,
             on_file=on_frame,
         )
-    numbers = convertible_images(described, images)
-    dimensions, read, write = select_images(described, numbers)
+    incomplete = described.written is not None and described.written < len(described.indices)
+    selected = convertible_images(described, images)
+    dimensions, write = selected.destination_indices()
     target = AcquisitionSettings(root_path=destination, format=format).format
-    dimensions, write = with_image_name(described, dimensions, write, Path(destination), target)
-    dimensions = with_chunks(described, dimensions, target, chunk_shapes or {}, shard_shapes or {})
+    dimensions, write = with_image_name(selected, dimensions, write, Path(destination), target)
+    dimensions = with_chunks(selected, dimensions, target, chunk_shapes or {}, shard_shapes or {})
     settings = destination_settings(
-        described,
-        numbers[0],
+        selected,
         dimensions,
         write,
         destination,
         target,
         compression,
         overwrite,
-        pyramid or kept_pyramid(described, target.name),
+        pyramid or kept_pyramid(selected, target.name),
     )
     output = Path(settings.output_path)
-    refuse_overlap(described.spec.path, output)
+    refuse_overlap(selected.spec.path, output)
+    total = len(selected.indices)
 
     def progress() -> Callable[[], object]:
         done = itertools.count(1)
-        return lambda: on_frame and on_frame(next(done), len(read))
+        return lambda: on_frame and on_frame(next(done), total)
 
-    copied = copy_frames(described, read, settings, progress(), with_checksums=verify)
-    not_copied = copy_labels_and_levels(described, settings, read, write, verify=verify)
+    copied = copy_frames(
+        selected, settings, progress(), incomplete=incomplete, with_checksums=verify
+    )
+    not_copied = copy_labels_and_levels(selected, settings, write, verify=verify)
     if verify:
-        verify_frames(described.spec.path, output, write, copied.checksums, progress())
+        verify_frames(selected.spec.path, output, write, copied.checksums, progress())
     return Conversion(
-        source=described.spec.path,
+        source=selected.spec.path,
         destination=output,
-        images=len(numbers),
-        frames=len(read) - copied.empty,
+        images=len(selected.images),
+        frames=total - copied.empty,
         empty=copied.empty,
         pixel_bytes=copied.pixel_bytes,
         seconds=time.perf_counter() - began,
@@ -221,7 +224,7 @@ def convert(
 
 
 def _copy_files(
-    source: Source,
+    source: Selection,
     destination: Path,
     began: float,
     *,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.conversion import Source
+from ome_writers.conversion import Selection
 from ome_writers.formats import read
 from ome_writers.mirroring import is_growing
 from ome_writers.processing.tasks import Task
@@ -19,7 +19,7 @@ from ome_writers.views import view_names
 _POLL_INTERVAL_S = 0.2
 
 
-def ready_tasks(source: Source, tasks: Sequence[Task]) -> Iterator[Task | None]:
+def ready_tasks(source: Selection, tasks: Sequence[Task]) -> Iterator[Task | None]:
     """Yield each task when its frames are on disk, and None before each wait, until the writer has ended."""
     plan, kept = tasks[0].target.plan, tasks[0].kept
     names = [dimension.name for dimension in plan.dimensions[:-2]]
@@ -40,7 +40,7 @@ def ready_tasks(source: Source, tasks: Sequence[Task]) -> Iterator[Task | None]:
         yield task
 
 
-def last_frames(source: Source, sizes: Mapping[str, int]) -> NDArray[np.int64]:
+def last_frames(source: Selection, sizes: Mapping[str, int]) -> NDArray[np.int64]:
     """Return the number, in order of acquisition, of the last frame of each block.
 
     `sizes` are the extents of a block along axes of the dataset, in acquisition order; along the others it is the whole

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ome_writers.conversion import (
-    Source,
+    Selection,
     convertible_images,
     destination_settings,
     nested_loop_indices,
-    select_images,
     with_chunks,
     with_values,
 )
@@ -39,14 +38,13 @@ class ResultPlan(NamedTuple):
 
 
 def plan_result(
-    source: Source, function: Callable[..., Any], over: Sequence[str] | None
+    source: Selection, function: Callable[..., Any], over: Sequence[str] | None
 ) -> ResultPlan:
     """Return what `function` returns; any other function than a `PlaneFunction` is called for the first block."""
     path = source.spec.path
-    numbers = convertible_images(source, None)
-    dimensions, _, write = select_images(source, numbers)
+    dimensions, write = convertible_images(source, None).destination_indices()
     complete = len(write) == np.prod([dim.count or 1 for dim in dimensions[:-2]], dtype=np.int64)
-    if not complete or source.camera_axis is not None or len(source.frame_shapes[0]) > 2:
+    if not complete or source.camera_axis is not None or len(source.dataset.frame_shape(0)) > 2:
         raise UnsupportedError(
             f"{path}: images of different extent, with a camera each, or RGB, are not processed. Copy images of equal "
             "extent with `ome-writers convert --image N` first."
@@ -66,7 +64,7 @@ def plan_result(
     by_name = dict(zip(names, dimensions, strict=True))
     if isinstance(function, PlaneFunction):
         kept: tuple[str, ...] = ()
-        dtype = function.dtype(np.dtype(source.dtypes[0])).name
+        dtype = function.dtype(np.dtype(source.dtype(0))).name
         frame = tuple(map(function.dimension, dimensions[-2:]))
         by_name.update(zip(names[-2:], frame, strict=True))
         selected = {n: by_name[n] for n in names[:-2] if n != "p" and n not in block}
@@ -75,7 +73,7 @@ def plan_result(
         axes = (*block, *names[-2:])
         independent = [name for name in names if name not in axes]
         wait_for_frame(path, int(last_frames(source, dict.fromkeys(independent, 1)).flat[0]))
-        first = evaluate(source.view, function, block, dict.fromkeys(independent, 0))
+        first = evaluate(source.dataset.view(), function, block, dict.fromkeys(independent, 0))
         if not 2 <= first.ndim <= len(axes):
             raise SettingsError(
                 f"{function!r} returned an array with {first.ndim} axes for a block with the axes {axes}; return 2 to "
@@ -123,7 +121,7 @@ def output_path(output: str | PathLike[str]) -> Path:
 
 
 def output_settings(
-    source: Source,
+    source: Selection,
     result: ResultPlan,
     output: Path,
     compression: str | None,
@@ -135,7 +133,6 @@ def output_settings(
     counts = [dimension.count or 1 for dimension in dimensions[:-2]]
     return destination_settings(
         source,
-        0,
         tuple(map(_with_valid_chunk, dimensions)),
         nested_loop_indices(counts),
         output,

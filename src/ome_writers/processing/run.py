@@ -18,7 +18,13 @@ from functools import partial
 from os import PathLike
 from typing import Any, Protocol
 
-from ome_writers.conversion import Conversion, Source, describe_source, provenance, refuse_overlap
+from ome_writers.conversion import (
+    Conversion,
+    Selection,
+    describe_source,
+    provenance,
+    refuse_overlap,
+)
 from ome_writers.errors import (
     OutputExistsError,
     OutputLockedError,
@@ -129,7 +135,7 @@ def process(
             f"{path} is being written. Process it meanwhile with follow=True, or wait until its writer has closed it."
         )
 
-    def plan(described: Source) -> _Run:
+    def plan(described: Selection) -> _Run:
         result = plan_result(described, function, over)
         settings = output_settings(
             described, result, final, compression, chunk_shapes, shard_shapes
@@ -164,7 +170,7 @@ class _Run:
 
     def __init__(
         self,
-        source: Source,
+        source: Selection,
         function: Callable[..., Any],
         result: ResultPlan,
         settings: AcquisitionSettings,
@@ -173,9 +179,10 @@ class _Run:
         self.plan = resolve(settings)
         self._source, self._function, self._settings = source, function, settings
         self._output = output
+        view = source.dataset.view()
         self._tasks = [
             Task(
-                source.view,
+                view,
                 function,
                 output.staged_path,
                 ArrayTarget(key, image.array),
@@ -262,7 +269,7 @@ def _description(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _digest(
-    source: Source,
+    source: Selection,
     function: Callable[..., Any],
     result: ResultPlan,
     settings: AcquisitionSettings,

@@ -53,8 +53,8 @@ class OpenDataset:
         The plan that it was written from; None if another program wrote it.
     """
 
-    def __init__(self, pixels: OpenPixels) -> None:
-        self.spec = spec = pixels.spec()
+    def __init__(self, pixels: OpenPixels, spec: DatasetSpec | None = None) -> None:
+        self.spec = spec = spec or pixels.spec()
         self.plan: Plan | None = None if spec.settings is None else resolve(spec.settings)
         self.router = stored_router(spec) if self.plan is None else self.plan.router
         self._pixels = pixels
@@ -78,6 +78,17 @@ class OpenDataset:
             dataset = cls(format_row(detect_format(path)).open_pixels(path, remember))
         dataset._reopen = partial(partial, _reopen, str(path.absolute()), remember)
         return dataset
+
+    def described_by(self, spec: DatasetSpec) -> OpenDataset:
+        """Return the same pixels, described in other words."""
+        with guard_reader(spec.path):
+            return OpenDataset(self._pixels, spec)
+
+    def frame_shape(self, image: int) -> tuple[int, ...]:
+        """Return the shape of the frames of an image: (y, x), or (y, x, samples)."""
+        spec = self.spec.images[image]
+        samples = spec.samples * self._planes[image][0]
+        return (*spec.shape[-2:], samples) if samples > 1 else spec.shape[-2:]
 
     def view(self, level: int = 0) -> StreamView:
         """Return the images as one array.
