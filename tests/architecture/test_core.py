@@ -35,18 +35,18 @@ LIMITS = {
     "lines loaded by writing: OME-TIFF": 18150,
     "lines loaded by writing: scratch": 14750,
     "strings that name another package": 52,  # 44 of them are rows of the table of formats
-    "open, own OME-Zarr: functions": 151,
-    "open, own OME-Zarr: files": 42,
+    "open, own OME-Zarr: functions": 145,
+    "open, own OME-Zarr: files": 38,
     "view[i], own OME-Zarr: functions": 26,
-    "view[i], own OME-Zarr: files": 10,
-    "open, other OME-Zarr: functions": 89,
-    "open, other OME-Zarr: files": 27,
+    "view[i], own OME-Zarr: files": 8,
+    "open, other OME-Zarr: functions": 86,
+    "open, other OME-Zarr: files": 24,
     "view[i], other OME-Zarr: functions": 25,
-    "view[i], other OME-Zarr: files": 10,
-    "open, OME-TIFF: functions": 168,
-    "open, OME-TIFF: files": 53,
+    "view[i], other OME-Zarr: files": 8,
+    "open, OME-TIFF: functions": 164,
+    "open, OME-TIFF: files": 52,
     "view[i], OME-TIFF: functions": 30,
-    "view[i], OME-TIFF: files": 10,
+    "view[i], OME-TIFF: files": 9,
 }
 _MARGIN = 0.9  # a figure below this part of its limit asks for a lower limit
 
@@ -181,6 +181,7 @@ def test_strings_that_name_another_package() -> None:
     check_limit("strings that name another package", len(found))
 
 
+@pytest.mark.timeout(300)  # longer on a machine that runs other tests meanwhile
 @pytest.mark.parametrize("name", DELETIONS)
 def test_package_without_folder(tmp_path: Path, name: str) -> None:
     """Without these folders, the tests of the engine contract pass, and a written dataset is readable."""
@@ -192,7 +193,7 @@ def test_package_without_folder(tmp_path: Path, name: str) -> None:
     loaded = write(tmp_path / "a.ome.zarr", file_format="ome-zarr", env=environment)
     assert Path(loaded["file"]).is_relative_to(copy)
     assert zarr.open_array(tmp_path / "a.ome.zarr" / "0")[1].all()
-    # to save time; and `open` recognizes OME-TIFF file sets before it looks at the format
+    # to save time; and `read_frame_metadata` imports the code of OME-TIFF
     selected = "not later_frame and not more_chunks"
     opens = "formats/ometiff" not in DELETIONS[name]
     selected += "" if opens else " and not visible_to_readers"
@@ -220,7 +221,7 @@ def test_package_without_folder(tmp_path: Path, name: str) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout

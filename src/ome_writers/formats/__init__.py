@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_reader import referenced_copy as referenced_copy
     from ome_writers.formats.detection import abbreviated_list as abbreviated_list
     from ome_writers.formats.detection import detect_format as detect_format
+    from ome_writers.formats.detection import resolve_entry_file as resolve_entry_file
     from ome_writers.formats.frame_metadata import JOURNAL_NAME as JOURNAL_NAME
     from ome_writers.formats.frame_metadata import Journal as Journal
     from ome_writers.formats.frame_metadata import JournalEntry as JournalEntry
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import truncate_partial_line as truncate_partial_line
     from ome_writers.formats.frame_metadata_table import frame_columns as frame_columns
     from ome_writers.formats.frame_metadata_table import frame_table as frame_table
-    from ome_writers.formats.ometiff.entry_file import resolve_entry_file as resolve_entry_file
     from ome_writers.formats.ometiff.ownership import is_own_entry as is_own_entry
     from ome_writers.formats.ometiff.parse import OmeXml as OmeXml
     from ome_writers.formats.ometiff.parse import load_ome_xml as load_ome_xml
@@ -87,7 +87,7 @@ else:
                 "read_frame_metadata",
                 "referenced_copy",
             ),
-            ".detection": ("abbreviated_list", "detect_format"),
+            ".detection": ("abbreviated_list", "detect_format", "resolve_entry_file"),
             ".frame_metadata": (
                 "JOURNAL_NAME",
                 "Journal",
@@ -96,7 +96,6 @@ else:
                 "truncate_partial_line",
             ),
             ".frame_metadata_table": ("frame_columns", "frame_table"),
-            ".ometiff.entry_file": ("resolve_entry_file",),
             ".ometiff.ownership": ("is_own_entry",),
             ".ometiff.parse": ("OmeXml", "load_ome_xml", "parse_document"),
             ".ownership": ("SYSTEM_FILES", "foreign_files", "foreign_files_of_aborted_start"),

@@ -11,11 +11,10 @@ from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import checked_call
-from ome_writers.formats.detection import detect_format
+from ome_writers.formats.detection import detect_format, resolve_entry_file
 from ome_writers.formats.frame_index import frame_index
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
 from ome_writers.formats.ometiff.first_page import parse_once
-from ome_writers.formats.registry import FramesByImage, format_row
+from ome_writers.formats.registry import FramesByImage
 from ome_writers.untrusted import check_space, guard_reader, is_remote, member, path_or_url
 
 IndexedFrame = tuple[int, dict[str, Any], dict[str, Any]]
@@ -42,7 +41,7 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
         If it is of none of these formats; InvalidFileError if it is damaged, or not safe to read.
     """
     path = resolve_entry_file(path_or_url(path))
-    row = format_row(detect_format(path))
+    row = detect_format(path)
     with guard_reader(path):
         return row.parse(path)
 
@@ -71,21 +70,21 @@ def referenced_copy(path: Path) -> Iterator[Path]:
     """Yield a temporary copy of the files of a remote dataset that its metadata refer to; no list is needed."""
     with TemporaryDirectory(prefix="ome-writers-") as folder:
         copy = Path(folder, path.name)
-        format_row(detect_format(path)).copy_referenced(path, copy)
+        detect_format(path).copy_referenced(path, copy)
         yield copy
 
 
 def dataset_files(path: Path) -> Iterable[Path]:
     """Return the files of a dataset; see `read`. Raises ListingError if a server does not list them."""
     path = resolve_entry_file(path)
-    return format_row(detect_format(path)).files(path)
+    return detect_format(path).files(path)
 
 
 def dataset_ome_xml(path: Path) -> bytes | None:
     """Return the OME-XML of a dataset, wherever it is stored; None for an OME-Zarr without OME-XML. See `read`."""
     path = resolve_entry_file(path)
     with guard_reader(path):
-        text: bytes | None = format_row(detect_format(path)).ome_xml(path)
+        text: bytes | None = detect_format(path).ome_xml(path)
         return text
 
 
@@ -136,7 +135,7 @@ def read_frame_metadata(path: str | PathLike[str]) -> list[dict[str, Any]]:
 def indexed_frames(path: str | PathLike[str]) -> list[IndexedFrame]:
     """Return image number, index by axis and metadata of each frame; see `read_frame_metadata`."""
     path = resolve_entry_file(path_or_url(path))
-    row = format_row(detect_format(path))
+    row = detect_format(path)
     with guard_reader(path), parse_once():
         by_image = row.frame_metadata(path)
         index_of = frame_index(row, path)
@@ -151,4 +150,4 @@ def frame_metadata_by_image(path: str | PathLike[str]) -> FramesByImage:
     """Return frame metadata by image: the path of its group in OME-Zarr, otherwise its number."""
     path = resolve_entry_file(path_or_url(path))
     with guard_reader(path):
-        return format_row(detect_format(path)).frame_metadata(path)
+        return detect_format(path).frame_metadata(path)

@@ -6,23 +6,33 @@ import re
 from pathlib import Path
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.registry import format_rows
+from ome_writers.formats.registry import FormatRow, format_row, format_rows
 from ome_writers.untrusted import is_archive, is_remote
 
 _ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
 
 
-def detect_format(path: Path) -> str:
-    """Return the name of the format of the dataset at `path`; a file that no format recognizes is taken for a TIFF.
+def resolve_entry_file(path: Path) -> Path:
+    """Return the folder of a set of OME-TIFF files if `path` is its entry file, otherwise `path` itself."""
+    if path.suffix.lower() not in (".tiff", ".tif"):
+        return path
+    from ome_writers.formats.ometiff.entry_file import entry_file_target
+
+    folder = entry_file_target(path)
+    return path if folder is None or not folder.is_dir() else folder
+
+
+def detect_format(path: Path) -> FormatRow:
+    """Return the format of the dataset at `path`; a file that no format recognizes is taken for a TIFF.
 
     Raises FileNotFoundError if `path` does not exist, and UnsupportedError if it is a folder that contains neither
     format; InvalidFileError if it is neither a file nor a folder.
     """
     remote = bool(is_remote(path))
     if remote and is_omezarr(path):
-        return "ome-zarr"
+        return format_row("ome-zarr")
     if remote and is_zarr_v2(path):
-        return "ome-zarr-0.4"
+        return format_row("ome-zarr-0.4")
     if remote:
         if not path.is_file():
             raise FileNotFoundError(
@@ -46,9 +56,9 @@ def detect_format(path: Path) -> str:
         )
     for row in format_rows().values():
         if row.recognizes(path):
-            return row.name
+            return row
     if path.is_file():
-        return "ome-tiff"
+        return format_row("ome-tiff")
     datasets = sorted(f.name for f in path.iterdir() if is_omezarr(f) or is_zarr_v2(f))
     hint = f" It contains {abbreviated_list(datasets)}: name one of them." if datasets else ""
     raise UnsupportedError(f"{path} contains neither an OME-Zarr nor TIFF files.{hint}")

@@ -196,7 +196,7 @@ _FORMATS: dict[str, FormatRow] = {
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             labels=_zarr_labels,
-            open_pixels=_lazy("ome_writers.views.omezarr:ZarrPixels"),
+            open_pixels=_lazy("ome_writers.views.zarr_array:ZarrPixels"),
             chunked=True,
         ),
         FormatRow(
@@ -212,7 +212,7 @@ _FORMATS: dict[str, FormatRow] = {
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             labels=_zarr_labels,
-            open_pixels=_lazy("ome_writers.views.omezarr:ZarrPixels"),
+            open_pixels=_lazy("ome_writers.views.zarr_array:ZarrPixels"),
             find_problems=_lazy("ome_writers.repair.omezarr:findings"),
             check=_lazy("ome_writers.validation.omezarr:checks"),
             edit=_lazy("ome_writers.conversion.metadata_edit:edit_omezarr"),

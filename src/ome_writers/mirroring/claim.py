@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ome_writers.formats import detect_format, format_row
+from ome_writers.formats import detect_format
 
 _NAME = ".ome-writers.upload.json"
 
@@ -21,7 +21,7 @@ def claim_key(source: Path) -> str:
 
 def dataset_id(source: Path) -> str:
     """Return the id in the metadata of a dataset; for datasets without one, a hash of host and path."""
-    found = format_row(detect_format(source)).dataset_id(source)
+    found = detect_format(source).dataset_id(source)
     if isinstance(found, str) and found:
         return found
     location = f"{socket.gethostname()}:{source.resolve()}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UploadError
-from ome_writers.formats import detect_format, format_row
+from ome_writers.formats import detect_format
 from ome_writers.mirroring.dataset_files import (
     DatasetFile,
     chunk_keys,
@@ -166,7 +166,7 @@ class Uploader:
         that may change again, such as open shards, are only sent for a small share of the time, because they must be
         sent again.
         """
-        if growing and not format_row(detect_format(self._source)).chunked:
+        if growing and not detect_format(self._source).chunked:
             self._copy.owner()  # an error now shows early that the store cannot be used
             return False  # the headers of its files change until the end
         self._copy.claim()

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from ome_writers.errors import OutputLockedError, checked_call
-from ome_writers.formats import detect_format, format_row, resolve_entry_file
+from ome_writers.formats import FormatRow, detect_format, resolve_entry_file
 from ome_writers.storage import Finding, hold_claim, lock_owner, lock_path
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 
@@ -73,7 +73,7 @@ def repair(path: str | PathLike[str], *, dry_run: bool = False) -> Repair:
         return Repair(root, dry_run, _findings(root, found, dry_run=dry_run))
 
 
-def _findings(root: Path, found: str, *, dry_run: bool) -> tuple[Finding, ...]:
+def _findings(root: Path, found: FormatRow, *, dry_run: bool) -> tuple[Finding, ...]:
     lock = lock_path(root, folder=root.is_dir())
     owner = lock_owner(lock)
     if owner is not None:
@@ -82,7 +82,7 @@ def _findings(root: Path, found: str, *, dry_run: bool) -> tuple[Finding, ...]:
             f"or, if the process no longer exists, remove {lock} first."
         )
     with guard_reader(root):
-        findings = list(format_row(found).find_problems(root, dry_run=dry_run))
+        findings = list(found.find_problems(root, dry_run=dry_run))
     if lock.exists():  # last: until then, the dataset counts as not repaired
         if not dry_run:
             lock.unlink()

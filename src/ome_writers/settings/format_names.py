@@ -110,13 +110,16 @@ def read_format(value: Any, root_path: str) -> Any:
         raise ValueError(
             f"A format is a name such as 'ome-zarr', an object such as OmeZarrFormat(), or a dict; got {value!r}."
         )
-    suffix = split_suffix(root_path)[1].lower()
-    if "suffix" not in value and suffix and format_suffixes()[suffix] == value.get("name"):
-        value["suffix"] = suffix
+    if "suffix" not in value:
+        suffix = split_suffix(root_path)[1].lower()
+        if suffix and format_suffixes()[suffix] == value.get("name"):
+            value["suffix"] = suffix
     return value
 
 
 def _fields_of(name: Any) -> dict[str, str]:
+    if isinstance(name, str) and name in OWN_MODELS:
+        return {"name": name}
     fields = format_names().get(name.lower()) if isinstance(name, str) else None
     if fields is None:
         close = suggestion(name, format_names()) if isinstance(name, str) else ""
@@ -129,8 +132,8 @@ def _fields_of(name: Any) -> dict[str, str]:
 def _read_installed(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
     """Validate the settings of a format of another package, which the union does not contain."""
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
-    model = format_models().get(str(name))
-    if model is None or model in OWN_MODELS.values():
+    model = None if str(name) in OWN_MODELS else format_models().get(str(name))
+    if model is None:
         return handler(value)
     return model.model_validate(value, context=info.context)
 

@@ -5,7 +5,6 @@ Sources: TIFF 6.0, section 2; the BigTIFF design (8-byte offsets, 20-byte entrie
 
 from __future__ import annotations
 
-import operator
 import os
 import struct
 import sys
@@ -27,14 +26,11 @@ else:
     _pread = os.pread
 
 _WIDTH, _LENGTH, _BITS, _SAMPLES = 256, 257, 258, 277
-_COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR, _FORMAT = 259, 266, 284, 317, 339
 _OFFSETS, _BYTE_COUNTS = (273, 324), (279, 325)  # of strips, of tiles
 _TABLES = frozenset((*_OFFSETS, *_BYTE_COUNTS))
 _MAX_ENTRIES = 4096
 _MAX_STRIPS = 2**22
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
-_KINDS = {1: "u", 2: "i", 3: "f", 6: "c"}  # by SampleFormat
-_MAX_UNCHECKED_BYTES = 2**26  # of a plane
 _SIZES = {2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8} | {
     kind: int(word[1]) for kind, word in _INTEGERS.items()
 }
@@ -58,14 +54,6 @@ class TiffDirectory(NamedTuple):
     next_offset: int
 
 
-class RawPlane(NamedTuple):
-    """Uncompressed samples of a plane: offset in bytes, shape and dtype."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-
-
 class TiffStructure:
     """Header and IFD chain of an open TIFF file; `name` is its name in errors. The caller closes `fd`.
 
@@ -84,7 +72,7 @@ class TiffStructure:
             raise InvalidFileError(f"{name} is a truncated TIFF: it ends inside the header.")
         self._big = version == 43
         self._word = f"{self._order}{'Q' if self._big else 'I'}"
-        self._byteorder: Literal["little", "big"] = "little" if self._order == "<" else "big"
+        self.byteorder: Literal["little", "big"] = "little" if self._order == "<" else "big"
         (self.first,) = struct.unpack_from(self._word, head, 8 if self._big else 4)
 
     def directory(self, offset: int) -> TiffDirectory:
@@ -94,7 +82,7 @@ class TiffStructure:
         """
         count_bytes, entry_bytes = (8, 20) if self._big else (2, 12)
         inline = struct.calcsize(self._word)
-        number = int.from_bytes(self._read(offset, count_bytes), self._byteorder)
+        number = int.from_bytes(self._read(offset, count_bytes), self.byteorder)
         where = f"{self._name}: the IFD at {offset}"
         if number > _MAX_ENTRIES:
             check_count(number, f"{where}: the number of entries", _MAX_ENTRIES)
@@ -124,11 +112,11 @@ class TiffStructure:
         Raises InvalidFileError if the IFD is not inside the file.
         """
         count_bytes, entry_bytes = (8, 20) if self._big else (2, 12)
-        number = int.from_bytes(self._read(offset, count_bytes), self._byteorder)
+        number = int.from_bytes(self._read(offset, count_bytes), self.byteorder)
         where = f"{self._name}: the IFD at {offset}"
         check_count(number, f"{where}: the number of entries", _MAX_ENTRIES)
         link = self._read(offset + count_bytes + number * entry_bytes, struct.calcsize(self._word))
-        return int.from_bytes(link, self._byteorder)
+        return int.from_bytes(link, self.byteorder)
 
     def directories(self) -> Iterator[TiffDirectory]:
         """Iterate over the IFD chain of the file.
@@ -153,46 +141,6 @@ class TiffStructure:
             return np.zeros(0, np.uint64)
         values = np.frombuffer(self.content(entry), f"{self._order}{_INTEGERS[entry.kind]}")
         return values.astype(np.uint64)
-
-    def raw_plane(self, ifd: TiffDirectory) -> RawPlane | None:
-        """Return where the plane of an IFD is; None unless it is uncompressed and contiguous in the file.
-
-        Its shape is (y, x), or (y, x, samples). Raises InvalidFileError if it does not fit into memory, or is not
-        inside the file.
-        """
-        found = {
-            tag: self.integers(ifd.entries.get(tag)).tolist()
-            for tag in (_LENGTH, _WIDTH, _SAMPLES, _BITS, _FORMAT, _OFFSETS[0], _BYTE_COUNTS[0])
-        }
-        # 1 is the default of each
-        plain = (_COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR)
-        if any(self.integers(ifd.entries.get(tag)).tolist() not in ([], [1]) for tag in plain):
-            return None
-        offsets, counts = found[_OFFSETS[0]], found[_BYTE_COUNTS[0]]
-        bits, formats = set(found[_BITS]), set(found[_FORMAT] or [1])
-        extents = [*found[_LENGTH], *found[_WIDTH], *(found[_SAMPLES] or [1])]
-        if len(extents) != 3 or len(bits) != 1 or len(formats) != 1 or not offsets:
-            return None
-        height, width, samples = extents
-        try:
-            dtype = np.dtype(f"{self._order}{_KINDS[formats.pop()]}{bits.pop() / 8:g}")
-        except (KeyError, TypeError):
-            return None
-        nbytes = height * width * samples * dtype.itemsize
-        ends = map(operator.add, offsets, counts)
-        if (
-            not nbytes
-            or len(offsets) != len(counts)
-            or sum(counts) != nbytes
-            or [*ends][:-1] != offsets[1:]
-        ):
-            return None
-        if nbytes > _MAX_UNCHECKED_BYTES:
-            self.check_plane(ifd)
-        if offsets[0] + nbytes > os.fstat(self._fd).st_size:
-            self.check_strips(ifd)
-        shape = (height, width, samples) if samples > 1 else (height, width)
-        return RawPlane(offsets[0], shape, dtype)
 
     def check_plane(self, ifd: TiffDirectory) -> None:
         """Raise InvalidFileError if the plane of an IFD does not fit into memory."""

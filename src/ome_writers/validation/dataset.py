@@ -10,7 +10,6 @@ from pathlib import Path
 from ome_writers.errors import OutputLockedError, UnsupportedError, checked_call
 from ome_writers.formats import (
     detect_format,
-    format_row,
     local_copy,
     referenced_copy,
     resolve_entry_file,
@@ -67,7 +66,7 @@ def validate(path: str | PathLike[str]) -> Validation:
     """
     root = resolve_entry_file(path_or_url(path))
     refuse_archive(root)
-    row = format_row(detect_format(root))
+    row = detect_format(root)
     with ExitStack() as stack:
         try:
             local = stack.enter_context(local_copy(root))

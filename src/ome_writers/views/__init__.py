@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from ome_writers.views.dataset import OpenPixels as OpenPixels
     from ome_writers.views.dataset import open as open  # noqa: A004 # the public name, as in h5py, tifffile and zarr
     from ome_writers.views.dataset import open_dataset as open_dataset
-    from ome_writers.views.omezarr import open_array as open_array
     from ome_writers.views.signals import call_on_gui_thread as call_on_gui_thread
     from ome_writers.views.signals import guarded_signal_class as guarded_signal_class
     from ome_writers.views.signals import log_listener_errors as log_listener_errors
@@ -23,17 +22,17 @@ if TYPE_CHECKING:
     from ome_writers.views.summary import summary_line as summary_line
     from ome_writers.views.tiff_pages import set_decoder as set_decoder
     from ome_writers.views.zarr_array import ZarrArray as ZarrArray
+    from ome_writers.views.zarr_array import open_array as open_array
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
             ".dataset": ("OpenDataset", "OpenPixels", "open", "open_dataset"),
-            ".omezarr": ("open_array",),
             ".signals": ("call_on_gui_thread", "guarded_signal_class", "log_listener_errors"),
             ".source": ("coordinates", "view_names"),
             ".streamview": ("StreamView",),
             ".summary": ("Summary", "html_summary", "summary_line"),
             ".tiff_pages": ("set_decoder",),
-            ".zarr_array": ("ZarrArray",),
+            ".zarr_array": ("ZarrArray", "open_array"),
         },
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats import detect_format, format_row, resolve_entry_file
+from ome_writers.formats import detect_format, resolve_entry_file
 from ome_writers.routing import Plan, Router, Step, resolve
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory, guard_reader, path_or_url
@@ -75,7 +75,7 @@ class OpenDataset:
         """Return the dataset at a path; see `open_dataset`."""
         path = resolve_entry_file(path_or_url(path))
         with guard_reader(path):
-            dataset = cls(format_row(detect_format(path)).open_pixels(path, remember))
+            dataset = cls(detect_format(path).open_pixels(path, remember))
         dataset._reopen = partial(partial, _reopen, str(path.absolute()), remember)
         return dataset
 

@@ -52,7 +52,7 @@ def normalize_index(key: Any, ndim: int, names: Names = dict) -> list[Key]:
 
 
 def select_indices(
-    key: Key, reached: int, planned: int | None, *, strict: bool, name: str
+    key: Key, reached: int, planned: int | None, name: str, *, strict: bool
 ) -> int | range | list[int]:
     """Return the index or indices along one axis that `key` selects.
 

@@ -30,8 +30,7 @@ from ome_writers.formats.ometiff import (
     read_ome_xml,
 )
 from ome_writers.untrusted import member
-from ome_writers.views.file_cache import ChangeDetector
-from ome_writers.views.tiff_pages import TiffPages
+from ome_writers.views.tiff_pages import ChangeDetector, TiffPages
 
 
 class TiffPixels:

@@ -214,12 +214,8 @@ class StreamView(Reductions):
         source, (shape, planned) = self._source, self._extents()
         rank, dtype = len(source.names), source.dtype
         keys = normalize_index(key, len(shape), self._names)
-        selected = [
-            select_indices(k, extent, limit, strict=self._strict, name=name)
-            for k, extent, limit, name in zip(
-                keys[:rank], shape, planned, source.names, strict=False
-            )
-        ]
+        axes = zip(keys[:rank], shape, planned, source.names, strict=False)
+        selected = [select_indices(*axis, strict=self._strict) for axis in axes]
         indices = [[s] if isinstance(s, int) else s for s in selected]
         part = tuple(keys[rank:])
         in_order = any(isinstance(k, list) for k in part)  # numpy would move the axis of the list

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import re
 import threading
+import time
 from array import array
 from copy import copy
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +19,55 @@ from numpy.typing import NDArray
 from ome_writers.codecs import TIFF, compression_of_tag, tiff_codec
 from ome_writers.errors import EngineMissingError, InvalidFileError
 from ome_writers.formats.ometiff import read_description, read_first_page
-from ome_writers.untrusted import LoopDetector, TiffStructure, guard_reader, open_regular
-from ome_writers.views.file_cache import ChangeDetector
+from ome_writers.untrusted import (
+    LoopDetector,
+    TiffDirectory,
+    TiffStructure,
+    guard_reader,
+    open_regular,
+)
 
+_TIMESTAMP_RESOLUTION_S = 3.0  # the coarsest timestamps (FAT) have a resolution of two seconds
+_WRITING_STATUS = re.compile(rb'"status"(?::"|>"?)writing\b')
+_LENGTH, _WIDTH, _BITS, _SAMPLES, _FORMAT = 257, 256, 258, 277, 339
+_COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR = 259, 266, 284, 317
+_OFFSETS, _BYTE_COUNTS = 273, 279  # of strips
+_KINDS = {1: "u", 2: "i", 3: "f", 6: "c"}  # by SampleFormat
+_MAX_UNCHECKED_BYTES = 2**26  # of a plane
 _SUB_IFDS = 330  # tag with the offsets of the IFDs of a page's resolution levels
 _MAX_PADDING_BYTES = 2**20  # of a decoded strip
 _IFD_READ_AHEAD_BYTES = 2**16  # bytes after the start of an IFD that tifffile expects to exist
+
+
+class ChangeDetector:
+    """Detects whether a file may have changed since it was last read, from its ``stat`` result.
+
+    Two changes within the resolution of the file system's clock have the same timestamp. A file therefore counts as
+    unchanged only if it was read long after its last change. A file whose content has the status ``writing`` never
+    counts as unchanged, because Windows may update the timestamp only when the writer closes the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._version: tuple[int, ...] = ()
+        self._version_since = 0.0
+        self._unchanged = False
+        self._timestamp_reliable = False
+
+    def may_have_changed(self) -> bool:
+        """Return whether the file may differ from the content last passed to `mark_read`."""
+        stat = os.stat(self._path)
+        version = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        now = time.monotonic()
+        if version != self._version:
+            self._version, self._version_since = version, now
+            self._unchanged = False
+        self._timestamp_reliable = now - self._version_since > _TIMESTAMP_RESOLUTION_S
+        return not self._unchanged
+
+    def mark_read(self, content: bytes) -> None:
+        """Record the content that was read after `may_have_changed` returned True."""
+        self._unchanged = self._timestamp_reliable and _WRITING_STATUS.search(content) is None
 
 
 class TiffPages:
@@ -92,7 +138,7 @@ class TiffPages:
                     )
                 offset = int(offsets[level - 1])
                 directory = tiff.directory(offset)
-            if plane := tiff.raw_plane(directory):
+            if plane := _raw_plane(tiff, directory):
                 pixels = np.empty(plane.shape, plane.dtype)
                 raw.seek(plane.offset)
                 if raw.readinto(pixels.reshape(-1).view(np.uint8).data) == pixels.nbytes:
@@ -181,6 +227,52 @@ def set_decoder(page: Any) -> None:
         return uncompressed.decode(content, index, **options)
 
     page.decode = decode
+
+
+class RawPlane(NamedTuple):
+    """Uncompressed samples of a plane: offset in bytes, shape and dtype."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+def _raw_plane(tiff: TiffStructure, ifd: TiffDirectory) -> RawPlane | None:
+    """Return where the plane of an IFD is; None unless it is uncompressed and contiguous in the file.
+
+    Its shape is (y, x), or (y, x, samples). Raises InvalidFileError if it does not fit into memory.
+    """
+    found = {
+        tag: tiff.integers(ifd.entries.get(tag)).tolist()
+        for tag in (_LENGTH, _WIDTH, _SAMPLES, _BITS, _FORMAT, _OFFSETS, _BYTE_COUNTS)
+    }
+    # 1 is the default of each
+    plain = (_COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR)
+    if any(tiff.integers(ifd.entries.get(tag)).tolist() not in ([], [1]) for tag in plain):
+        return None
+    offsets, counts = found[_OFFSETS], found[_BYTE_COUNTS]
+    bits, formats = set(found[_BITS]), set(found[_FORMAT] or [1])
+    extents = [*found[_LENGTH], *found[_WIDTH], *(found[_SAMPLES] or [1])]
+    if len(extents) != 3 or len(bits) != 1 or len(formats) != 1 or not offsets:
+        return None
+    height, width, samples = extents
+    try:
+        dtype = np.dtype(f"{_KINDS[formats.pop()]}{bits.pop() / 8:g}")
+    except (KeyError, TypeError):
+        return None
+    nbytes = height * width * samples * dtype.itemsize
+    ends = map(operator.add, offsets, counts)
+    if (
+        not nbytes
+        or len(offsets) != len(counts)
+        or sum(counts) != nbytes
+        or [*ends][:-1] != offsets[1:]
+    ):
+        return None
+    if nbytes > _MAX_UNCHECKED_BYTES:
+        tiff.check_plane(ifd)
+    shape = (height, width, samples) if samples > 1 else (height, width)
+    return RawPlane(offsets[0], shape, dtype.newbyteorder(tiff.byteorder))
 
 
 class CompleteReads(FileIO):

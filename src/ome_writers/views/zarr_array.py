@@ -1,4 +1,4 @@
-"""Planes of a Zarr array, read directly from its files, which may still be written.
+"""Pixels of an OME-Zarr on disk, read directly from its files, which may still be written.
 
 Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html and the codecs' pages there.
 
@@ -6,14 +6,16 @@ Shard indexes are checked against their checksum, chunks by their decoder. If a 
 file meanwhile, the file is read again.
 """
 
-# Longer than 300 lines: chunks, shards, codecs and the cache of one reader.
+# Longer than 300 lines: metadata, chunks, shards and the cache of one reader.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.codecs import Decoder, find_zarr_codec
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.formats.omezarr import parse_dataset, recorded_progress
 from ome_writers.storage.zarr import EMPTY, ShardIndexFormat
 from ome_writers.untrusted import (
     ArrayMetadata,
@@ -31,11 +35,13 @@ from ome_writers.untrusted import (
     check_shape,
     is_archive,
     is_remote,
+    member,
     open_range,
     parse_array_metadata,
+    read_json,
     read_regular,
 )
-from ome_writers.views.file_cache import CachedJsonFile
+from ome_writers.views.zarr_python import open_with_zarr_python
 
 _MAX_READ_RETRIES = 20
 _RETRY_INTERVAL_S = 0.005
@@ -47,6 +53,57 @@ _MAX_CODEC_OVERHEAD_BYTES = 2**20  # of chunks that cannot be compressed
 
 class TornChunkError(OSError):
     """A chunk or shard index that is still not valid after several reads."""
+
+
+class ZarrPixels:
+    """The images of an OME-Zarr; implements `OpenPixels`. Status and shapes are read again after each flush.
+
+    `cache_bytes` is for decoded chunks, see `ZarrArray`.
+
+    Raises UnsupportedError if it is not an OME-Zarr 0.4 to 0.6.
+    """
+
+    def __init__(self, path: Path, cache_bytes: int = 0) -> None:
+        self._spec = parse_dataset(path)
+        name = ".zattrs" if self._spec.version == "0.4" else "zarr.json"
+        self._root = CachedJsonFile(path / name, path)
+        self._cache_bytes = cache_bytes // len(self._spec.images)
+
+    def spec(self) -> DatasetSpec:
+        if self._spec.status is None:
+            return self._spec
+        return replace(self._spec, **recorded_progress(self._own_attributes()))
+
+    def array(self, image: int, level: int) -> Any:
+        key = self._spec.images[image].levels[level].key
+        return open_array(self._spec.path, key, self._cache_bytes)
+
+    def extents(self) -> Mapping[str, Any]:
+        if self._spec.status is None:
+            return {}
+        extents = self._own_attributes().get("extents")
+        return extents if isinstance(extents, dict) else {}
+
+    def _own_attributes(self) -> dict[str, Any]:
+        """Return the current attributes of the root group in our namespace."""
+        content = self._root.read()
+        attributes = content.get("attributes", content).get("ome_writers")
+        return attributes if isinstance(attributes, dict) else {}
+
+
+def open_array(root: Path, key: str, cache_bytes: int) -> Any:
+    """Open an array with `ZarrArray`, or with zarr-python (if installed) where that does not support it."""
+    folder = member(root, key)
+    try:
+        return ZarrArray(folder, root, cache_bytes)
+    except InvalidFileError:
+        raise
+    except UnsupportedError:
+        try:
+            return open_with_zarr_python(folder, root)
+        except ImportError:
+            pass
+        raise
 
 
 class ZarrArray:
@@ -303,3 +360,37 @@ def _fill_value(value: Any, dtype: np.dtype[np.generic]) -> Any:
         if dtype.kind == "f" and isinstance(value, str) and value[:2] != "0x"
         else value
     )
+
+
+class CachedJsonFile:
+    """A JSON file that is parsed again only after it was replaced. Safe to use from any thread.
+
+    While the file is missing or being replaced, its previous content is returned. `root` is the folder of the dataset,
+    which links in `path` must not lead out of.
+    """
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
+        self._root = root
+        self._stored = root if is_archive(root) else path  # the file that is replaced
+        self._lock = threading.Lock()
+        self._version: tuple[int, int, int] | None = None
+        self._content: dict[str, Any] | None = None
+
+    def read(self) -> dict[str, Any]:
+        """Return the content, which is shared and must not be modified.
+
+        Raises OSError, ValueError if the file cannot be read and has not been read before.
+        """
+        with self._lock:
+            try:
+                stat = self._stored.stat()
+                version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                if version != self._version:
+                    self._content = read_json(self.path, root=self._root)
+                    self._version = version
+            except (OSError, ValueError):
+                if self._content is None:
+                    raise
+            assert self._content is not None
+            return self._content

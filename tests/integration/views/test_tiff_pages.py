@@ -19,8 +19,7 @@ import tifffile
 
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.ometiff import read_ome_xml
-from ome_writers.views.file_cache import ChangeDetector
-from ome_writers.views.tiff_pages import CompleteReads, TiffPages
+from ome_writers.views.tiff_pages import ChangeDetector, CompleteReads, TiffPages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,7 +171,7 @@ def test_file_with_status_writing_may_always_have_changed(
         AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
     )
     now = [100.0]
-    monkeypatch.setattr("ome_writers.views.file_cache.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ome_writers.views.tiff_pages.time.monotonic", lambda: now[0])
     for changed in (True, False):
         changes = ChangeDetector(path)
         assert changes.may_have_changed()
@@ -182,4 +181,4 @@ def test_file_with_status_writing_may_always_have_changed(
         assert changes.may_have_changed() is changed
         monkeypatch.undo()
         stream.close()
-        monkeypatch.setattr("ome_writers.views.file_cache.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("ome_writers.views.tiff_pages.time.monotonic", lambda: now[0])

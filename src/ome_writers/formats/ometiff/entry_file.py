@@ -31,12 +31,6 @@ _FIELD_TYPES = {"s": 2, "H": 3, "I": 4}  # struct code to TIFF field type
 _TAG_COUNT = 12
 
 
-def resolve_entry_file(path: Path) -> Path:
-    """Return the folder of a set if `path` is its entry file, otherwise `path` itself."""
-    folder = entry_file_target(path)
-    return path if folder is None or not folder.is_dir() else folder
-
-
 def entry_file_target(path: Path) -> Path | None:
     """Return the folder that an entry file refers to, whether it exists or not; None for other files."""
     if path.suffix.lower() not in _SUFFIXES or not path.is_file():

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.detection import abbreviated_list
-from ome_writers.formats.ometiff.entry_file import resolve_entry_file
+from ome_writers.formats.detection import abbreviated_list, resolve_entry_file
 from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
