@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers import AcquisitionSettings, Channel, Dimension, Plate, Position
+from ome_writers import AcquisitionSettings, Channel, Dimension, Plate, Position, codecs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ ZARR: dict[str, Sequence[str]] = {
     "layout": ("single", "collection", "plate"),
     "order": ("tpcz", "ptcz", "tzcp", "ztpc"),
     "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
-    "compression": ("none", "blosc-zstd", "blosc-lz4", "zstd", "gzip"),
+    "compression": tuple(codecs.ZARR),
     "chunks": ("frames", "tiles", "halves", "deep", "shards", "shards over t", "deep shards"),
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
     "handing": ("copied", "handed over", "lent"),
@@ -39,7 +39,7 @@ TIFF: dict[str, Sequence[str]] = {
     "layout": ("single", "collection", "plate"),
     "order": ("tpcz", "ptcz", "tzcp", "ztpc"),
     "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
-    "compression": ("none", "lzw", "deflate", "zstd"),
+    "compression": tuple(codecs.TIFF),
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
     "handing": ("copied", "handed over", "lent"),
 }

@@ -233,11 +233,11 @@ def test_private_paths_of_published_clients(module: str, name: str) -> None:
 
 
 def test_literals_of_published_clients() -> None:
-    """The literals list the names that api promises."""
+    """The literals list the names that clients use."""
     schema = importlib.import_module("ome_writers._schema")
     zarr = ("blosc-zstd", "blosc-lz4", "zstd", "gzip", "none")
-    assert typing.get_args(schema.ZarrCompression) == zarr
-    assert typing.get_args(schema.TiffCompression) == ("lzw", "deflate", "zstd", "none")
+    assert set(typing.get_args(schema.ZarrCompression)) >= set(zarr)
+    assert set(typing.get_args(schema.TiffCompression)) >= {"lzw", "deflate", "zstd", "none"}
     backends = {"direct", "tensorstore", "acquire-zarr", "zarrs-python", "zarr-python", "tifffile"}
     assert set(typing.get_args(schema.BackendName)) == backends
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from ome_writers import AcquisitionSettings, Dimension
+from ome_writers import AcquisitionSettings, Dimension, codecs
 from ome_writers.routing import resolve
 from ome_writers.storage import ArrayTarget, Options
 from ome_writers.storage.tiff import TiffEngine
@@ -27,7 +27,7 @@ __all__ = [
     "read_pages",
 ]
 
-COMPRESSIONS = ["none", "deflate", "zstd", "lzw"]
+COMPRESSIONS = [*codecs.TIFF]
 FRAME_SHAPE = (6, 10)
 
 

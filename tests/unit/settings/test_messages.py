@@ -22,6 +22,7 @@ from ome_writers import (
     Schedule,
     SettingsError,
     StandardAxis,
+    codecs,
     create_stream,
     dims_from_standard_axes,
 )
@@ -314,14 +315,12 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         settings(root_path="a.zarr", compression="lzw"),
         ValueError,
-        "Compression 'lzw' is not supported for OME-Zarr. Supported: "
-        "('blosc-zstd', 'blosc-lz4', 'zstd', 'gzip', 'none').",
+        f"Compression 'lzw' is not supported for OME-Zarr. Supported: {tuple(codecs.ZARR)}.",
     ),
     (
         settings(root_path="a.tif", compression="blosc-lz4"),
         ValueError,
-        "Compression 'blosc-lz4' is not supported for OME-TIFF. Supported: "
-        "('lzw', 'deflate', 'zstd', 'none').",
+        f"Compression 'blosc-lz4' is not supported for OME-TIFF. Supported: {tuple(codecs.TIFF)}.",
     ),
     (
         settings(root_path="a.zarr", format="acquire-zarr", compression="gzip"),
@@ -332,7 +331,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         settings(compression="jpeg"),
         ValueError,
-        "'blosc-zstd', 'blosc-lz4', 'lzw', 'deflate', 'zstd', 'gzip' or 'none'",
+        f"{', '.join(map(repr, [*codecs.COMPRESSIONS][:-1]))} or {[*codecs.COMPRESSIONS][-1]!r}",
     ),
     (settings(dtype="foo"), ValueError, "Invalid dtype: 'foo'. Give the dtype of the frames"),
     (settings(dtype="U5"), ValueError, "Invalid dtype: 'U5': pixels must be numbers, not str160."),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ome_writers import AcquisitionSettings, create_stream
+from ome_writers import AcquisitionSettings, codecs, create_stream
 from ome_writers.routing import ArrayPlan
 from ome_writers.settings import Dimension
 from ome_writers.storage import ArrayTarget, Options
@@ -36,7 +36,7 @@ GRIDS: dict[str, Grid] = {
     "shards of chunks over frames": ((2, 2, 12, 16), (4, 4, 24, 32)),
 }
 ORDERS = ("C", "F", "random", "every other")
-CODECS = ("none", "blosc-zstd", "blosc-lz4", "zstd", "gzip")
+CODECS = tuple(codecs.ZARR)
 DTYPES = ("uint16", "int8", "bool", "float32", "complex64", "uint64", "float16", "int32")
 
 
