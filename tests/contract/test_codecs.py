@@ -134,6 +134,14 @@ def test_dataset_is_converted_from_and_to_it(
         assert ome_writers.read(tmp_path / "kept.ome.zarr").images[0].levels[0].compression == "xor"
 
 
+def test_tiles_and_levels_of_ome_tiff(tmp_path: Path, row: codecs.CompressionRow) -> None:
+    tiled = ome_writers.OmeTiffFormat(tile=16)
+    path = write(tmp_path / "a.ome.tiff", format=tiled, pyramid={"levels": 2})
+    assert np.array_equal(ome_writers.open(path)[:], FRAMES)
+    assert ome_writers.open(path, level=1).shape == (5, 2, 12, 16)
+    assert own_problems(path) == []
+
+
 def test_levels_are_added_with_it(tmp_path: Path, row: codecs.CompressionRow) -> None:
     path = write(tmp_path / "a.ome.zarr")
     ome_writers.add_pyramid(path, ome_writers.Pyramid(levels=2))
