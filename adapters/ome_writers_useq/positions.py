@@ -45,16 +45,18 @@ def convert_positions(parsed: ParsedSequence, pairs: Sequence[tuple[int, int]]) 
 def _fields(parsed: ParsedSequence, pairs: Iterable[tuple[int, int]]) -> Iterator[dict[str, Any]]:
     names = _stage_names(parsed.positions)
     several = len(parsed.positions) > 1
+    only_name = _name_without_axis(parsed.sequence)
     for p, g in pairs:
         stage = parsed.positions[p] if p >= 0 else None
         point = (parsed.points_of(p) if p >= 0 else parsed.top.points)[g] if g >= 0 else None
         tile = _tile(point) or _tile(stage)
-        if stage is None:
+        given = stage.name or str(p) if stage is not None else only_name
+        if not given:
             name = f"{g:04d}"
         elif point is None or _tile(point):
-            name = names[p]  # row and column distinguish the tiles
+            name = names[p] if stage is not None else given  # row and column distinguish the tiles
         else:
-            name = f"{names[p]}_p{p:04d}_g{g:04d}" if several else f"{names[p]}_g{g:04d}"
+            name = f"{given}_p{p:04d}_g{g:04d}" if several else f"{given}_g{g:04d}"
         yield {"name": name, **_well(well_of(stage)), **_grid(tile), **_coordinates(stage, point)}
 
 
@@ -78,6 +80,12 @@ def _well_fields(
         name = f"fov{visited[well]}"
         visited[well] += 1
         yield {"name": name, **_well(well), **_grid(tile), **_coordinates(stage, point)}
+
+
+def _name_without_axis(seq: useq.MDASequence) -> str | None:
+    """Return the name of the only stage position that is listed; used if `p` is not iterated."""
+    listed = tuple(seq.stage_positions)
+    return listed[0].name if len(listed) == 1 else None
 
 
 def _stage_names(positions: Sequence[Point]) -> list[str]:

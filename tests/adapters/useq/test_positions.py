@@ -120,11 +120,25 @@ def test_random_point_names() -> None:
         "1_p0001_g0000",
         "1_p0001_g0001",
     ]
+    same = positions([at(1, "a"), at(2, "a")], grid_plan=POINTS)
+    assert [p.name for p in same[1:3]] == ["a_p0000_g0001", "a_p0001_g0000"]
     assert [p.name for p in positions([at(1, "a", grid_plan=POINTS), at(2)])] == [
         "a_p0000_g0000",
         "a_p0000_g0001",
         "1",
     ]
+
+
+def test_grid_has_the_name_of_the_only_position_that_is_not_iterated() -> None:
+    """Its coordinates are not used: useq does not move the stage to it."""
+    fields = {"axis_order": "gc", "channels": ["BF"]}
+    points = positions([at(900, "a")], grid_plan=POINTS, **fields)
+    assert [p.name for p in points] == ["a_g0000", "a_g0001"]
+    assert max(p.x_coord or 0 for p in points) < 100
+    assert {p.name for p in positions([at(1, "a")], grid_plan=GRID, **fields)} == {"a"}
+    assert positions([at(1)], grid_plan=POINTS, **fields)[1].name == "0001"
+    two = positions([at(1, "a"), at(2, "b")], grid_plan=POINTS, **fields)
+    assert [p.name for p in two] == ["0000", "0001"]
 
 
 def test_sequence_without_positions() -> None:
