@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from psygnal import SignalInstance
 
 from adapters.pymmcore.acquisitions import delivered
 from adapters.pymmcore.stored import SUFFIXES, attributes, check_delivered, read
@@ -223,6 +224,8 @@ def test_listener_that_raises_before_the_writer(
     demo_core: CMMCorePlus, attached: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After a listener that raises, psygnal does not call the others, and it calls an attached writer first."""
+    if not isinstance(demo_core.mda.events.frameReady, SignalInstance):
+        pytest.skip("PyQt aborts the process if a slot raises an exception")
 
     def decide(_image: np.ndarray, event: useq.MDAEvent) -> None:
         if event.index["t"] == 2:
