@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ome_writers import AcquisitionSettings, Dimension, SettingsError
 from ome_writers_pymmcore.cameras import add_camera_axis
-from ome_writers_useq import EventIndexMap, useq_to_acquisition_settings
+from ome_writers_useq import convert_sequence
 
 if TYPE_CHECKING:
     import useq
@@ -96,17 +96,15 @@ def plan_acquisition(
             *_frame_dimensions(camera, microscope.pixel_size_um, chunks, shards),
         ]
     else:
-        derived.update(
-            useq_to_acquisition_settings(
-                sequence,
-                width,
-                height,
-                pixel_size_um=microscope.pixel_size_um,
-                chunk_shapes=chunk_shapes,
-                shard_shapes=shard_shapes,
-            )
+        converted, index_of = convert_sequence(
+            sequence,
+            width,
+            height,
+            pixel_size_um=microscope.pixel_size_um,
+            chunk_shapes=chunk_shapes,
+            shard_shapes=shard_shapes,
         )
-        index_of = EventIndexMap(sequence)
+        derived.update(converted)
     if "dimensions" in derived:
         derived = add_camera_axis(derived, microscope, camera_per_channel=camera_per_channel)
     derived["dtype"] = camera.dtype

@@ -56,11 +56,12 @@ class Counts:
 
 @contextmanager
 def progress_reporter(
-    listener: bool | Callable[[Counts], object],
+    listener: bool | Callable[[Counts], object], path: str = ""
 ) -> Iterator[Callable[[Counts], object]]:
     """Yield a function to call with the counts after each frame; it calls `listener` at most ten times per second.
 
-    With True, the listener is a progress bar on stderr if stderr is a terminal. The last counts are always reported.
+    With True, the listener is a progress bar on stderr if stderr is a terminal; duration and `path` follow at the end.
+    The last counts are always reported.
     """
     has_bar = listener is True and sys.stderr.isatty()
     show = _show_bar if has_bar else listener if callable(listener) else None
@@ -81,7 +82,8 @@ def progress_reporter(
         if show is not None and latest is not None:
             show(latest)
         if has_bar:
-            print(file=sys.stderr)
+            seconds = f"{latest.seconds:.1f} s" if latest is not None else "no frames"
+            print(f"\n{path or 'memory'}: {seconds}", file=sys.stderr)
 
 
 def _show_bar(counts: Counts) -> None:

@@ -136,7 +136,8 @@ def record(
     if numbered and planned.root_path:
         planned = unused_output(planned)
     recording = _Recording(core, microscope, n_frames, duration, interval_ms, timeout)
-    with create_stream(planned) as stream, progress_reporter(progress) as report:
+    path = planned.output_path if planned.root_path else ""
+    with create_stream(planned) as stream, progress_reporter(progress, path) as report:
         write_summary(stream, summary)
         recording.run(stream, report)
     counts = recording.counts(written=stream.stats().frames_written)

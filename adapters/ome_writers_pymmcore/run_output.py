@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers import AcquisitionSettings, FrameShapeError, MetadataError, create_stream
+from ome_writers import (
+    AcquisitionSettings,
+    FrameShapeError,
+    FrameTypeError,
+    MetadataError,
+    UnsupportedError,
+    create_stream,
+)
 from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output
 from ome_writers_pymmcore.cameras import CAMERA_AXIS, select_cameras
 from ome_writers_pymmcore.frame_metadata import to_json
@@ -73,6 +80,47 @@ class RunOutput:
         metadata: Mapping[str, Any],
     ) -> None:
         """Write a frame at the index of its event."""
+        try:
+            self._append(image, index, camera, metadata)
+        except (FrameShapeError, FrameTypeError) as error:
+            received = self._received.total()
+            raise type(error)(
+                f"Frame {received} of {camera or 'the camera'} (event {dict(index)}) differs from the frames before "
+                f"it: {error} Do not change region of interest, binning or pixel type during a run. The {received} "
+                "frames before it are saved."
+            ) from error
+        except UnsupportedError as error:
+            raise UnsupportedError(
+                f"{error} An MDAWriter stores each frame at the index of its event. Choose a backend that supports "
+                "this, or pass the path itself, mda.run(..., output=path), to store frames in order of arrival."
+            ) from error
+
+    def log_missing_frames(self) -> None:
+        """Log a warning that names the planned frames that did not arrive."""
+        counts, plan = self.stream.summary(), self.stream.plan
+        if plan.frames is None or counts.frames == counts.expected:
+            return
+        indices = map(plan.router.indices, range(plan.frames))
+        missing = (index for index in indices if not self.stream.has_frame(tuple(index.values())))
+        named = [str(index) for index in islice(missing, _MAX_NAMED_FRAMES + 1)]
+        named[_MAX_NAMED_FRAMES:] = ["..."] * (len(named) > _MAX_NAMED_FRAMES)
+        _log.warning(
+            "%s: %d of %d frames arrived. Missing: %s. The run ended early, the camera or the engine skipped these "
+            "frames, or a listener that pymmcore-plus calls before MDAWriter raised an exception (see its log). "
+            "MDAWriter(...).attach(core) is called before other listeners.",
+            counts.path or "memory",
+            counts.frames,
+            counts.expected,
+            ", ".join(named),
+        )
+
+    def _append(
+        self,
+        image: NDArray[np.generic],
+        index: Mapping[str, int],
+        camera: str,
+        metadata: Mapping[str, Any],
+    ) -> None:
         index = {str(axis): int(i) for axis, i in index.items()}
         event = {axis: i for axis, i in index.items() if axis != CAMERA_AXIS}
         self._first_event = event if self._first_event is None else self._first_event
@@ -93,25 +141,6 @@ class RunOutput:
             metadata = to_json(metadata)
             self.stream.append(image, index=acquired, copy=self._copy, frame_metadata=metadata)
         self._received[camera] += 1
-
-    def log_missing_frames(self) -> None:
-        """Log a warning that names the planned frames that did not arrive."""
-        counts, plan = self.stream.summary(), self.stream.plan
-        if plan.frames is None or counts.frames == counts.expected:
-            return
-        indices = map(plan.router.indices, range(plan.frames))
-        missing = (index for index in indices if not self.stream.has_frame(tuple(index.values())))
-        named = [str(index) for index in islice(missing, _MAX_NAMED_FRAMES + 1)]
-        named[_MAX_NAMED_FRAMES:] = ["..."] * (len(named) > _MAX_NAMED_FRAMES)
-        _log.warning(
-            "%s: %d of %d frames arrived. Missing: %s. The run ended early, the camera or the engine skipped these "
-            "frames, or a listener that pymmcore-plus calls before MDAWriter raised an exception (see its log). "
-            "MDAWriter(...).attach(core) is called before other listeners.",
-            counts.path or "memory",
-            counts.frames,
-            counts.expected,
-            ", ".join(named),
-        )
 
     def _plan(self, microscope: Microscope, camera_per_channel: bool) -> AcquisitionSettings:
         """Return the settings for the cameras of `microscope`."""

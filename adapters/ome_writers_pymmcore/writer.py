@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 from ome_writers import (
     AcquisitionSettings,
-    FrameShapeError,
-    FrameTypeError,
     OMEStream,
     SettingsFields,
     StreamView,
-    UnsupportedError,
     WriteError,
 )
 from ome_writers_pymmcore.acquisition_settings import list_settings, user_settings
@@ -28,6 +25,7 @@ from ome_writers_pymmcore.frame_metadata import engine_metadata
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
 from ome_writers_pymmcore.progress import Counts
+from ome_writers_pymmcore.relay import follow_relay, is_relay
 from ome_writers_pymmcore.run_output import RunOutput
 
 if TYPE_CHECKING:
@@ -61,8 +59,8 @@ class MDAWriter:
         If the output exists, write to the next unused name (``x_1.ome.zarr``) instead of raising an error.
     copy
         Whether to copy each frame. By default the stream keeps a reference and the array becomes read-only, so that
-        other listeners cannot change it before it is written. Measured with frames of 1 MiB: none is copied to write
-        OME-Zarr, each is copied once to write OME-TIFF.
+        other listeners cannot change it before it is written. Uncompressed frames of 1 MiB or more are written without
+        a copy.
     chunk_shapes, shard_shapes
         Axis name to chunk size (pixels) and shard size (chunks).
     **settings
@@ -102,8 +100,9 @@ class MDAWriter:
         self._output: RunOutput | None = None
         self._error: BaseException | None = None
         self._finished = threading.Event()
+        self._lock = threading.RLock()  # of the output: `_close` may run in another thread
         self._received = 0
-        self._cancelled = False
+        self._cancelled = self._relayed = False
         self._start_time = self._duration = 0.0
 
     # ------------------------------------------------------------------ slots
@@ -114,7 +113,14 @@ class MDAWriter:
             self._fail(RuntimeError("This MDAWriter has already written a run. Create a new one."))
             return
         self._start_time = time.perf_counter()
-        self._close_with_relay(threading.current_thread())
+        if is_relay(relay := threading.current_thread()):
+            self._relayed = follow_relay(
+                relay,
+                self._running_core,
+                write=self._write,
+                finish=self._close,
+                interrupt=self._interrupt,
+            )
         try:
             self._output = RunOutput(
                 sequence,
@@ -132,12 +138,8 @@ class MDAWriter:
         self, image: NDArray[np.generic], event: useq.MDAEvent, meta: Mapping[str, Any]
     ) -> None:
         """Write a frame."""
-        if self._error is not None or self._output is None:
-            return
-        try:
-            self._append(self._output, image, event, meta)
-        except Exception as error:
-            self._fail(error)
+        if not self._relayed:
+            self._write(image, event, meta)
 
     def sequenceCanceled(self, sequence: useq.MDASequence) -> None:
         """Do not count the remaining frames as dropped."""
@@ -166,11 +168,17 @@ class MDAWriter:
         return self
 
     def detach(self) -> None:
-        """Disconnect from the core of `attach`."""
+        """Disconnect from the core of `attach`; the output of a run that has not finished is closed.
+
+        Call it if Ctrl-C interrupts ``mda.run``: pymmcore-plus does not emit a signal then.
+        """
         core, self._attached = self._attached, None
         if core is not None:
             for name in _SIGNALS:
                 getattr(core.mda.events, name).disconnect(getattr(self, name))
+            if self._output is not None and not self._finished.is_set():
+                self._cancelled = True
+                self._close()
 
     @property
     def stream(self) -> OMEStream:
@@ -234,58 +242,40 @@ class MDAWriter:
 
     # ------------------------------------------------------------------ internal
 
-    def _append(
-        self,
-        output: RunOutput,
-        image: NDArray[np.generic],
-        event: useq.MDAEvent,
-        meta: Mapping[str, Any],
+    def _write(
+        self, image: NDArray[np.generic], event: useq.MDAEvent, meta: Mapping[str, Any]
     ) -> None:
-        camera = str(meta.get("camera_device") or "")
-        try:
-            output.append(image, event.index, camera, engine_metadata(meta, event))
-        except (FrameShapeError, FrameTypeError) as error:
-            raise type(error)(
-                f"Frame {self._received} of {camera or 'the camera'} (event {dict(event.index)}) differs from the "
-                f"frames before it: {error} Do not change region of interest, binning or pixel type during a run. The "
-                f"{self._received} frames before it are saved."
-            ) from error
-        except UnsupportedError as error:
-            raise UnsupportedError(
-                f"{error} An MDAWriter stores each frame at the index of its event. Choose a backend that supports "
-                "this, or pass the path itself, mda.run(..., output=path), to store frames in order of arrival."
-            ) from error
-        self._received += 1
+        with self._lock:
+            if self._error is not None or self._output is None:
+                return
+            try:
+                camera = str(meta.get("camera_device") or "")
+                self._output.append(image, event.index, camera, engine_metadata(meta, event))
+                self._received += 1
+            except Exception as error:
+                self._fail(error)
 
-    def _close_with_relay(self, relay: threading.Thread) -> None:
-        """Close the output when the thread that relays the signals ends, even without `sequenceFinished`.
-
-        pymmcore-plus 0.18.1 stops this thread just before it relays `sequenceFinished`, so that the signal is
-        occasionally lost. Remove this method when `MDARelayThread` stops after relaying it.
-        """
-        if type(relay).__name__ != "MDARelayThread":
-            return
-
-        def join() -> None:
-            relay.join()
-            self._close()
-
-        threading.Thread(target=join, name="ome-writers-relay", daemon=True).start()
+    def _interrupt(self) -> None:
+        """Handle a run that Ctrl-C has ended: no signal follows."""
+        self._cancelled = True
+        _log.warning("The run was interrupted. All frames that it has delivered are saved.")
+        self._running_core().mda.cancel()  # otherwise `run_mda` may refuse the next run
 
     def _close(self) -> None:
         """Close the output, once."""
-        if self._finished.is_set():
-            return
-        if self._output is not None:
-            try:
-                self._output.stream.close()
-                if self._error is None and not self._cancelled:
-                    self._output.log_missing_frames()
-            except Exception as error:
-                self._fail(error)
-        if self._start_time:
-            self._duration = time.perf_counter() - self._start_time
-        self._finished.set()
+        with self._lock:
+            if self._finished.is_set():
+                return
+            if self._output is not None:
+                try:
+                    self._output.stream.close()
+                    if self._error is None and not self._cancelled:
+                        self._output.log_missing_frames()
+                except Exception as error:
+                    self._fail(error)
+            if self._start_time:
+                self._duration = time.perf_counter() - self._start_time
+            self._finished.set()
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error, or the last WriteError, which names most frames, and cancel the run."""

@@ -9,6 +9,7 @@ try:
     from ome_writers_useq.convert import (
         AcquisitionSettingsDict,
         build_positions,
+        convert_sequence,
         dims_from_useq,
         useq_to_acquisition_settings,
     )
@@ -25,6 +26,7 @@ __all__ = [
     "AcquisitionSettingsDict",
     "EventIndexMap",
     "build_positions",
+    "convert_sequence",
     "dims_from_useq",
     "plate_from_useq",
     "useq_to_acquisition_settings",

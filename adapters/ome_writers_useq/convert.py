@@ -13,6 +13,7 @@ import useq
 from ome_writers import Dimension, Plate, Position, Schedule, SettingsError, UnsupportedError
 from ome_writers_useq.acquisition_axes import acquisition_axes
 from ome_writers_useq.dimensions import FrameGeometry, build_dimensions, place_positions
+from ome_writers_useq.event_index import EventIndexMap
 from ome_writers_useq.parsed_sequence import parse_sequence
 from ome_writers_useq.plates import plate_from_useq
 
@@ -95,6 +96,28 @@ def useq_to_acquisition_settings(
     >>> [(dim.name, dim.count, dim.scale) for dim in settings["dimensions"]]
     [('t', 5, 10.0), ('c', 2, 1.0), ('y', 32, 0.5), ('x', 64, 0.5)]
     """
+    return convert_sequence(
+        seq,
+        image_width,
+        image_height,
+        units=units,
+        pixel_size_um=pixel_size_um,
+        chunk_shapes=chunk_shapes,
+        shard_shapes=shard_shapes,
+    )[0]
+
+
+def convert_sequence(
+    seq: useq.MDASequence,
+    image_width: int,
+    image_height: int,
+    *,
+    units: Mapping[str, UnitTuple | None] | None = None,
+    pixel_size_um: float | None = None,
+    chunk_shapes: Mapping[str, int] | None = None,
+    shard_shapes: Mapping[str, int] | None = None,
+) -> tuple[AcquisitionSettingsDict, EventIndexMap]:
+    """Return what `useq_to_acquisition_settings` returns, and the `EventIndexMap` of the sequence, parsed once."""
     _check(seq)
     axes = acquisition_axes(seq)
     dimensions = build_dimensions(
@@ -108,7 +131,7 @@ def useq_to_acquisition_settings(
     settings = AcquisitionSettingsDict(dimensions=dimensions, plate=plate)
     if axes.frame_indices is not None:
         settings["schedule"] = _schedule(axes, axes.frame_indices)
-    return settings
+    return settings, EventIndexMap(axes)
 
 
 def dims_from_useq(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ome_writers_useq.acquisition_axes import acquisition_axes
+from ome_writers_useq.acquisition_axes import AcquisitionAxes, acquisition_axes
 
 if TYPE_CHECKING:
     import useq
@@ -40,8 +40,8 @@ class EventIndexMap:
     {'p': 2, 'c': 0, 'cam': 1}
     """
 
-    def __init__(self, seq: useq.MDASequence) -> None:
-        self._axes = acquisition_axes(seq)
+    def __init__(self, seq: useq.MDASequence | AcquisitionAxes) -> None:
+        self._axes = seq if isinstance(seq, AcquisitionAxes) else acquisition_axes(seq)
         self._positions = {pair: n for n, pair in enumerate(self._axes.pairs)}
         self._visits: Counter[frozenset[tuple[str, int]]] = Counter()
 

@@ -5,6 +5,7 @@ A restart (see `restart`) creates a new output with a new `FrameWriter`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from time import perf_counter
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Recorder
 
+_log = logging.getLogger("ome_writers")
 _MAX_RESTART_FRAMES = 64
 
 
@@ -67,6 +69,7 @@ class FrameWriter:
         self._split_samples = SplitSamples(plan.images)
         self._display_range = DisplayRange(plan.images)
         self._accepted_planes = 0
+        self._start_time = perf_counter()
 
     @property
     def accepted(self) -> int:
@@ -239,6 +242,12 @@ class FrameWriter:
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}
         outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
         self.recorder.close_metadata(outcome, lambda: self._render_crate(outcome))
+        expected, images = self.plan.distinct_frames, len(shapes)
+        counts = f"{written} frames" if expected is None else f"{written} of {expected} frames"
+        counts += f", {images} image{'s' * (images > 1)}"
+        path = self.recorder.layout.output if self.plan.settings.root_path else "memory"
+        status = "failed" if self.recorder.failed else status
+        _log.info("%s: %s, %s, %.1f s", path, status, counts, perf_counter() - self._start_time)
 
     def _write_staged(
         self,

@@ -86,6 +86,11 @@ def test_rgb_frames_of_16_bits(
     output = tmp_path / f"x.ome.{suffix}"
     demo_core.setProperty("Camera", "PixelType", "64bitRGB")
     try:
+        demo_core.snapImage()
+        if abs(demo_core.getImage().strides[1]) > demo_core.getBytesPerPixel():
+            pytest.skip(
+                "pymmcore-nano 12.5 doubles the strides: its frames end behind their memory"
+            )
         target: Any = output if way == "path" else MDAWriter(output, core=demo_core)
         with delivered(demo_core) as received:
             demo_core.mda.run(

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from adapters.pymmcore.acquisitions import delivered
 from adapters.pymmcore.stored import SUFFIXES, attributes, check_delivered, read
 from ome_writers import AcquisitionSettings, StreamView, WriteError
 from ome_writers_pymmcore import MDAWriter, record
+from ome_writers_useq import useq_to_acquisition_settings
 
 pytest.importorskip("useq")
 pytest.importorskip("pymmcore_plus")
@@ -25,10 +27,10 @@ pytest.importorskip("tifffile", reason="the independent reader")
 
 import useq
 from pymmcore_plus.mda import MDAEngine, SkipEvent, mda_listeners_connected
+from pymmcore_plus.mda.events import MDASignaler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from pymmcore_plus import CMMCorePlus
 
@@ -208,15 +210,112 @@ def test_relay_thread_without_sequence_finished(demo_core: CMMCorePlus, tmp_path
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
 
     class MDARelayThread(threading.Thread):
+        signals = MDASignaler()
+
+        def remaining(self) -> int:
+            return 0
+
         def run(self) -> None:
             for name, args in calls:
-                getattr(writer, name)(*args)
+                getattr(self.signals, name).emit(*args)
 
     with mda_listeners_connected(Keep(), mda_events=demo_core.mda.events, asynchronous=False):
         demo_core.mda.run(useq.MDASequence(time_plan=TIMES))
-    MDARelayThread().start()
+    relay = MDARelayThread()
+    for name in ("sequenceStarted", "frameReady"):
+        getattr(relay.signals, name).connect(getattr(writer, name))
+    relay.start()
     assert writer.result(timeout=30).written == 5
     assert attributes(tmp_path / "x.ome.zarr")["ome_writers"]["status"] == "complete"
+
+
+INTERRUPTED = """
+import _thread
+import sys
+import threading
+import time
+import useq
+from adapters.pymmcore.cameras import small_core
+from ome_writers_pymmcore import MDAWriter
+
+class SlowWriter(MDAWriter):
+    def sequenceStarted(self, sequence, meta):
+        time.sleep(1)  # frames wait in the relay thread
+        super().sequenceStarted(sequence, meta)
+
+core = small_core(48, 32)
+writer = SlowWriter(sys.argv[1], core=core)
+numbers = []
+
+def count(image, event, meta):
+    numbers.append(event.index["t"])
+    if len(numbers) == 5:
+        threading.Timer(0, _thread.interrupt_main).start()
+
+core.mda.events.frameReady.connect(count)
+try:
+    core.mda.run(useq.MDASequence(time_plan={"interval": 0.05, "loops": 90}), output=writer)
+except KeyboardInterrupt:
+    counts = writer.result(60)
+    print(counts.written, counts.dropped, len(numbers))
+"""
+
+
+def test_ctrl_c_closes_the_output_and_the_process_ends(tmp_path: Path) -> None:
+    """pymmcore-plus does not stop its relay thread. The frames that it has not relayed yet are written, too."""
+    path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, tmp_path / "x.ome.zarr"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": ""},
+    )
+    written, dropped, delivered = done.stdout.split()
+    # the interrupt may come between the test's listener and that of the relay thread
+    assert int(written) in (int(delivered), int(delivered) - 1), done.stdout
+    assert 4 <= int(written) < 90
+    assert dropped == "0"
+    assert attributes(tmp_path / "x.ome.zarr")["ome_writers"]["status"] == "cancelled"
+
+
+def test_detach_closes_the_output(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    """Ctrl-C ends ``mda.run`` without a signal to an attached writer."""
+
+    def interrupt(_image: np.ndarray, event: useq.MDAEvent) -> None:
+        if event.index["t"] == 2:
+            raise KeyboardInterrupt
+
+    writer = MDAWriter(tmp_path / "x.ome.zarr").attach(demo_core)
+    demo_core.mda.events.frameReady.connect(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            demo_core.mda.run(useq.MDASequence(time_plan=TIMES))
+    finally:
+        demo_core.mda.events.frameReady.disconnect(interrupt)
+        writer.detach()
+    assert (writer.result(0).written, writer.result(0).dropped) == (3, 0)
+    assert attributes(tmp_path / "x.ome.zarr")["ome_writers"]["status"] == "cancelled"
+
+
+def test_sequence_is_parsed_once(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    passes: list[None] = []
+
+    class Planes(useq.ZRelativePositions):
+        def __iter__(self) -> Iterator[float]:
+            passes.append(None)
+            return iter(self.relative)
+
+    sequence = useq.MDASequence(z_plan=Planes(relative=[0, 1, 3]), channels=TWO)
+    useq_to_acquisition_settings(sequence, 48, 32)
+    single = len(passes)
+    passes.clear()
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    summary = demo_core.mda.engine.setup_sequence(useq.MDASequence(channels=TWO))
+    writer.sequenceStarted(sequence, summary)
+    assert len(passes) == single > 0
+    writer.sequenceFinished(sequence)
+    assert writer.result(0).expected == 6
 
 
 @pytest.mark.parametrize("attached", [True, False], ids=["attached", "output"])
@@ -243,7 +342,8 @@ def test_listener_that_raises_before_the_writer(
             demo_core.mda.events.frameReady.disconnect(decide)
             writer.detach()
     assert len(frames) == 10
-    warnings = [r.getMessage() for r in caplog.records if r.name == "ome_writers"]
+    records = [r for r in caplog.records if r.name == "ome_writers" and r.levelname != "INFO"]
+    warnings = [r.getMessage() for r in records]
     if attached:
         assert writer.result().written == 10
         assert not warnings

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import logging
 import pickle
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -366,6 +368,21 @@ def test_error_in_one_position_leaves_the_others_readable(tmp_path: Path) -> Non
     for position in (1, 2):
         expected = [frame(position), frame(position + 3)]
         assert np.array_equal(stored(tmp_path, f"{position}/0"), expected)
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [(4, "complete, 4 of 4 frames, 2 images, "), (1, "cancelled, 1 of 4 frames, 2 images, ")],
+)
+def test_close_logs_path_and_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, frames: int, expected: str
+) -> None:
+    options = settings(tmp_path, {"t": 2, "p": 2})
+    with caplog.at_level(logging.INFO, "ome_writers"), create_stream(options) as stream:
+        for number in range(frames):
+            stream.append(frame(number))
+    (message,) = (r.getMessage() for r in caplog.records if r.levelname == "INFO")
+    assert re.fullmatch(re.escape(f"{options.output_path}: {expected}") + r"\d+\.\d s", message)
 
 
 def test_each_of_two_streams_reports_its_frames(
