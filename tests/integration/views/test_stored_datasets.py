@@ -148,7 +148,7 @@ def test_xarray_has_name_coords_units_and_attributes(tmp_path: Path, suffix: str
         for dim, values in EXPECTED_COORDS.items()
     }
     assert {dim: c.attrs["units"] for dim, c in array.coords.items() if c.attrs} == EXPECTED_UNITS
-    assert array.attrs == {"path": str(path), "channel_colors": ["#0000ff", ""]}
+    assert array.attrs == {"path": str(path), "channel_colors": ["#0000ff", "#00ff00"]}
     assert array.sel(p="B2/f0", c="FITC", z=0.0, t=0.5).max() == 46
 
 
