@@ -249,6 +249,10 @@ class Screen:
         """Print an error to stderr."""
         self._output.error(printable(text))
 
+    def note(self, text: str) -> None:
+        """Print a line to stderr that is not an error."""
+        print(printable(text), file=sys.stderr, flush=True)
+
     @contextmanager
     def spinner(self, label: str) -> Iterator[Relabel]:
         """Show on stderr that work of unknown length is in progress."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,3 +59,36 @@ def test_path_is_checked_before_a_window_opens(
     assert "missing.ome.zarr" in capsys.readouterr().err
     assert main(["view", str(tmp_path), "--with", "imagej"]) == 2
     assert "invalid choice: 'imagej'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="displays: only Linux may lack one")
+def test_machine_without_a_display(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Qt would abort the process."""
+    monkeypatch.setitem(sys.modules, "ndv", ModuleType("ndv"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["view", str(dataset), "--with", "ndv"]) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "there is no display" in error
+    assert f"`ome-writers preview {dataset}`" in error
+
+
+def test_machine_without_opengl(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = ModuleType("ome_writers_ndv")
+
+    def show(_: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'decode'")  # as vispy does
+
+    adapter.show = show  # type: ignore[attr-defined]  # of this test
+    monkeypatch.setitem(sys.modules, "ndv", ModuleType("ndv"))
+    monkeypatch.setitem(sys.modules, "ome_writers_ndv", adapter)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    assert main(["view", str(dataset), "--with", "ndv"]) == 1
+    note, error = capsys.readouterr().err.splitlines()
+    assert note.startswith("Starting ndv")
+    assert "it needs a display with OpenGL" in error
+    assert "cannot be read" not in error

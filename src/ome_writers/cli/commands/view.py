@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from argparse import ArgumentParser, Namespace
 from importlib import import_module
 from importlib.util import find_spec
@@ -9,7 +12,9 @@ from importlib.util import find_spec
 from ome_writers.cli.arguments import add_dataset_argument
 from ome_writers.cli.command import SUCCESS, Command, CommandError, require
 from ome_writers.cli.console import Screen
+from ome_writers.errors import OMEWritersError
 
+_QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 _ADAPTERS = {"napari": "ome_writers_napari", "ndv": "ome_writers_ndv"}
 
 
@@ -34,6 +39,10 @@ def _run(options: Namespace, screen: Screen) -> int:
             'install one with: pip install "ome-writers[napari]" or pip install "ome-writers[ndv]"'
         )
     require("view", viewer, {viewer: viewer})
+    instead = f"`ome-writers preview {options.path}` draws a picture instead"
+    if problem := _display_problem():
+        raise CommandError(f"{viewer} cannot open a window: {problem}; {instead}")
+    screen.note(f"Starting {viewer}: a window opens in some seconds ...")
     try:
         import_module(_ADAPTERS[viewer]).show(options.path)
     except ImportError as error:
@@ -41,7 +50,31 @@ def _run(options: Namespace, screen: Screen) -> int:
             f"{viewer} cannot open a window: {error}; "
             f'install what it needs with: pip install "ome-writers[{viewer}]"'
         ) from error
+    except OMEWritersError:
+        raise
+    except Exception as error:  # of the viewer; without OpenGL, vispy raises AttributeError
+        raise CommandError(
+            f"{viewer} cannot show {options.path}: {type(error).__name__}: {error}; it needs a display with OpenGL 2.1 "
+            f"or later. {instead}"
+        ) from error
     return SUCCESS
+
+
+def _display_problem() -> str:
+    """Return why Qt cannot open a window; empty if it can. Qt would end the process without a Python error."""
+    if sys.platform != "linux":
+        return ""
+    if not any(map(os.environ.get, ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY"))):
+        return "there is no display (DISPLAY is not set), as in a session of ssh without -X"
+    binding = next(filter(find_spec, _QT_BINDINGS), None)
+    if binding is None:
+        return ""
+    code = f"from {binding}.QtWidgets import QApplication; QApplication([])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if not done.returncode:
+        return ""
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return lines[0].rpartition("qt.qpa.plugin: ")[2] if lines else f"{binding} cannot start"
 
 
 COMMAND = Command(
