@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from ome_writers.dataset import DatasetSpec
+    from ome_writers.dataset import DatasetSpec, ImageSpec
 
     Json = dict[str, Any]
 
@@ -69,9 +69,9 @@ def edit(
         An OME-Zarr of any program, or an OME-TIFF of this library.
     scale
         Step of ``x``, ``y`` and ``z`` in micrometers, of ``t`` in seconds. Resolution levels keep their relation to
-        the full resolution, and stage positions stay.
+        the full resolution, and stage positions stay. The offset of a z-stack from its stage position follows the step.
     names
-        New names of images, by number or present name.
+        New names of images, by number or present name; of a field of view on a plate also ``A1/f0``.
     channels
         By number or present name: ``name``, ``color`` (as `Channel.color` takes it) and ``window`` (low, high). They
         apply to every image.
@@ -129,14 +129,39 @@ def _checked(
         raise UnsupportedError(
             f"{spec.path}: several channels would be named {repeated[0]!r}. Choose distinct names."
         )
-    images = [image.name for image in spec.images]
+    images = [_image_name(image) for image in spec.images]
     renamed = {_number(key, images, spec, "image"): name for key, name in names.items()}
     if not all(renamed.values()):
         raise UnsupportedError(f"{spec.path}: the name of an image may not be empty.")
-    return Changes(scale, renamed, new, len(first.channels))
+    return Changes(scale, renamed, new, len(first.channels), _z_shift(spec, scale))
+
+
+def _image_name(image: ImageSpec) -> str:
+    """Return the name of an image; of a field of view on a plate after its well, as views have it (``"A1/f0"``)."""
+    position = image.position
+    if position is None or position.plate_row is None:
+        return image.name
+    return f"{position.plate_row}{position.plate_column}/{position.name}"
+
+
+def _z_shift(spec: DatasetSpec, scale: Mapping[str, float]) -> float:
+    """Return by how much the first plane of a stack moves, in micrometers.
+
+    The offset of a stack from its stage position is a multiple of the step. Without our settings it is unknown, because
+    the metadata contain only the sum of both.
+    """
+    z = next((dim for dim in spec.dimensions if dim.name == "z"), None)
+    if "z" not in scale or z is None or spec.settings is None or not z.scale:
+        return 0.0
+    return (z.translation or 0.0) / z.scale * scale["z"] - (z.translation or 0.0) * unit_factor(
+        "z", z.unit
+    )
 
 
 def _number(key: int | str, names: list[str], spec: DatasetSpec, what: str) -> int:
+    if what == "image" and key not in names:
+        own = [image.name for image in spec.images]
+        names = own if own.count(str(key)) == 1 else names
     number = names.index(key) if key in names else int(key) if str(key).isdecimal() else -1
     if not 0 <= number < len(names):
         known = ", ".join(f"{i} ({name})" for i, name in enumerate(names[:20]))
@@ -190,8 +215,8 @@ def _edit_multiscale(multiscale: Json, changes: Changes, image: int) -> None:
             ratios = [changes.scale.get(n, s) / s for n, s in zip(axes, scale, strict=True)]
         scale = [s * ratio for s, ratio in zip(scale, ratios, strict=True)]
         moved = [
-            o * u + (t - o) * r
-            for o, u, t, r in zip(origin, factors, translation, ratios, strict=True)
+            o * u + (t - o) * r + (changes.z_shift if axis == "z" else 0.0)
+            for axis, o, u, t, r in zip(axes, origin, factors, translation, ratios, strict=True)
         ]
         level["coordinateTransformations"] = as_transformations(scale, moved)
     for axis in multiscale["axes"]:

@@ -37,12 +37,15 @@ class Changes:
         Number of a channel to the new channel, and the fields that change.
     channel_count
         Number of channels of an image.
+    z_shift
+        By how much the first plane of a z-stack moves from its stage position, in micrometers.
     """
 
     scale: Mapping[str, float]
     names: Mapping[int, str]
     channels: Mapping[int, tuple[Channel, frozenset[str]]]
     channel_count: int
+    z_shift: float = 0.0
 
 
 def edit_settings(own: Any, changes: Changes) -> None:
@@ -64,15 +67,16 @@ def edit_settings(own: Any, changes: Changes) -> None:
 
 
 def _rescale(dimension: Json, step: float) -> None:
-    """Set the step of a dimension of the stored settings; its first coordinate stays."""
+    """Set the step of a dimension of the stored settings; its first coordinate stays, that of z follows it."""
     before, coords = dimension.get("scale"), dimension.get("coords") or ()
     factor = unit_factor(dimension["name"], dimension.get("unit"))
     if coords and all(isinstance(c, (int, float)) for c in coords):
-        first = coords[0]
+        first = 0.0 if dimension["name"] == "z" else coords[0]
         moved = [first * factor + (c - first) / before * step for c in coords] if before else None
         dimension["coords"] = moved  # None: the steps were irregular, and are equal now
     if dimension.get("translation"):
-        dimension["translation"] *= factor
+        follows = dimension["name"] == "z" and before
+        dimension["translation"] *= step / before if follows else factor
     dimension.update(scale=step, unit=UNITS[dimension["name"]][0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,12 @@ from ome_writers import (
     Dimension,
     OmeTiffFormat,
     OmeZarrFormat,
+    Plate,
     Position,
     UnsupportedError,
     add_pyramid,
     create_stream,
+    dims_from_standard_axes,
     edit,
     validate,
 )
@@ -151,6 +154,66 @@ def test_what_does_not_exist_is_refused(
 
 
 @pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
+def test_offset_of_a_stack_follows_its_step(name: str, tmp_path: Path) -> None:
+    """And the stage position stays."""
+    path = tmp_path / name
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="p", coords=[Position(name="A", z_coord=50)]),
+            Dimension(name="z", count=5, scale=1, unit="micrometer", translation=-2),
+            Dimension(name="y", count=8, scale=0.5, unit="micrometer", translation=3),
+            Dimension(name="x", count=8, scale=0.5, unit="micrometer"),
+        ],
+        dtype="uint8",
+        pyramid={"levels": 1, "axes": ("z", "y", "x"), "method": "mean"}
+        if "zarr" in name
+        else None,
+    )
+    with create_stream(settings) as stream:
+        for _ in range(5):
+            stream.append(np.ones((8, 8), "uint8"))
+    edit(path, scale={"z": 2, "y": 1})
+    view = ome_writers.open(path)
+    assert view.coords["z"] == pytest.approx([-4, -2, 0, 2, 4])
+    assert view.coords["y"][0] == pytest.approx(3)
+    image = ome_writers.read(path).images[0]
+    assert image.position.z_coord == 50
+    if "zarr" in name:
+        assert image.levels[1].translation[0] - image.levels[0].translation[0] == pytest.approx(1)
+        group = json.loads((path / image.key / "zarr.json").read_text(encoding="utf-8"))
+        steps = group["attributes"]["ome"]["multiscales"][0]["datasets"][0]
+        assert steps["coordinateTransformations"][1]["translation"][0] == pytest.approx(46)
+
+
+def test_field_of_a_plate_is_named_with_its_well(tmp_path: Path) -> None:
+    path = tmp_path / "plate.ome.zarr"
+    fields = [
+        Position(name=f"f{n}", plate_row="A", plate_column=column)
+        for column in ("1", "2")
+        for n in range(2)
+    ]
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[Dimension(name="p", coords=fields), *dims_from_standard_axes({"y": 8, "x": 8})],
+        dtype="uint8",
+        plate=Plate.from_standard_wells(6),
+    )
+    with create_stream(settings) as stream:
+        for _ in range(4):
+            stream.append(np.ones((8, 8), "uint8"))
+    before = [image.name for image in ome_writers.read(path).images]
+    edit(path, names={"A2/f0": "control"})
+    after = [image.name for image in ome_writers.read(path).images]
+    assert [n for n in range(4) if before[n] != after[n]] == [2]
+    assert after[2] == "control"
+    with pytest.raises(
+        UnsupportedError, match=r"has no image 'f7'\. It has 0 \(A1/f0\), 1 \(A1/f1\)"
+    ):
+        edit(path, names={"f7": "x"})
+
+
+@pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
 def test_scale_in_another_unit_keeps_origin_and_positions(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     stage = [Position(name="A", x_coord=70, y_coord=-3, z_coord=5), Position(name="B", x_coord=9)]
@@ -174,7 +237,7 @@ def test_scale_in_another_unit_keeps_origin_and_positions(name: str, tmp_path: P
     assert level.scale[-3:] == pytest.approx((0.3, 0.25, 0.25))
     assert level.translation[-2:] == pytest.approx((2, 0))
     assert spec.dimensions[2].translation == pytest.approx(2)
-    assert ome_writers.open(path).coords["z"] == pytest.approx([-0.4, -0.1, 0.2])
+    assert ome_writers.open(path).coords["z"] == pytest.approx([-0.3, 0, 0.3])
 
 
 def test_one_image_of_a_collection_is_refused(tmp_path: Path) -> None:
@@ -193,6 +256,8 @@ def test_one_file_of_a_set_is_refused(tmp_path: Path) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.ome.zarr"
     _write(path)
+    assert main(["edit", str(path), "--name", "control"]) == 1
+    assert '--name "P0=control"' in capsys.readouterr().err
     options = ["--scale", "x=0.3", "--name", "P1=right", "--channel-window", "FITC=1:50"]
     assert main(["edit", str(path), *options, "--channel-color", "1=red"]) == 0
     image = ome_writers.read(path).images[1]
