@@ -75,8 +75,9 @@ def _rescale(dimension: Json, step: float) -> None:
         moved = [first * factor + (c - first) / before * step for c in coords] if before else None
         dimension["coords"] = moved  # None: the steps were irregular, and are equal now
     if dimension.get("translation"):
-        follows = dimension["name"] == "z" and before
-        dimension["translation"] *= step / before if follows else factor
+        if before and dimension["name"] == "z":
+            factor = step / before
+        dimension["translation"] *= factor
     dimension.update(scale=step, unit=UNITS[dimension["name"]][0])
 
 
