@@ -11,7 +11,14 @@ from pydantic import ValidationError
 
 from ome_writers.conversion.in_place import edit_in_place, replace_json
 from ome_writers.conversion.ngff_version import check_expressible_in_05
-from ome_writers.conversion.settings_edit import UNITS, Changes, edit_settings, unit_factor
+from ome_writers.conversion.settings_edit import (
+    UNITS,
+    Changes,
+    edit_settings,
+    image_name,
+    unit_factor,
+    z_shift,
+)
 from ome_writers.errors import UnsupportedError, checked_call
 from ome_writers.formats import format_row, resolve_entry_file
 from ome_writers.formats.ome_xml import (
@@ -44,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from ome_writers.dataset import DatasetSpec, ImageSpec
+    from ome_writers.dataset import DatasetSpec
 
     Json = dict[str, Any]
 
@@ -129,33 +136,11 @@ def _checked(
         raise UnsupportedError(
             f"{spec.path}: several channels would be named {repeated[0]!r}. Choose distinct names."
         )
-    images = [_image_name(image) for image in spec.images]
+    images = [image_name(image) for image in spec.images]
     renamed = {_number(key, images, spec, "image"): name for key, name in names.items()}
     if not all(renamed.values()):
         raise UnsupportedError(f"{spec.path}: the name of an image may not be empty.")
-    return Changes(scale, renamed, new, len(first.channels), _z_shift(spec, scale))
-
-
-def _image_name(image: ImageSpec) -> str:
-    """Return the name of an image; of a field of view on a plate after its well, as views have it (``"A1/f0"``)."""
-    position = image.position
-    if position is None or position.plate_row is None:
-        return image.name
-    return f"{position.plate_row}{position.plate_column}/{position.name}"
-
-
-def _z_shift(spec: DatasetSpec, scale: Mapping[str, float]) -> float:
-    """Return by how much the first plane of a stack moves, in micrometers.
-
-    The offset of a stack from its stage position is a multiple of the step. Without our settings it is unknown, because
-    the metadata contain only the sum of both.
-    """
-    z = next((dim for dim in spec.dimensions if dim.name == "z"), None)
-    if "z" not in scale or z is None or spec.settings is None or not z.scale:
-        return 0.0
-    return (z.translation or 0.0) / z.scale * scale["z"] - (z.translation or 0.0) * unit_factor(
-        "z", z.unit
-    )
+    return Changes(scale, renamed, new, len(first.channels), z_shift(spec, scale))
 
 
 def _number(key: int | str, names: list[str], spec: DatasetSpec, what: str) -> int:

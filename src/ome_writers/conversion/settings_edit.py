@@ -11,6 +11,7 @@ from ome_writers.units import standard_size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ome_writers.dataset import DatasetSpec, ImageSpec
     from ome_writers.settings import Channel
 
     Json = dict[str, Any]
@@ -84,3 +85,25 @@ def _rescale(dimension: Json, step: float) -> None:
 def unit_factor(axis: str, unit: str | None) -> float:
     """Return the size of a unit in the unit that `edit` writes for this axis; 1 for an unknown unit."""
     return standard_size(unit, "time" if axis == "t" else "space")
+
+
+def image_name(image: ImageSpec) -> str:
+    """Return the name of an image; of a field of view on a plate after its well, as views have it (``"A1/f0"``)."""
+    position = image.position
+    if position is None or position.plate_row is None:
+        return image.name
+    return f"{position.plate_row}{position.plate_column}/{position.name}"
+
+
+def z_shift(spec: DatasetSpec, scale: Mapping[str, float]) -> float:
+    """Return by how much the first plane of a stack moves, in micrometers.
+
+    The offset of a stack from its stage position is a multiple of the step. Without our settings it is unknown, because
+    the metadata contain only the sum of both.
+    """
+    z = next((dim for dim in spec.dimensions if dim.name == "z"), None)
+    if "z" not in scale or z is None or spec.settings is None or not z.scale:
+        return 0.0
+    return (z.translation or 0.0) / z.scale * scale["z"] - (z.translation or 0.0) * unit_factor(
+        "z", z.unit
+    )
