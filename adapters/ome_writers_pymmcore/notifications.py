@@ -29,6 +29,8 @@ def end_notifications(core: CMMCorePlus) -> None:
 
 def end_notifications_at_exit(core: CMMCorePlus) -> None:
     """Stop the core's notifications at interpreter exit, if the core still exists by then."""
+    if not hasattr(core, "registerCallback"):
+        raise TypeError(f"core must be a CMMCorePlus, got {core!r}. Pass CMMCorePlus.instance().")
     if core not in _registered:
         _registered.add(core)
         atexit.register(_end, weakref.ref(core))

@@ -162,7 +162,7 @@ def checked_call(function: _F) -> _F:
         except TypeError as error:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise  # an error inside of `function`
-            from ome_writers.call_errors import problem_of_call
+            from ome_writers.call_errors import problem_of_call  # for errors only
 
             raise TypeError(problem_of_call(function, values, named) or str(error)) from None
 

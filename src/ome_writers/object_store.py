@@ -32,6 +32,12 @@ def check_store_url(url: str | os.PathLike[str]) -> str:
     Raises SettingsError if the scheme is unknown, and UnsupportedError if the URL contains credentials. It is not a
     ValueError, since pydantic's error would contain the URL.
     """
+    given: object = url
+    if not isinstance(given, (str, os.PathLike)):
+        raise SettingsError(
+            f"The target of a mirror must be a URL or a path, got {given!r}. Write s3://BUCKET/PREFIX, or the path of "
+            f"a folder such as /mnt/share/run.ome.zarr."
+        )
     if isinstance(url, os.PathLike) or _is_path(url):
         return Path(url).expanduser().absolute().as_uri()
     parts = urlsplit(url)

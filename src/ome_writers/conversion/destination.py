@@ -123,9 +123,7 @@ def destination_settings(
             acquisition_date=_acquisition_date(source.spec),
         )
     except ValidationError as error:
-        problems = "; ".join(
-            str(item["msg"]).removeprefix("Value error, ") for item in error.errors()
-        )
+        problems = str(error).removeprefix("AcquisitionSettings: ")
         raise SettingsError(
             f"{source.spec.path} cannot be written to {destination}: {problems}"
         ) from error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -48,7 +51,6 @@ from ome_writers.storage.tiff import IfdRepair
 from ome_writers.untrusted import Limit, guard_reader, local_path, read_json, read_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from os import PathLike
 
     from ome_writers.dataset import DatasetSpec
@@ -96,6 +98,14 @@ def edit(
         If the dataset does not have such an axis, image or channel, its writer was killed, or its format has no place
         for a value. Nothing is changed.
     """
+    examples = {
+        "scale": {"x": 0.1},
+        "names": {0: "control"},
+        "channels": {"DAPI": {"color": "blue"}},
+    }
+    for name, value in (("scale", scale), ("names", names), ("channels", channels)):
+        if not isinstance(value, (Mapping, NoneType)):
+            raise TypeError(f"{name} must be a dict, such as {examples[name]}, got {value!r}.")
     root = resolve_entry_file(local_path(path))
     with edit_in_place(root) as spec, guard_reader(root):
         changes = _checked(spec, scale or {}, names or {}, channels or {})
@@ -104,20 +114,26 @@ def edit(
 
 def _checked(
     spec: DatasetSpec,
-    scale: Mapping[str, float],
+    scale: Mapping[str, Any],
     names: Mapping[int | str, str],
     channels: Mapping[int | str, Mapping[str, Any]],
 ) -> Changes:
     first = spec.images[0]
-    for axis, step in scale.items():
+    for axis, given in scale.items():
+        step: Any = given if isinstance(given, Real) else -1
         if axis not in UNITS or axis not in first.dims or not 0 < step < float("inf"):
             axes = ", ".join(name for name in first.dims if name in UNITS)
             raise UnsupportedError(
-                f"{spec.path}: scale {axis}={step}. Give a positive number for one of the axes {axes}."
+                f"{spec.path}: scale {axis}={given!r}. Give a positive number for one of the axes {axes}."
             )
     new = {}
     for key, fields in channels.items():
         number = _number(key, [channel.name for channel in first.channels], spec, "channel")
+        changes: object = fields
+        if not isinstance(changes, Mapping):
+            raise UnsupportedError(
+                f"{spec.path}: channel {key}: its changes must be a dict, such as {{'color': 'red'}}, got {fields!r}."
+            )
         unknown = fields.keys() - set(_CHANNEL_FIELDS)
         if unknown:
             raise UnsupportedError(

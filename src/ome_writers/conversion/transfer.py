@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from ome_writers.conversion import zarr_v2
@@ -63,6 +64,20 @@ class Conversion:
     seconds: float
     verified: bool
     not_copied: tuple[str, ...] = ()
+
+
+def _check_types(destination: object, images: object, **shapes: object) -> None:
+    if not isinstance(destination, (str, PathLike)):
+        raise TypeError(f"destination must be the path of the new dataset, got {destination!r}.")
+    if not isinstance(images, (Sequence, NoneType)):
+        raise TypeError(
+            f"images must be a list of numbers, got {images!r}. Write images=[{images!r}]."
+        )
+    for name, value in shapes.items():
+        if not isinstance(value, (Mapping, NoneType)):
+            raise TypeError(
+                f'{name} must be a dict of axis to size, such as {{"y": 512}}, got {value!r}.'
+            )
 
 
 @parse_once()
@@ -138,6 +153,7 @@ def convert(
         If a frame could not be written, or is different when read back (`verify`).
     """
     began = time.perf_counter()
+    _check_types(destination, images, chunk_shapes=chunk_shapes, shard_shapes=shard_shapes)
     destination = read_root_path(destination)
     source = path_or_url(source)
     described = describe_source(source, axes)

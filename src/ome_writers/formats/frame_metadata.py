@@ -15,6 +15,7 @@ from ome_writers.file_sync import sync, sync_folder
 from ome_writers.formats.strict_json import (
     PLAIN_TYPES,
     check_readable,
+    json_problem,
     offending_key,
     to_strict_json,
 )
@@ -93,8 +94,8 @@ class Journal:
                 encoded = to_strict_json(dict(metadata.items()))
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             raise MetadataError(
-                f"frame_metadata cannot be written as JSON ({offending_key(metadata)}): {error}. Use strings, numbers, "
-                f"booleans, None, lists and dicts of these."
+                f"frame_metadata cannot be written as JSON ({offending_key(metadata)}): {json_problem(error)}. "
+                f"Use strings, numbers, booleans, None, lists and dicts of these."
             ) from error
         except AttributeError:
             raise _not_a_mapping_error(metadata) from None

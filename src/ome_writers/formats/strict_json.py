@@ -62,13 +62,17 @@ def check_readable(encoded: bytes) -> None:
         raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
+def json_problem(error: Exception) -> str:
+    return str(error).removeprefix("Error serializing to JSON: ").removeprefix("TypeError: ")
+
+
 def to_plain_json(metadata: Any) -> dict[str, Any]:
     """Return a deep copy of a mapping, converted as by `to_strict_json`; MetadataError if that fails."""
     try:
         copied: dict[str, Any] = from_json(to_strict_json(dict(metadata)))
     except (ValueError, TypeError, RecursionError) as error:
         raise MetadataError(
-            f"The metadata cannot be written as JSON ({offending_key(metadata)}): {error}."
+            f"The metadata cannot be written as JSON ({offending_key(metadata)}): {json_problem(error)}."
         ) from error
     return copied
 

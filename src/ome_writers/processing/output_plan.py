@@ -76,8 +76,8 @@ def plan_result(
         first = evaluate(source.dataset.view(), function, block, dict.fromkeys(independent, 0))
         if not 2 <= first.ndim <= len(axes):
             raise SettingsError(
-                f"{function!r} returned an array with {first.ndim} axes for a block with the axes {axes}; return 2 to "
-                f"{len(axes)} axes."
+                f"{getattr(function, '__qualname__', repr(function))} returned an array with {first.ndim} axes for a "
+                f"block with the axes {axes}; return 2 to {len(axes)} axes."
             )
         if not first.size:
             raise SettingsError(

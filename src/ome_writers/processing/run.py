@@ -121,6 +121,10 @@ def process(
         empty, or differ in shape or dtype.
     """
     began = time.perf_counter()
+    if not callable(function):
+        raise TypeError(
+            f"function must be one of ome_writers.processing, such as Maximum('t'), or take a block; got {function!r}."
+        )
     path = resolve_entry_file(path_or_url(source))
     final = output_path(output)
     if follow and isinstance(function, Crop) and (function.t or function.c or function.z):

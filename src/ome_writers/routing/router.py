@@ -229,10 +229,7 @@ class Router:
         for name, count in zip(self.axes, self.counts, strict=True):
             if full[name] < 0 or (count is not None and full[name] >= count):
                 raise IndexError(
-                    f"index {{{name!r}: {full[name]}}} is out of range: the axis has count {count}, so that indices "
-                    f"are 0 to {count - 1}."
-                    if count
-                    else f"index {{{name!r}: {full[name]}}} is negative: indices are counted from 0."
+                    f"index {{{name!r}: {full[name]}}} is out of range: the axis has count {count}, from index 0."
                 )
         return full
 

@@ -259,6 +259,10 @@ def dims_from_standard_axes(
     >>> [(d.name, d.type, d.count, d.chunk_size) for d in dims[1:3]]
     [('c', 'channel', 2, 1), ('y', 'space', 512, 512)]
     """
+    if not hasattr(sizes, "values") or any(isinstance(n, float) for n in sizes.values()):
+        raise TypeError(
+            f'sizes must be a dict such as {{"t": 10, "y": 512, "x": 512}}, got {sizes!r}.'
+        )
     axes = _standard(sizes)
     chunks = dict(zip(_standard(chunk_shapes or {}), (chunk_shapes or {}).values(), strict=True))
     shards = dict(zip(_standard(shard_shapes or {}), (shard_shapes or {}).values(), strict=True))

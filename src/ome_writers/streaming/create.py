@@ -203,9 +203,9 @@ def _claim(layout: Layout, settings: AcquisitionSettings) -> OutputClaim:
 
 
 def _not_created(layout: Layout, error: OSError) -> WriteError:
+    reason = f"{type(error).__name__}: {str(error).rpartition('] ')[2]}"  # without the number
     return WriteError(
-        f"The output {layout.output} could not be created: {type(error).__name__}: {error}. "
-        f"Choose another root_path."
+        f"The output {layout.output} could not be created: {reason}. Choose another root_path."
     )
 
 

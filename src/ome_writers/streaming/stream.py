@@ -271,6 +271,8 @@ class OMEStream:
             failed, and `frames` lists the lost frames; otherwise the stream is unchanged.
         """
         self._refuse_child_process()
+        if not isinstance(settings, AcquisitionSettings):
+            raise TypeError(f"restart takes AcquisitionSettings, got {settings!r}; see `settings`.")
         settings = validated_copy(settings.model_copy(deep=True))
         settings.validate_stream_ready()
         inference = FirstFrameInference(settings)
@@ -692,8 +694,7 @@ class OMEStream:
             _log.error("%s", self._close_error)
 
 
-# CPython begins the TypeError for wrong arguments with the function's qualified name. Listing the valid ones there
-# costs nothing per frame, unlike `checked_call`.
+# CPython begins the TypeError for wrong arguments with this name. `checked_call` would take time per frame.
 OMEStream.append.__qualname__ = (
-    "OMEStream.append takes a frame and the keywords index, copy and frame_metadata: append"
+    "OMEStream.append takes a frame, and index, copy, frame_metadata by name: append"
 )

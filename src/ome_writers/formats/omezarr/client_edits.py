@@ -7,6 +7,7 @@ from typing import Any
 
 from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
 from ome_writers.formats.strict_json import to_plain_json
+from ome_writers.untrusted import short_repr
 
 Attributes = dict[str, Any]
 
@@ -24,7 +25,8 @@ def plain_groups(metadata: Any, known: Collection[str]) -> dict[str, Attributes]
     """
     if not isinstance(metadata, dict) or not all(isinstance(v, dict) for v in metadata.values()):
         raise TypeError(
-            "Expected dict[str, dict]: group path to attributes, as get_metadata() returns it."
+            "Expected dict[str, dict]: group path to attributes, as get_metadata() returns it, got "
+            f"{short_repr(metadata)}."
         )
     groups = {}
     converted: dict[tuple[str, int], Attributes] = {}  # by key and id of the value

@@ -52,7 +52,8 @@ def parse_dataset(root: Path) -> DatasetSpec:
         attributes = read_json(root / "zarr.json", root=root).get("attributes")
     ome = attributes.get("ome") if isinstance(attributes, dict) else None
     if not isinstance(attributes, dict) or not isinstance(ome, dict):
-        raise InvalidFileError(f"{root} is a Zarr group, but its attributes have no `ome`.")
+        inside = f" Open {root.parent}." if (root.parent / "zarr.json").exists() else ""
+        raise InvalidFileError(f"{root} is a Zarr node without `ome` in its attributes.{inside}")
     layout, groups = layout_and_groups(root)
     images = [parse_image(root, group) for group in groups]
     plate = None
