@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from ome_writers.conversion.in_place import edit_in_place, replace_json
 from ome_writers.conversion.ngff_version import check_expressible_in_05
+from ome_writers.conversion.rescaling import rescale, rescaled_labels, steps_of
 from ome_writers.conversion.settings_edit import (
     UNITS,
     Changes,
     edit_settings,
     image_name,
-    unit_factor,
     z_shift,
 )
 from ome_writers.errors import UnsupportedError, checked_call
@@ -40,15 +40,19 @@ from ome_writers.formats.ometiff import (
 )
 from ome_writers.formats.omezarr import (
     XML_KEY,
-    as_transformations,
     at_version,
-    compose,
     ngff_color,
 )
 from ome_writers.settings import Channel, duplicates
 from ome_writers.storage import atomic_write
 from ome_writers.storage.tiff import IfdRepair
-from ome_writers.untrusted import Limit, guard_reader, local_path, read_json, read_regular
+from ome_writers.untrusted import (
+    Limit,
+    guard_reader,
+    local_path,
+    read_json,
+    read_regular,
+)
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -77,8 +81,9 @@ def edit(
     path
         An OME-Zarr of any program, or an OME-TIFF of this library.
     scale
-        Step of ``x``, ``y`` and ``z`` in micrometers, of ``t`` in seconds. Resolution levels keep their relation to
-        the full resolution, and stage positions stay. The offset of a z-stack from its stage position follows the step.
+        Step of ``x``, ``y`` and ``z`` in micrometers, of ``t`` in seconds. Resolution levels and labels keep their
+        relation to the full resolution, and stage positions stay. The offset of a z-stack from its stage position
+        follows the step.
     names
         New names of images, by number or present name; of a field of view on a plate also ``A1/f0``.
     channels
@@ -180,7 +185,13 @@ def edit_omezarr(spec: DatasetSpec, changes: Changes) -> list[Path]:
         ome, version = group["attributes"]["ome"], spec.version
         check_expressible_in_05(ome, file)
         found = at_version(ome, "0.5")
-        _edit_multiscale(found["multiscales"][0], changes, number)
+        multiscale = found["multiscales"][0]
+        steps = steps_of(multiscale)
+        if number in changes.names:
+            multiscale["name"] = changes.names[number]
+        rescale(multiscale, changes.scale, steps, changes.z_shift)
+        if changes.scale:
+            groups |= rescaled_labels(root, image.key, changes, steps)
         if changes.channels:
             _edit_omero(found, changes, file)
         kept = {"scene": ome["scene"]} if "scene" in ome else {}
@@ -195,34 +206,6 @@ def edit_omezarr(spec: DatasetSpec, changes: Changes) -> list[Path]:
         atomic_write(xml, _edited_xml(text, xml, changes), durable=True)
         changed.append(xml)
     return [*changed, replace_json(top, last)]
-
-
-def _edit_multiscale(multiscale: Json, changes: Changes, image: int) -> None:
-    if image in changes.names:
-        multiscale["name"] = changes.names[image]
-    axes = [axis["name"] for axis in multiscale["axes"]]
-    common = multiscale.pop("coordinateTransformations", ()) if changes.scale else ()
-    factors = [
-        unit_factor(axis["name"], axis.get("unit")) if axis["name"] in changes.scale else 1.0
-        for axis in multiscale["axes"]
-    ]
-    origin: list[float] = []
-    ratios: list[float] = []
-    for level in multiscale["datasets"] if changes.scale else ():
-        steps = (*level["coordinateTransformations"], *common)
-        scale, translation = compose(steps, len(axes), level["path"])
-        if not origin:
-            origin = translation
-            ratios = [changes.scale.get(n, s) / s for n, s in zip(axes, scale, strict=True)]
-        scale = [s * ratio for s, ratio in zip(scale, ratios, strict=True)]
-        moved = [
-            o * u + (t - o) * r + (changes.z_shift if axis == "z" else 0.0)
-            for axis, o, u, t, r in zip(axes, origin, factors, translation, ratios, strict=True)
-        ]
-        level["coordinateTransformations"] = as_transformations(scale, moved)
-    for axis in multiscale["axes"]:
-        if axis["name"] in changes.scale:
-            axis["unit"] = UNITS[axis["name"]][0]
 
 
 def _edit_omero(ome: Json, changes: Changes, file: Path) -> None:

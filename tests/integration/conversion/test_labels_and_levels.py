@@ -205,3 +205,32 @@ def test_info_lists_labels_and_levels(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "2 resolution levels" in out
     assert main(["info", str(source), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["labels"] == ["nuclei"]
+
+
+@pytest.mark.parametrize("layout", ["image", "collection"])
+def test_labels_follow_an_edited_pixel_size(layout: str, tmp_path: Path) -> None:
+    """In their own relation to the image, at each level; not along other axes."""
+    axes = {"p": ["a", "b"]} if layout == "collection" else {}
+    dimensions = [
+        *ome_writers.dims_from_standard_axes({**axes, "t": 2}),
+        ome_writers.Dimension(name="y", count=32, scale=0.5, unit="um"),
+        ome_writers.Dimension(name="x", count=48, scale=0.5, unit="um"),
+    ]
+    path = tmp_path / "a.ome.zarr"
+    with ome_writers.create_stream(root_path=path, dimensions=dimensions, dtype="uint8") as stream:
+        for _ in range(stream.settings.num_frames or 0):
+            stream.append(np.zeros((32, 48), "uint8"))
+    image = path / "1" if axes else path
+    add_labels(image)
+    file = image / "labels" / "nuclei" / "zarr.json"
+    before = json.loads(file.read_text())["attributes"]["ome"]
+    changed = ome_writers.edit(path, scale={"x": 0.25})
+    assert file in changed
+    after = json.loads(file.read_text())["attributes"]["ome"]
+    scales = [
+        d["coordinateTransformations"][0]["scale"] for d in after["multiscales"][0]["datasets"]
+    ]
+    assert scales == [[1, 1, 0.5], [1, 2, 1]]
+    assert after["multiscales"][0]["axes"] == before["multiscales"][0]["axes"]
+    assert after["image-label"] == before["image-label"]
+    assert ome_writers.read(path).images[0].levels[0].scale[-2:] == (0.5, 0.25)

@@ -1,0 +1,89 @@
+"""Changed pixel sizes, z steps and time intervals in the multiscales of an OME-Zarr image and of its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ome_writers.conversion.ngff_version import check_expressible_in_05
+from ome_writers.conversion.settings_edit import UNITS, Changes, unit_factor
+from ome_writers.formats.omezarr import as_transformations, at_version, compose, group_attributes
+from ome_writers.untrusted import member, read_json
+
+Json = dict[str, Any]
+
+
+def rescaled_labels(
+    root: Path, image: str, changes: Changes, old: Mapping[str, float]
+) -> dict[Path, Json]:
+    """Return the groups of the labels of an image with changed steps."""
+    folder = root / image / "labels"
+    names = group_attributes(folder, root).get("ome", {}).get("labels")
+    found: dict[Path, Json] = {}
+    for name in names if isinstance(names, list) else ():
+        file = member(folder, str(name)) / "zarr.json"
+        if not file.is_file():
+            continue
+        group = read_json(file, root=root)
+        ome = group["attributes"]["ome"]
+        check_expressible_in_05(ome, file)
+        changed = at_version(ome, "0.5")
+        for multiscale in changed["multiscales"]:
+            unknown = [axis for axis in multiscale["axes"] if "unit" not in axis]
+            # labels without a translation do not contain the offset of the stack either
+            placed = any(steps_of(multiscale, "translation").values())
+            rescale(multiscale, changes.scale, old, changes.z_shift if placed else 0.0)
+            for axis in unknown:
+                axis.pop("unit", None)
+        group["attributes"]["ome"] = at_version(changed, ome["version"])
+        found[file] = group
+    return found
+
+
+def steps_of(multiscale: Json, what: str = "scale") -> dict[str, float]:
+    """Return the step (or ``"translation"``) of each axis that can be edited, at full resolution, in standard units."""
+    axes, level = multiscale["axes"], multiscale["datasets"][0]
+    common = multiscale.get("coordinateTransformations", ())
+    found = compose((*level["coordinateTransformations"], *common), len(axes), level["path"])
+    values = found[what == "translation"]
+    return {
+        axis["name"]: value * unit_factor(axis["name"], axis.get("unit"))
+        for axis, value in zip(axes, values, strict=True)
+        if axis["name"] in UNITS
+    }
+
+
+def rescale(
+    multiscale: Json, steps: Mapping[str, float], old: Mapping[str, float], z_shift: float
+) -> None:
+    """Change the `old` steps of an image to `steps`, in the multiscale of the image or of its labels.
+
+    Its first plane along z moves by `z_shift` micrometers.
+    """
+    if not steps:
+        return
+    axes = multiscale["axes"]
+    common = multiscale.pop("coordinateTransformations", ())
+    factors = [
+        unit_factor(axis["name"], axis.get("unit")) if axis["name"] in steps else 1.0
+        for axis in axes
+    ]
+    ratios = [
+        steps[axis["name"]] / old[axis["name"]] * factor if axis["name"] in steps else 1.0
+        for axis, factor in zip(axes, factors, strict=True)
+    ]
+    origin: list[float] = []
+    for level in multiscale["datasets"]:
+        transformations = (*level["coordinateTransformations"], *common)
+        scale, translation = compose(transformations, len(axes), level["path"])
+        origin = origin or translation
+        scale = [s * ratio for s, ratio in zip(scale, ratios, strict=True)]
+        moved = [
+            o * u + (t - o) * r + (z_shift if axis["name"] == "z" else 0.0)
+            for axis, o, u, t, r in zip(axes, origin, factors, translation, ratios, strict=True)
+        ]
+        level["coordinateTransformations"] = as_transformations(scale, moved)
+    for axis in axes:
+        if axis["name"] in steps:
+            axis["unit"] = UNITS[axis["name"]][0]
