@@ -15,6 +15,7 @@ from ome_writers.dataset import (
     axis_type,
 )
 from ome_writers.formats.dataset_metadata import library_version
+from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.registry import format_row
 from ome_writers.routing import ImagePlan, Plan
 from ome_writers.settings import Channel, split_suffix
@@ -51,7 +52,7 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
             for image, shape in zip(plan.images, shapes, strict=True)
         ),
         dimensions=tuple(plan.settings.dimensions),
-        plate=plan.settings.plate,
+        plate=stored_plate(plan) if plan.settings.plate else None,
         status=outcome.status,
         frames_written=outcome.frames_written,
         frames_expected=plan.distinct_frames,

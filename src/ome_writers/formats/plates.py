@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ome_writers.formats.path_names import alphanumeric_component, make_distinct
 from ome_writers.routing import ImagePlan, Plan
+from ome_writers.settings import Plate
 
 
 class Well(NamedTuple):
@@ -32,6 +33,18 @@ class PlateLayout(NamedTuple):
 def is_plate(plan: Plan) -> bool:
     """Whether the images are fields of view of a plate."""
     return plan.settings.plate is not None and plan.settings.position_dimension_index is not None
+
+
+def stored_plate(plan: Plan) -> Plate | None:
+    """Return the plate with the rows and columns of all wells, as a dataset contains it; None without a plate."""
+    plate = plan.settings.plate
+    if plate is None or not is_plate(plan):
+        return plate
+    layout = plate_layout(plan)
+    if (len(layout.rows), len(layout.columns)) == (len(plate.row_names), len(plate.column_names)):
+        return plate
+    names = {"row_names": list(layout.rows), "column_names": list(layout.columns)}
+    return plate.model_copy(update=names)
 
 
 def plate_layout(plan: Plan) -> PlateLayout:

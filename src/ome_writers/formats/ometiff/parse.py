@@ -42,6 +42,7 @@ from ome_writers.formats.ometiff.parse_optics import (
 )
 from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes
 from ome_writers.formats.plan_spec import layout_of_plan
+from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.stored_settings import (
     own_dimensions,
     plan_from_settings,
@@ -135,7 +136,8 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
             for image, planned in zip(images, plan.images, strict=True)
         ]
         dimensions = own_dimensions(plan, images)
-        plate, layout = plan.settings.plate, layout_of_plan(plan)
+        plate = stored_plate(plan) if plan.settings.plate else None
+        layout = layout_of_plan(plan)
     if any(source.page.tiles):
         images = [with_tiles(image, images[0], source.page.tiles) for image in images]
     status, written = info.get("status"), _count(info.get("frames_written"))

@@ -67,6 +67,10 @@ class ZarrMetadata:
         self._began = datetime.now(timezone.utc)
         self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
         self._windows = DisplayWindows(plan.images, shared=is_plate(plan))
+        if plan.settings.storage_order != "ome":
+            from ome_writers.formats.omezarr.axis_order import warn_of_axis_order
+
+            warn_of_axis_order(plan)
         self._intervals: dict[int, float] = {}  # by image: measured time interval, in seconds
         self._build()
 

@@ -24,6 +24,7 @@ from ome_writers.formats.omezarr.group_metadata import (
 from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.path_names import make_distinct
+from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.stored_settings import (
     own_dimensions,
     plan_from_settings,
@@ -85,7 +86,7 @@ def parse_dataset(root: Path) -> DatasetSpec:
         layout=layout,
         images=tuple(images),
         dimensions=tuple(dimensions),
-        plate=plan.settings.plate if plan else plate,
+        plate=stored_plate(plan) if plan and plan.settings.plate else plate,
         **recorded_progress(own),
         written_by=f"ome-writers {version}" if version else _creator(attributes),
         settings=plan.settings if plan else None,

@@ -16,9 +16,11 @@ from ome_writers import (
     Channel,
     Dimension,
     MetadataError,
+    Plate,
     Position,
     create_stream,
     dims_from_standard_axes,
+    read,
     read_frame_metadata,
     validate,
 )
@@ -344,3 +346,36 @@ def test_ome_xml_leaves_out_large_frame_metadata(
     assert len(xml) < 100_000
     assert [row["n"] for row in read_frame_metadata(path)] == list(range(frames))
     assert validate(path).valid
+
+
+@pytest.mark.parametrize(
+    ("order", "warned"),
+    [("ome", ""), ("acquisition", "stores the axes as z, t, c, y, x."), ([*"tczyx"], "")],
+)
+def test_order_of_axes_that_ngff_does_not_allow_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, order: Any, warned: str
+) -> None:
+    dimensions = dims_from_standard_axes({"z": 2, "t": 2, "c": 2, "y": 4, "x": 4})
+    path = tmp_path / "a.ome.zarr"
+    create_stream(root_path=path, dimensions=dimensions, dtype="uint8", storage_order=order).close()
+    assert warned in caplog.text
+    assert bool(warned) == bool(caplog.text)
+    assert validate(path).valid != bool(warned)
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_plate_with_wells_outside_of_the_plan_is_read_back(tmp_path: Path, suffix: str) -> None:
+    wells = [("A", "1"), ("H", "12")]
+    coords = [Position(name="f0", plate_row=row, plate_column=column) for row, column in wells]
+    dimensions = [
+        Dimension(name="p", type="position", coords=list(coords)),
+        *dims_from_standard_axes({"y": 4, "x": 4}),
+    ]
+    path = tmp_path / f"a{suffix}"
+    fields: Any = {"root_path": path, "dimensions": dimensions, "dtype": "uint8"}
+    plate = Plate(name="cells", row_names=["A", "B"], column_names=["1", "2"])
+    with pytest.warns(UserWarning, match="not in the plate definition"):
+        stream = create_stream(**fields, plate=plate)
+    stream.close()
+    found = read(path).plate
+    assert found == Plate(name="cells", row_names=["A", "B", "H"], column_names=["1", "2", "12"])
