@@ -95,7 +95,7 @@ class Layout:
 class Outcome:
     """State of a running acquisition, or result of a finished one."""
 
-    # `"writing"` until `close`; `"cancelled"` if fewer frames were appended than planned
+    # `"writing"` until `close`; `"cancelled"` if planned frames were neither appended nor skipped
     status: Status
     # number of frames in the dataset; skipped and replaced ones do not count
     frames_written: int = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ class FrameWriter:
         self._split_samples = SplitSamples(plan.images)
         self._display_range = DisplayRange(plan.images)
         self._accepted_planes = 0
-        self._start_time = perf_counter()
+        self._start_date, self._start_time = datetime.now(timezone.utc), perf_counter()
 
     @property
     def accepted(self) -> int:
@@ -205,7 +205,7 @@ class FrameWriter:
             self.recover()
         self._progress.advance(self.cursor.offset)
         shapes, extents = tuple(self._progress.shapes()), self._progress.extents
-        windows, now = dict(self._display_range.windows), datetime.now(timezone.utc)
+        windows, now = dict(self._display_range.windows), self._now()
         in_order = self.cursor.frames_in_order() if self._engine_row.live else 0
         outcome = Outcome("writing", self.cursor.stored, shapes, windows, extents, in_order, now)
         entries = self.recorder.journal.pop_pending()
@@ -214,6 +214,10 @@ class FrameWriter:
         else:
             self._early_metadata.clear()
         return entries, outcome
+
+    def _now(self) -> datetime:
+        """Return the time of a clock that nobody sets while the stream is open, so that durations are right."""
+        return self._start_date + timedelta(seconds=perf_counter() - self._start_time)
 
     def spec(self, status: Status) -> DatasetSpec:
         """Return what the output is, with the shapes as of the last flush, or the final ones."""
@@ -236,7 +240,7 @@ class FrameWriter:
         if failed or self.recorder.failed:
             status = "failed"
         written = max(0, self.cursor.stored - len(self.recorder.lost_frames))
-        windows, now = self._display_range.windows, datetime.now(timezone.utc)
+        windows, now = self._display_range.windows, self._now()
         # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}

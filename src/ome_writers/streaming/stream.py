@@ -221,6 +221,8 @@ class OMEStream:
     def skip(self, *, frames: int = 1) -> None:
         """Skip the next `frames` frames without writing them; they read as 0.
 
+        A dataset whose other frames are all written is ``complete``.
+
         Listeners are called once per `skip` that reaches a new extent, with the index of the last skipped frame.
 
         Raises

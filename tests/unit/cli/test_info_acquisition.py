@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +89,27 @@ def test_started_is_before_updated(tmp_path: Path, suffix: str) -> None:
     assert spec.started is not None
     assert spec.updated is not None
     assert spec.started[:19] <= spec.updated[:19]
+
+
+def test_clock_that_is_set_forward_does_not_change_the_duration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.ome.zarr"
+    dimensions = dims_from_standard_axes({"t": 2, "y": 8, "x": 8})
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint8") as stream:
+        stream.append(np.zeros((8, 8), np.uint8))
+        for module in ("streaming.frame_writer", "formats.omezarr.metadata"):
+            monkeypatch.setattr(f"ome_writers.{module}.datetime", HourAhead)
+        stream.append(np.zeros((8, 8), np.uint8))
+    duration = describe_acquisition(read(path)).duration_s
+    assert duration is not None
+    assert 0 <= duration < 600
+
+
+class HourAhead(datetime):
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]  # of a clock that was set
+        return datetime.now(tz) + timedelta(hours=1)
 
 
 def test_duration_of_converted_dataset_is_that_of_its_frames(tmp_path: Path) -> None:
