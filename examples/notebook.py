@@ -66,13 +66,13 @@ settings = AcquisitionSettings(
     ],
     dtype="uint16",
 )
-COLOURS = np.array([(68, 136, 255), (0, 255, 0)]) / 255
+COLORS = np.array([(68, 136, 255), (0, 255, 0)]) / 255
 
 
 def overlay(planes: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Return planes (c, y, x) as one RGB image."""
     scaled = (np.asarray(planes, float) - DARK) / (BRIGHT - DARK)
-    return (np.tensordot(scaled.clip(0, 1), COLOURS, (0, 0)).clip(0, 1) * 255).astype("uint8")
+    return (np.tensordot(scaled.clip(0, 1), COLORS, (0, 0)).clip(0, 1) * 255).astype("uint8")
 
 
 with create_stream(settings) as stream:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ome_writers.codecs import COMPRESSIONS
 from ome_writers.storage import ENGINES
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "engines.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "backends.md"
 
 COLUMNS = {
     "growth": "growth",

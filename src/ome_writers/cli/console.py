@@ -101,7 +101,7 @@ class PlainOutput:
 
 
 class RichOutput:
-    """Colours, tables and an animated progress bar; rich itself honours NO_COLOR and FORCE_COLOR."""
+    """Colors, tables and an animated progress bar; rich itself honours NO_COLOR and FORCE_COLOR."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -140,7 +140,7 @@ class RichOutput:
         self._out.print(grid)
 
     def json(self, content: Mapping[str, Any]) -> None:
-        """Print without colours or wrapping, for scripts."""
+        """Print without colors or wrapping, for scripts."""
         PlainOutput().json(content)
 
     def error(self, text: str) -> None:
@@ -193,7 +193,7 @@ class RichOutput:
 
 
 class StaticOutput(PlainOutput):
-    """Colours and tables without animation: for a pipe or a log with FORCE_COLOR."""
+    """Colors and tables without animation: for a pipe or a log with FORCE_COLOR."""
 
     def __init__(self) -> None:
         rich = RichOutput()
@@ -286,7 +286,7 @@ def _rows(rows: Mapping[str, str]) -> dict[str, str]:
 def open_output() -> PlainOutput | RichOutput:
     """Return the rich output on a terminal with rich installed, else the plain one.
 
-    A non-empty FORCE_COLOR enables colours in pipes and files too, unless NO_COLOR is set.
+    A non-empty FORCE_COLOR enables colors in pipes and files too, unless NO_COLOR is set.
     """
     forced = bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
     animated = sys.stdout.isatty() and (sys.stderr.isatty() or not forced)

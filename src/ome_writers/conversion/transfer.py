@@ -99,7 +99,7 @@ def convert(
 ) -> Conversion:
     """Convert a dataset to another format, chunk shape or compression.
 
-    Names, pixel sizes, channels with colours and wavelengths, positions, plates, frame metadata and global metadata are
+    Names, pixel sizes, channels with colors and wavelengths, positions, plates, frame metadata and global metadata are
     converted, too. From OME-Zarr to OME-Zarr, so are label images, with their chunks, and resolution levels;
     `Conversion.not_copied` lists those that the destination lacks.
 

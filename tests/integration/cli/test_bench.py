@@ -44,7 +44,7 @@ def test_exit_status_1_if_no_engine_keeps_up(
     options = ["--disk", str(tmp_path), "--engine", "direct"]
     assert main([*QUICK, *options, "--fps", "1e9"]) == 1
     error = capsys.readouterr().err
-    assert "no engine keeps up with 1e+09 frames/s here; the fastest, direct, reaches" in error
+    assert "no backend keeps up with 1e+09 frames/s here; the fastest, direct, reaches" in error
     assert main([*QUICK, *options, "--fps", "0.001"]) == 0
     assert "yes" in capsys.readouterr().out
 
@@ -56,7 +56,7 @@ def test_unsupported_compression_is_reported(
     assert main([*QUICK, *options]) == 1
     streams = capsys.readouterr()
     assert "direct was not measured: Compression 'lzw' is not supported" in streams.out
-    assert "no engine could be measured" in streams.err
+    assert "no backend could be measured" in streams.err
     speed = measure_engine("tifffile", Camera(8, 8, "int64"), tmp_path, seconds=0.01)
     assert "int32 or float64" in str(speed.refusal)
 

@@ -129,7 +129,7 @@ def _show(
             "load": f"{advice.load}: {advice.share:.0%} of the disk's write speed",
         },
     )
-    proposal = {"format": f"{advice.format}, engine {advice.engine}", **advice.reasons}
+    proposal = {"format": f"{advice.format}, backend {advice.engine}", **advice.reasons}
     screen.fields("\nproposal and reasons", proposal)
     screen.line("\nsettings in Python:\n")
     screen.line(_settings(camera, advice, pyramid))

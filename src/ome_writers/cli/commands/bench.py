@@ -1,4 +1,4 @@
-"""``ome-writers bench``: measures the write speed of each engine on this machine and disk."""
+"""``ome-writers bench``: measures the write speed of each backend on this machine and disk."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ def _arguments(parser: ArgumentParser) -> None:
         "--fps",
         type=positive,
         metavar="N",
-        help="the camera's frames per second: show which engines keep up",
+        help="the camera's frames per second: show which backends keep up",
     )
     add_disk_option(parser)
     parser.add_argument(
+        "--backend",
         "--engine",
+        dest="backend",
         choices=get_args(BackendName),
+        metavar="NAME",
         action="append",
-        help="measure this engine; may be repeated (default: all engines)",
+        help=f"measure this backend; may be repeated (default: all): {', '.join(get_args(BackendName))}",
     )
     parser.add_argument(
         "--compression", choices=tuple(COMPRESSIONS), help="compress the frames (default: none)"
@@ -52,7 +55,7 @@ def _arguments(parser: ArgumentParser) -> None:
         type=positive,
         default=2.0,
         metavar="S",
-        help="approximate duration per engine; a longer one is less affected by caches (default: 2)",
+        help="approximate duration per backend; a longer one is less affected by caches (default: 2)",
     )
 
 
@@ -62,9 +65,9 @@ def _run(options: Namespace, screen: Screen) -> int:
     height, width = options.frame
     dtype, folder = camera_dtype(options.dtype), writable_directory(options.disk)
     camera = Camera(height, width, dtype, options.fps or 0.0)
-    engines = tuple(dict.fromkeys(options.engine or get_args(BackendName)))
+    engines = tuple(dict.fromkeys(options.backend or get_args(BackendName)))
     speeds = []
-    with screen.progress("Engines", len(engines)) as advance:
+    with screen.progress("Backends", len(engines)) as advance:
         for engine in engines:
             speed = measure_engine(
                 engine,
@@ -94,12 +97,12 @@ def _run(options: Namespace, screen: Screen) -> int:
         _show(screen, speeds, camera, folder)
     measured = [speed for speed in speeds if speed.refusal is None]
     if not measured:
-        screen.error("no engine could be measured; the reasons are listed above")
+        screen.error("no backend could be measured; the reasons are listed above")
         return FAILURE
     if options.fps and not any(_keeps_up(speed, camera) for speed in measured):
         best = measured[0]
         screen.error(
-            f"no engine keeps up with {options.fps:g} frames/s here; the fastest, {best.engine}, reaches "
+            f"no backend keeps up with {options.fps:g} frames/s here; the fastest, {best.engine}, reaches "
             f"{best.frames_per_second:.0f} frames/s"
         )
         return FAILURE
@@ -107,7 +110,7 @@ def _run(options: Namespace, screen: Screen) -> int:
 
 
 def _show(screen: Screen, speeds: list[EngineSpeed], camera: Camera, folder: Path) -> None:
-    columns = ["engine", "format", "frames/s", "MB/s", "longest append", "on disk"]
+    columns = ["backend", "format", "frames/s", "MB/s", "longest append", "on disk"]
     if camera.fps:
         columns.append(f"keeps up with {camera.fps:g} frames/s")
     rows = []
@@ -144,12 +147,12 @@ def _keeps_up(speed: EngineSpeed, camera: Camera) -> bool:
 
 COMMAND = Command(
     name="bench",
-    summary="Measure the write speed of each engine on this machine and disk",
+    summary="Measure the write speed of each backend on this machine and disk",
     examples=(
-        ("ome-writers bench --frame 2048x2048 --fps 100 --disk .", "which engines keep up"),
+        ("ome-writers bench --frame 2048x2048 --fps 100 --disk .", "which backends keep up"),
         (
-            "ome-writers bench --engine direct --compression blosc-lz4 --json",
-            "one engine, for a script",
+            "ome-writers bench --backend direct --compression blosc-lz4 --json",
+            "one backend, for a script",
         ),
     ),
     arguments=_arguments,

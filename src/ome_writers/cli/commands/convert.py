@@ -48,9 +48,12 @@ def _arguments(parser: ArgumentParser) -> None:
         help="write resolution levels, computed by this method (default: those of SOURCE, from Zarr to Zarr)",
     )
     parser.add_argument(
+        "--backend",
         "--engine",
+        dest="backend",
         choices=get_args(BackendName),
-        help="writing engine (default: chosen by the format)",
+        metavar="NAME",
+        help=f"writing backend (default: chosen by the format): {', '.join(get_args(BackendName))}",
     )
     parser.add_argument(
         "--image",
@@ -183,7 +186,7 @@ def _is_copy(options: Namespace) -> bool:
         options.compression
         or options.chunk
         or options.shard
-        or options.engine
+        or options.backend
         or options.ngff
         or options.axes
         or options.pyramid
@@ -211,7 +214,7 @@ def _format(options: Namespace) -> str | dict[str, str]:
     from ome_writers.settings import find_engine
 
     destination: Path = options.destination
-    engine: str | None = options.engine
+    engine: str | None = options.backend
     if archive := archive_format(destination):  # `convert` refuses any other format than "auto"
         return engine or (archive.name if options.ngff else "auto")
     row = format_row(format_name(destination))
@@ -221,13 +224,13 @@ def _format(options: Namespace) -> str | dict[str, str]:
     if options.ngff == "0.4" and row.ngff_versions:
         if engine or options.shard:
             raise UsageError(
-                "--ngff 0.4: no other engine, and no shards; leave out --engine, --shard"
+                "--ngff 0.4: no other backend, and no shards; leave out --backend, --shard"
             )
         return f"{row.name}-0.4"
     if options.ngff and options.ngff not in row.ngff_versions:
         raise UsageError(f"--ngff: {row.title} has no NGFF version; leave it out")
     if engine is not None and (found := find_engine(engine)) and found.format != row.name:
-        raise UsageError(f"--engine: {engine} does not write the format of {destination}")
+        raise UsageError(f"--backend: {engine} does not write the format of {destination}")
     if options.ngff:
         return {"name": row.name, "backend": engine or "auto", "version": options.ngff}
     return engine or "auto"

@@ -181,7 +181,7 @@ class PageKind:
         samples = rest[0] if rest else 1
         bits = [self.dtype.itemsize * 8] * samples
         formats = [_SAMPLE_FORMATS[self.dtype.kind]] * samples
-        colours = 2 if samples == 3 else 1  # RGB; black is zero
+        colors = 2 if samples == 3 else 1  # RGB; black is zero
         x, y = self.resolution or (Fraction(1), Fraction(1))
         unit = 1 if self.resolution is None else 3  # none; centimeter
         strips = len(self.strip_bytes)
@@ -208,7 +208,7 @@ class PageKind:
             (257, _LONG, 1, struct.pack("<I", height)),  # ImageLength
             (258, _SHORT, samples, struct.pack(f"<{samples}H", *bits)),  # BitsPerSample
             (259, _SHORT, 1, struct.pack("<H", self.codec.tag)),  # Compression
-            (262, _SHORT, 1, struct.pack("<H", colours)),  # PhotometricInterpretation
+            (262, _SHORT, 1, struct.pack("<H", colors)),  # PhotometricInterpretation
             (277, _SHORT, 1, struct.pack("<H", samples)),  # SamplesPerPixel
             (282, _RATIONAL, 1, struct.pack("<II", x.numerator, x.denominator)),  # XResolution
             (283, _RATIONAL, 1, struct.pack("<II", y.numerator, y.denominator)),  # YResolution
