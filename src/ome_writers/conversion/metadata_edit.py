@@ -103,14 +103,9 @@ def edit(
         If the dataset does not have such an axis, image or channel, its writer was killed, or its format has no place
         for a value. Nothing is changed.
     """
-    examples = {
-        "scale": {"x": 0.1},
-        "names": {0: "control"},
-        "channels": {"DAPI": {"color": "blue"}},
-    }
     for name, value in (("scale", scale), ("names", names), ("channels", channels)):
         if not isinstance(value, (Mapping, NoneType)):
-            raise TypeError(f"{name} must be a dict, such as {examples[name]}, got {value!r}.")
+            raise TypeError(f"{name} must be a dict by axis, image or channel, got {value!r}.")
     root = resolve_entry_file(local_path(path))
     with edit_in_place(root) as spec, guard_reader(root):
         changes = _checked(spec, scale or {}, names or {}, channels or {})
@@ -121,7 +116,7 @@ def _checked(
     spec: DatasetSpec,
     scale: Mapping[str, Any],
     names: Mapping[int | str, str],
-    channels: Mapping[int | str, Mapping[str, Any]],
+    channels: Mapping[int | str, Any],
 ) -> Changes:
     first = spec.images[0]
     for axis, given in scale.items():
@@ -134,11 +129,8 @@ def _checked(
     new = {}
     for key, fields in channels.items():
         number = _number(key, [channel.name for channel in first.channels], spec, "channel")
-        changes: object = fields
-        if not isinstance(changes, Mapping):
-            raise UnsupportedError(
-                f"{spec.path}: channel {key}: its changes must be a dict, such as {{'color': 'red'}}, got {fields!r}."
-            )
+        if not isinstance(fields, Mapping):
+            raise UnsupportedError(f"{spec.path}: channel {key} must be a dict, got {fields!r}.")
         unknown = fields.keys() - set(_CHANNEL_FIELDS)
         if unknown:
             raise UnsupportedError(
