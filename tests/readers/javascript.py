@@ -72,6 +72,9 @@ def _read(library: str, sample: Sample, level: int = 0) -> Images:
     return found
 
 
+NO_ZSTD = "the geotiff.js that it carries has no decoder for zstd (50000): write deflate for it"
+
+
 def _reader(name: str, format: str, limits: dict[str, str] | None = None) -> Reader:
     task = f"{name} {format}"
     return Reader(
@@ -96,8 +99,10 @@ READERS = (
         "viv",
         "tiff",
         {
-            "zstd": "the geotiff.js that it carries has no decoder for zstd (50000): write deflate for it",
-            **dict.fromkeys(("redundant", "master", "one file", "plate"), ONE_IMAGE),
+            **dict.fromkeys(("zstd", "tiles zstd"), NO_ZSTD),
+            **dict.fromkeys(
+                ("redundant", "master", "one file", "plate", "tiles in a set"), ONE_IMAGE
+            ),
         },
     ),
     _reader("geotiff.js", "tiff"),

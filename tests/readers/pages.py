@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from readers.samples import RECIPES
 from readers.verdict import Reader, Unavailable
 
 if TYPE_CHECKING:
@@ -91,12 +92,18 @@ def _reader(
     return Reader(name, "tiff", read, limits or {})
 
 
-NO_ZSTD = {"zstd": "its package is built without zstd: write deflate or LZW for it"}
+NO_ZSTD = dict.fromkeys(
+    ("zstd", "tiles zstd"), "its package is built without zstd: write deflate or LZW for it"
+)
+NO_TILES = dict.fromkeys(
+    (recipe.name for recipe in RECIPES if "tiles" in recipe.name),
+    "ITK reads tiles of 8-bit samples only, and others as 8-bit RGBA: set tile=None for it",
+)
 
 READERS = (
     _reader("Pillow", _pillow),
     _reader("OpenCV", _opencv, NO_ZSTD),
-    _reader("SimpleITK", _simpleitk, NO_ZSTD),
+    _reader("SimpleITK", _simpleitk, {**NO_TILES, **NO_ZSTD}),
     _reader("pyvips", _pyvips, NO_ZSTD),
     _reader("rasterio", _rasterio),
     _reader("ImageMagick", _imagemagick),

@@ -454,8 +454,13 @@ class OMEStream:
 
     took = has_frame  # earlier name
 
-    def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
-        """Return the frame at `index` (storage order) of a level, from memory or disk; zeros if unwritten."""
+    def read(
+        self, image: int, index: tuple[int, ...], level: int = 0, region: object = None
+    ) -> NDArray[np.generic]:
+        """Return the frame at `index` (storage order) of a level, from memory or disk; zeros if unwritten.
+
+        `region` has no effect: frames are read whole.
+        """
         return self._writer.read(image, index, level)
 
     def stats(self) -> StreamStats:

@@ -17,7 +17,7 @@ from ome_writers.formats import detect_format, resolve_entry_file
 from ome_writers.routing import Plan, Router, Step, resolve
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory, guard_reader, path_or_url
-from ome_writers.views.source import view_names
+from ome_writers.views.source import Region, view_names
 from ome_writers.views.stream_source import FrameGrid, StreamSource
 from ome_writers.views.streamview import StreamView
 from ome_writers.views.summary import Summary
@@ -124,8 +124,13 @@ class OpenDataset:
         """Return True: the files do not record which frames were written."""
         return True
 
-    def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
-        """Return the frame at a storage index; zeros where the writer has not stored readable chunks yet."""
+    def read(
+        self, image: int, index: tuple[int, ...], level: int = 0, region: Region | None = None
+    ) -> NDArray[np.generic]:
+        """Return the frame at a storage index; zeros where the writer has not stored readable chunks yet.
+
+        Outside of `region`, pixels may be zeros.
+        """
         array = (self._arrays.get(level) or self._open(level))[image]
         planes, axis = self._planes[image]
         indices = [index]
@@ -137,6 +142,9 @@ class OpenDataset:
         for plane in indices:
             try:
                 inside = all(map(operator.lt, plane, shape))
+                if inside and hasattr(array, "read_region"):
+                    frames.append(array.read_region(plane, region))
+                    continue
                 frames.append(np.asarray(array[plane]) if inside else _zeros(array, shape, plane))
             except TornChunkError:
                 if self._pixels.spec().status != "writing":

@@ -17,6 +17,20 @@ Names = Callable[[], Mapping[str, Sequence[Any]]]
 """Returns the coordinates of each axis; those that are strings are the names by which it can be indexed."""
 
 
+def enclosing_region(
+    part: Sequence[int | slice | Sequence[int]], shape: Sequence[int]
+) -> tuple[slice, slice]:
+    """Return the rows and columns of a frame of `shape` that contain the selection `part`, which is not empty."""
+    extents = []
+    for key, extent in zip(part[:2], shape, strict=False):
+        if isinstance(key, slice):
+            chosen: Sequence[int] = range(extent)[key]
+        else:
+            chosen = [i % extent for i in ([key] if isinstance(key, int) else key)]
+        extents.append(slice(min(chosen), max(chosen) + 1))
+    return extents[0], extents[1]
+
+
 def normalize_index(key: Any, ndim: int, names: Names = dict) -> list[Key]:
     """Return an integer, slice or list of integers for each of `ndim` axes.
 

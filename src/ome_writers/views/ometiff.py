@@ -30,6 +30,7 @@ from ome_writers.formats.ometiff import (
     read_ome_xml,
 )
 from ome_writers.untrusted import member
+from ome_writers.views.source import Region
 from ome_writers.views.tiff_pages import ChangeDetector, TiffPages
 
 
@@ -126,6 +127,10 @@ class _TiffArray:
         return (*shape, image.samples) if image.samples > 1 else shape
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
+        return self.read_region(index, None)
+
+    def read_region(self, index: tuple[int, ...], region: Region | None) -> NDArray[np.generic]:
+        """Return a plane; outside of `region`, pixels may be zeros."""
         spec, runs = self._files.current()
         shape, places = spec.images[self._number].levels[self._level].shape, runs[self._number]
         plane = 0
@@ -136,7 +141,7 @@ class _TiffArray:
         if run >= 0:
             first, count, name, ifd = places[run]
             if plane < first + count:
-                page = self._files.file(name).page(ifd + plane - first, self._level)
+                page = self._files.file(name).page(ifd + plane - first, self._level, region)
         if page is None:
             return np.zeros(self.shape[len(index) :], self.dtype)
         if self._level and page.shape != (expected := self.shape[len(index) :]):

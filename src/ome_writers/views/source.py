@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from ome_writers.settings import Dimension
 
 if TYPE_CHECKING:
     from ome_writers.views.summary import Summary
+
+
+Region: TypeAlias = tuple[slice, slice]
+"""Rows and columns that are needed of a frame, without steps: the other pixels of the frame may be zeros."""
 
 
 class PlaneSource(Protocol):
@@ -47,7 +51,9 @@ class PlaneSource(Protocol):
         """Return the extents of what is best read at once, along all axes: of a shard or chunk, or one frame."""
         ...
 
-    def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
+    def plane(
+        self, index: tuple[int, ...], region: Region | None = None
+    ) -> NDArray[np.generic] | None:
         """Return the frame at an acquisition index; None if it cannot have been written."""
         ...
 

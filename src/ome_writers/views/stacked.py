@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.settings import Dimension
-from ome_writers.views.source import pad_frame
+from ome_writers.views.source import Region, pad_frame
 from ome_writers.views.summary import Summary
 
 
@@ -71,7 +71,9 @@ class StackedSource:
         """Return the extents of a frame."""
         return (*[1] * len(self.names), *self._frame_shape)
 
-    def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
+    def plane(
+        self, index: tuple[int, ...], region: Region | None = None
+    ) -> NDArray[np.generic] | None:
         acquired = list(index)
         image = 0 if self._position_axis is None else acquired.pop(self._position_axis)
         array = self._arrays[image]

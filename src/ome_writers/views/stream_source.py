@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing import ImagePlan, Plan, Router, Step
 from ome_writers.settings import Dimension
-from ome_writers.views.source import pad_frame, view_names
+from ome_writers.views.source import Region, pad_frame, view_names
 
 if TYPE_CHECKING:
     from ome_writers.views.summary import Summary
@@ -37,7 +37,9 @@ class FrameReader(Protocol):
         """Return whether the frame at an acquisition index may be stored. A frame inside `append` is not."""
         ...
 
-    def read(self, image: int, index: tuple[int, ...], level: int = 0) -> NDArray[np.generic]:
+    def read(
+        self, image: int, index: tuple[int, ...], level: int = 0, region: Region | None = None
+    ) -> NDArray[np.generic]:
         """Return the frame at a storage index of a level, from memory or disk; zeros if it is not written."""
         ...
 
@@ -152,7 +154,9 @@ class StreamSource:
         ]
         return (*chunks, *stored[-2:], *current.frame_shape[2:])
 
-    def plane(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
+    def plane(
+        self, index: tuple[int, ...], region: Region | None = None
+    ) -> NDArray[np.generic] | None:
         """Return a frame; None outside of the planned shape of its image (ragged acquisitions)."""
         while True:  # again if the stream has restarted meanwhile
             current = self._current()
@@ -162,7 +166,7 @@ class StreamSource:
                 acquired = current.planned_index(index, number, stored) if current.images else index
                 # `append` may be storing it right now
                 if acquired is not None and (self._level or self._frames.has_frame(acquired)):
-                    frame = self._frames.read(number, stored, self._level)
+                    frame = self._frames.read(number, stored, self._level, region)
             except Exception:
                 if self._frames.plan is current.plan:
                     raise

@@ -1,5 +1,6 @@
 """`StreamView`: an acquisition as one read-only array, in acquisition order."""
 
+# Longer than 300 lines: one class; half of the file is its documentation.
 from __future__ import annotations
 
 import itertools
@@ -14,7 +15,12 @@ from numpy.typing import NDArray
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory
 from ome_writers.views.emitter import emitter
-from ome_writers.views.indexing import normalize_index, select_indices, take_part
+from ome_writers.views.indexing import (
+    enclosing_region,
+    normalize_index,
+    select_indices,
+    take_part,
+)
 from ome_writers.views.reductions import Reductions
 from ome_writers.views.signals import guarded_signal_class
 from ome_writers.views.source import coordinates, physical_coords
@@ -225,9 +231,12 @@ class StreamView(Reductions):
         if count > 1 or in_order:  # one frame was checked when the view was made
             check_memory((count, *part_shape, dtype.itemsize), "the selection")
         out = np.zeros((count, *part_shape), dtype)
+        region = None
+        if out.size and any(k != slice(None) for k in part[:2]):
+            region = enclosing_region(part, shape[rank:])
         if out.size:
             for n, index in enumerate(itertools.product(*indices)):
-                plane = source.plane(index)
+                plane = source.plane(index, region)
                 if plane is None:
                     continue
                 if plane.shape != shape[rank:] != self.shape[rank:]:  # the stream has restarted

@@ -1,7 +1,9 @@
 """Pages and ImageDescription of a TIFF file that another process may still be writing."""
 
+# Longer than 300 lines: the same IFD is read with and without tifffile.
 from __future__ import annotations
 
+import itertools
 import operator
 import os
 import re
@@ -26,12 +28,14 @@ from ome_writers.untrusted import (
     guard_reader,
     open_regular,
 )
+from ome_writers.views.source import Region
 
 _TIMESTAMP_RESOLUTION_S = 3.0  # the coarsest timestamps (FAT) have a resolution of two seconds
 _WRITING_STATUS = re.compile(rb'"status"(?::"|>"?)writing\b')
 _LENGTH, _WIDTH, _BITS, _SAMPLES, _FORMAT = 257, 256, 258, 277, 339
 _COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR = 259, 266, 284, 317
 _OFFSETS, _BYTE_COUNTS = 273, 279  # of strips
+_JPEG_TABLES = 347
 _KINDS = {1: "u", 2: "i", 3: "f", 6: "c"}  # by SampleFormat
 _MAX_UNCHECKED_BYTES = 2**26  # of a plane
 _SUB_IFDS = 330  # tag with the offsets of the IFDs of a page's resolution levels
@@ -117,8 +121,12 @@ class TiffPages:
                 self._changes.mark_read(text)
             return self._text
 
-    def page(self, number: int, level: int = 0) -> NDArray[np.generic] | None:
+    def page(
+        self, number: int, level: int = 0, region: Region | None = None
+    ) -> NDArray[np.generic] | None:
         """Return the pixels of page `number`, (y, x) or (y, x, samples); None if it is not written yet.
+
+        Tiles outside of `region` are not read; their pixels are zeros.
 
         Raises InvalidFileError if the page does not have this resolution level, or the file is damaged.
         """
@@ -151,6 +159,8 @@ class TiffPages:
                 tiff.check_strips(directory)
                 if page.compression != 1:
                     set_decoder(page)
+                if region is not None and page.is_tiled and _has_plain_tiles(page):
+                    return _read_tiles(page, raw, region)
                 return np.asarray(page.asarray())
 
     def close(self) -> None:
@@ -208,6 +218,32 @@ class TiffPages:
         raw = getattr(self, "_raw", None)
         if raw is not None:
             raw.close()
+
+
+def _has_plain_tiles(page: Any) -> bool:
+    """Whether each tile of tifffile's `page` has all samples of its pixels, and is decoded without shared tables."""
+    samples = page.samplesperpixel
+    frame = (page.imagelength, page.imagewidth, *((samples,) if samples > 1 else ()))
+    return page.planarconfig == 1 and page.shape == frame and _JPEG_TABLES not in page.tags
+
+
+def _read_tiles(page: Any, raw: FileIO, region: Region) -> NDArray[np.generic]:
+    """Return tifffile's `page` with the tiles that overlap `region`, and zeros elsewhere."""
+    out = np.zeros(page.shape, page.dtype)
+    height, width = page.tilelength, page.tilewidth
+    columns = -(-page.imagewidth // width)
+    rows, cols = (
+        range(part.start // size, -(-part.stop // size))
+        for part, size in zip(region, (height, width), strict=True)
+    )
+    for row, column in itertools.product(rows, cols):
+        number = row * columns + column
+        raw.seek(page.dataoffsets[number])
+        tile = page.decode(raw.read(page.databytecounts[number]), number)[0]
+        part = out[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        tile = tile[0] if out.ndim == 3 else tile[0, ..., 0]
+        part[...] = tile[: part.shape[0], : part.shape[1]]
+    return out
 
 
 def set_decoder(page: Any) -> None:

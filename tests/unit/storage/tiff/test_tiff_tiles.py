@@ -191,3 +191,39 @@ def test_files_without_tiles_do_not_change(
     assert ifds[1:] == [0, 296, 592, 888, 1184]
     assert offsets == [size - 720 + 120 * n for n in range(6)]
     assert (tmp_path / "0.tif").stat().st_size - second.offset == size
+
+
+@pytest.mark.parametrize("compression", [None, "zstd", "lzw"])
+@pytest.mark.parametrize("rgb", [False, True])
+def test_a_region_is_read_from_its_tiles_only(tmp_path: Path, compression: Any, rgb: bool) -> None:
+    """All other tiles of the second frame are damaged."""
+    path, frames = (
+        tmp_path / "run.ome.tiff",
+        np.random.default_rng(0).integers(1, 255, (2, 70, 45, 3)),
+    )
+    frames = (frames if rgb else frames[..., 0]).astype("uint8")
+    dimensions = [Dimension(name=n, count=c) for n, c in (("t", 2), ("y", 70), ("x", 45))]
+    with omew.create_stream(
+        root_path=path,
+        dimensions=dimensions,
+        dtype="uint8",
+        rgb=rgb,
+        compression=compression,
+        format=OmeTiffFormat(tile=16),
+    ) as stream:
+        for each in frames:
+            stream.append(each)
+    page = tiff_page(path, 1)
+    used = {7, 8, 10, 11}  # of 3 in a row
+    with path.open("r+b") as raw:
+        for number, (at, size) in enumerate(
+            zip(page.dataoffsets, page.databytecounts, strict=True)
+        ):
+            if number not in used:
+                raw.seek(at)
+                raw.write(b"\xff" * size)
+    view = omew.open(path)
+    np.testing.assert_array_equal(view[1, 40:60, 20:45], frames[1, 40:60, 20:45])
+    np.testing.assert_array_equal(view[1, -10:-31:-3, -1], frames[1, -10:-31:-3, -1])
+    np.testing.assert_array_equal(view[:, 50, 17:], frames[:, 50, 17:])
+    np.testing.assert_array_equal(view[0], frames[0])
