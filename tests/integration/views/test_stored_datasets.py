@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ome_writers import (
     UnsupportedError,
     create_stream,
 )
+from ome_writers.errors import InvalidFileError
 from ome_writers.views import open_array
 
 DATA = Path(__file__).parents[1] / "formats/data"
@@ -296,6 +298,64 @@ def test_levels_have_the_axes_of_the_acquisition(
         assert view.dims == ("t", "cam", "c", "y", "x")
         np.testing.assert_array_equal(view, expected[k])
     assert ome_writers.open(path, level=1).coords["x"][:2] == [0.25, 1.25]
+
+
+def test_levels_that_were_added_later_have_the_axes_of_the_acquisition(tmp_path: Path) -> None:
+    """The settings in the dataset do not mention them. Cameras share the axis of the channels."""
+    path = tmp_path / "run.ome.zarr"
+    dimensions = [
+        Dimension(name="t", count=3),
+        Dimension(name="cam", coords=[Camera(name="a"), Camera(name="b")]),
+        Dimension(name="c", count=2),
+        Dimension(name="y", count=20),
+        Dimension(name="x", count=30),
+    ]
+    with create_stream(
+        root_path=path, dimensions=dimensions, dtype="uint16", pyramid=Pyramid(levels=1)
+    ) as stream:
+        for number in range(12):
+            stream.append(np.full((20, 30), number, np.uint16))
+    group = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    del group["attributes"]["ome_writers"]["settings"]["pyramid"]
+    (path / "zarr.json").write_text(json.dumps(group), encoding="utf-8")
+    view = ome_writers.open(path, level=1)
+    assert view.dims == ("t", "cam", "c", "y", "x")
+    assert np.array_equal(view[..., 0, 0].ravel(), range(12))
+    assert view.shape == (3, 2, 2, 10, 15)
+
+
+def test_extents_of_a_level_of_a_stream(tmp_path: Path) -> None:
+    dimensions = [
+        Dimension(name="t", count=None, type="time"),
+        Dimension(name="z", count=5, type="space"),
+        Dimension(name="y", count=8),
+        Dimension(name="x", count=8),
+    ]
+    pyramid = Pyramid(levels=1, axes=("z", "y", "x"))
+    with create_stream(
+        root_path=tmp_path / "run.ome.zarr", dimensions=dimensions, dtype="uint16", pyramid=pyramid
+    ) as stream:
+        for number in range(8):
+            stream.append(np.full((8, 8), number, np.uint16))
+        assert stream.extents() == {"t": 2, "z": 5}
+        assert stream.extents(level=1) == {"t": 2, "z": 3}
+        assert stream.view(level=1).shape == (2, 3, 4, 4)
+
+
+def test_two_axes_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.ome.zarr"
+    zarr = pytest.importorskip("zarr", reason="writes a dataset of another program")
+    axes = [{"name": "z", "type": "space"}, *({"name": n, "type": "space"} for n in "zyx")]
+    scale = [{"type": "scale", "scale": [1.0] * 4}]
+    multiscale = {
+        "axes": axes,
+        "datasets": [{"path": "0", "coordinateTransformations": scale}],
+    }
+    ome = {"version": "0.5", "multiscales": [multiscale]}
+    group = zarr.create_group(path, attributes={"ome": ome})
+    group.create_array("0", shape=(2, 3, 4, 5), dtype="uint8")
+    with pytest.raises(InvalidFileError, match="axes of its images must be distinct .* z, z, y, x"):
+        ome_writers.open(path)
 
 
 @pytest.mark.parametrize("compression", [None, "zstd"])
