@@ -201,19 +201,16 @@ def _refuse_outside(path: Path | str, root: Path) -> None:
     """Refuse a path with a link that leads out of `root`. `member` has checked paths without links."""
     text, base = os.fspath(path), os.fspath(root)
     # not on Windows, where `realpath` alone follows all kinds of links
-    if os.name != "nt" and text.startswith(base + "/") and not _has_link(text, len(base)):
-        return
+    if os.name != "nt" and text.startswith(base + "/"):
+        end = len(base)
+        while end >= 0:
+            end = text.find("/", end + 1)
+            if os.path.islink(text if end < 0 else text[:end]):
+                break
+        else:
+            return
     real, inside = os.path.realpath(text), os.path.realpath(base)
     if real != inside and not real.startswith(inside.rstrip(os.sep) + os.sep):
         raise InvalidFileError(
             f"{path} is a link that leads out of the dataset, to {real}. Replace the link with a copy of its target."
         )
-
-
-def _has_link(path: str, start: int) -> bool:
-    """Return whether a component of `path` after its first `start` characters is a symbolic link."""
-    while start >= 0:
-        start = path.find("/", start + 1)
-        if os.path.islink(path if start < 0 else path[:start]):
-            return True
-    return False

@@ -193,7 +193,7 @@ class OpenDataset:
         return FrameGrid(
             plan=self.plan,
             router=self.router,
-            dimensions=_dimensions_at_level(spec, level),
+            dimensions=_dimensions_at_level(spec, level) if level else spec.dimensions,
             frame_shape=(height, width, samples) if samples > 1 else (height, width),
             dtype=dtype,
             chunks=tuple(chunks),
@@ -224,8 +224,6 @@ def stored_router(spec: DatasetSpec) -> Router:
 
 def _dimensions_at_level(spec: DatasetSpec, level: int) -> tuple[Dimension, ...]:
     """Return the dimensions with scale and translation of a resolution level."""
-    if not level:
-        return spec.dimensions
     image = spec.images[0]
     stored = image.levels[level]
     found = []

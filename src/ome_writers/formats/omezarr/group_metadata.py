@@ -26,9 +26,11 @@ def image_groups(root: Path) -> list[str]:
     return layout_and_groups(root)[1]
 
 
-def layout_and_groups(root: Path) -> tuple[Literal["image", "plate", "collection"], list[str]]:
-    """Return the layout of an OME-Zarr, and its image groups; see `image_groups`."""
-    ome = _ome(root, root)
+def layout_and_groups(
+    root: Path, ome: dict[str, Any] | None = None
+) -> tuple[Literal["image", "plate", "collection"], list[str]]:
+    """Return the layout of an OME-Zarr, and its image groups; see `image_groups`. `ome` is that of `root`, if known."""
+    ome = _ome(root, root) if ome is None else ome
     if "multiscales" in ome:
         return "image", [""]
     try:

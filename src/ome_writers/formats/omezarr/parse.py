@@ -55,8 +55,8 @@ def parse_dataset(root: Path) -> DatasetSpec:
     if not isinstance(attributes, dict) or not isinstance(ome, dict):
         inside = f" Open {root.parent}." if (root.parent / "zarr.json").exists() else ""
         raise InvalidFileError(f"{root} is a Zarr node without `ome` in its attributes.{inside}")
-    layout, groups = layout_and_groups(root)
-    images = [parse_image(root, group) for group in groups]
+    layout, groups = layout_and_groups(root, ome)
+    images = [parse_image(root, group, ome if group == "" else None) for group in groups]
     plate = None
     if layout == "plate":
         plate, images = _with_wells(root, ome["plate"], images)
