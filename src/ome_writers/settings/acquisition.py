@@ -27,7 +27,7 @@ from pydantic_core.core_schema import no_info_plain_validator_function
 
 from ome_writers.codecs import COMPRESSIONS, Compression
 from ome_writers.errors import SettingsError
-from ome_writers.settings import consistency, storage_order
+from ome_writers.settings import consistency
 from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.dtypes import read_dtype
@@ -234,7 +234,7 @@ class AcquisitionSettings(Model):
     def _check_axes(self) -> None:
         """Check the fields that refer to dimensions by name."""
         if not isinstance(self.storage_order, str):
-            storage_order.check_order(self.storage_order, [d.name for d in self.dimensions])
+            consistency.check_order(self.storage_order, [d.name for d in self.dimensions])
         if self.schedule is not None:
             from ome_writers.settings.positions_and_schedule import check_schedule
 
@@ -354,7 +354,7 @@ class AcquisitionSettings(Model):
     def storage_index_dimensions(self) -> tuple[Dimension, ...]:
         """`index_dimensions` in storage order."""
         self._known_dimensions("storage_index_dimensions")
-        return storage_order.stored(
+        return consistency.storage_order_of(
             self.index_dimensions, self.storage_order, self.format.axis_order
         )
 
@@ -362,7 +362,7 @@ class AcquisitionSettings(Model):
     def storage_index_permutation(self) -> tuple[int, ...] | None:
         """Index in `index_dimensions` of each storage index dimension; None if the orders are equal."""
         self._known_dimensions("storage_index_permutation")
-        return storage_order.permutation(self.index_dimensions, self.storage_index_dimensions)
+        return consistency.permutation_of(self.index_dimensions, self.storage_index_dimensions)
 
     @property
     def array_storage_dimensions(self) -> tuple[Dimension, ...]:
