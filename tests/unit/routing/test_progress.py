@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ome_writers.routing import Progress
-
-from .test_router import plan_of
+from unit.routing.test_router import plan_of
 
 
 @given(st.integers(0, 24))
