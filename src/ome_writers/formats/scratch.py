@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ome_writers.formats.dataset_metadata import (
-    STATUSES,
     Layout,
     Outcome,
     check_global_metadata,
@@ -21,14 +19,11 @@ from ome_writers.formats.dataset_metadata import (
     new_dataset_id,
 )
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, Journal
-from ome_writers.formats.omezarr.group_metadata import read_json_object
-from ome_writers.formats.ownership import is_proof, is_version_0
 from ome_writers.formats.stored_settings import settings_to_store
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
 
 MANIFEST = "manifest.json"
-_ARRAY = re.compile(r"pos_[0-9]+\.dat")
 
 
 def lay_out(plan: Plan) -> Layout:
@@ -134,30 +129,3 @@ class ScratchMetadata:
     def embedded_journals(self) -> tuple[int, ...]:
         """Return no image: the journal is part of the store."""
         return ()
-
-
-def is_scratch(path: Path) -> bool:
-    return "position_shapes" in read_json_object(path / MANIFEST)
-
-
-def is_startup_file(root: Path, key: str) -> bool:
-    """Whether a stream that was killed during its creation may have left a file; see `FormatRow`."""
-    return key in (MANIFEST, JOURNAL_NAME) or _ARRAY.fullmatch(key) is not None
-
-
-def owned_files(root: Path) -> Callable[[str], bool] | None:
-    """Return a predicate for the files of a scratch store of this library; None if it is not one."""
-    manifest = read_json_object(root / MANIFEST)
-    info = manifest.get("ome_writers", {"version": manifest.get("version", "1.0.0")})
-    settings = manifest.get("settings", manifest)  # version 0.3: at the top
-    shapes = manifest.get("position_shapes")
-    is_earlier_version = (
-        isinstance(settings, dict)
-        and {"root_path", "dimensions", "dtype", "format"} <= settings.keys()
-        and (manifest.get("status") in STATUSES or is_version_0(info["version"]))
-        and isinstance(manifest.get("global_metadata"), dict)
-    )
-    if not is_proof(info, without_id=is_earlier_version) or not isinstance(shapes, list):
-        return None
-    files = {MANIFEST, JOURNAL_NAME, *(f"pos_{n}.dat" for n in range(len(shapes)))}
-    return files.__contains__
