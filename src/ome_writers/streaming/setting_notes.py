@@ -24,11 +24,11 @@ _log = logging.getLogger("ome_writers")
 
 def log_notes(settings: AcquisitionSettings, output: Output) -> None:
     """Log what settings do that may not be meant, and those that have no effect."""
-    _log_unintended(settings)
+    _log_unintended(settings, chunks=output.engine_row.sharding)
     _log_settings_without_effect(output.engine_row, output.plan)
 
 
-def _log_unintended(settings: AcquisitionSettings) -> None:
+def _log_unintended(settings: AcquisitionSettings, *, chunks: bool) -> None:
     if not settings.root_path and "format" not in settings.model_fields_set:
         _log.warning(
             "root_path is empty: frames are kept in memory, and are lost when the process ends. Set root_path to write "
@@ -40,7 +40,7 @@ def _log_unintended(settings: AcquisitionSettings) -> None:
             "rows y and the columns x."
         )
     for dim in settings.frame_dimensions:
-        if dim.count and (dim.chunk_size or 0) > dim.count:
+        if chunks and dim.count and (dim.chunk_size or 0) > dim.count:
             _log.warning(
                 "chunk_size %d of %s is larger than its count %d: each chunk is padded. Leave chunk_size out to get "
                 "chunks of one frame.",

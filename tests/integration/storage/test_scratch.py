@@ -48,11 +48,9 @@ def test_ignored_chunk_settings_are_logged_once(
         Dimension(name="y", count=4, chunk_size=2),
         Dimension(name="x", count=4, chunk_size=4),
     ]
-    path = tmp_path / suffix if suffix else ""
-    with (
-        caplog.at_level("WARNING", "ome_writers"),
-        create_stream(settings({}, dimensions=dimensions, root_path=path, format="auto")) as stream,
-    ):
+    path, form = (tmp_path / suffix, "auto") if suffix else ("", "scratch")
+    wanted = settings({}, dimensions=dimensions, root_path=path, format=form)
+    with caplog.at_level("WARNING", "ome_writers"), create_stream(wanted) as stream:
         for i in range(4):
             stream.append(frame(i))
         assert np.asarray(stream.view())[:, 0, 0].tolist() == [0, 1, 2, 3]
