@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 
 import ome_writers
 from ome_writers import (
@@ -22,6 +21,8 @@ from ome_writers import (
 )
 from ome_writers.cli.program import main
 from ome_writers.conversion import add_pyramid
+
+zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 needs Python 3.11")
 
 NUCLEI = np.arange(2 * 32 * 48, dtype="int32").reshape(2, 32, 48) % 7
 
