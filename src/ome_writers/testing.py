@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 import ome_writers
 from ome_writers.formats import lay_out
-from ome_writers.routing import Plan, arrival_order, resolve
+from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Dimension, Position
-from ome_writers.storage import DERIVED, ArrayTarget, Options, open_engine, unsupported_reasons
+from ome_writers.storage import DERIVED, Options, open_engine, unsupported_reasons
 
 if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
@@ -124,7 +124,8 @@ class EngineContract:
     def test_put_works_before_and_after_close(self, tmp_path: Path) -> None:
         """`put` replaces a metadata file below the root at any time; a second `close` does nothing."""
         plan, engine = self._open(tmp_path, "frames", "tpcz")
-        root = lay_out(plan).root
+        _, layout = lay_out(plan)
+        root = layout.root
         engine.put("notes/first.json", b"{}")
         _fill(plan, engine)
         engine.close(_shapes(plan))
@@ -224,15 +225,10 @@ class EngineContract:
         compression: str = "none",
         **options: Any,
     ) -> tuple[Plan, Engine]:
-        plan = resolve(self._settings(folder, chunks, order, compression))
-        layout = lay_out(plan)
+        plan, layout = lay_out(resolve(self._settings(folder, chunks, order, compression)))
         layout.root.mkdir(parents=True, exist_ok=True)
-        arrivals = arrival_order(plan, plan.images[0])
-        targets = [
-            ArrayTarget(key, image.array, arrivals)
-            for key, image in zip(layout.arrays, plan.images, strict=True)
-        ]
-        return plan, open_engine(self.row, layout.root, targets, Options(**options))
+        arrays = [image.array for image in plan.images]
+        return plan, open_engine(self.row, layout.root, arrays, Options(**options))
 
     def _settings(
         self,
@@ -281,4 +277,4 @@ def _check(plan: Plan, engine: Engine, written: Mapping[int, int]) -> None:
 
 
 def _shapes(plan: Plan) -> list[tuple[int, ...]]:
-    return [image.array.shape for image in plan.images]
+    return [image.shape for image in plan.images]

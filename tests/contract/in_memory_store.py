@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ome_writers.storage import ArrayTarget, Engine, Options
+    from ome_writers.dataset import LevelSpec
+    from ome_writers.storage import Engine, Options
 
 STORES: dict[Path, MemoryStore] = defaultdict(MemoryStore)
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> Engine:
+def open_engine(root: Path, targets: Sequence[LevelSpec], options: Options) -> Engine:
     return direct.open_engine(STORES[root], targets, options)

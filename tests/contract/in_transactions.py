@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ome_writers.storage import ArrayTarget, Engine, Options
+    from ome_writers.dataset import LevelSpec
+    from ome_writers.storage import Engine, Options
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> Engine:
+def open_engine(root: Path, targets: Sequence[LevelSpec], options: Options) -> Engine:
     """Open the engine without its minimum plane size for transactions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "_MIN_TRANSACTION_BYTES", 0)

@@ -12,8 +12,8 @@ import pytest
 from contract.cases import SUFFIXES, Case, frame
 from ome_writers import create_stream
 from ome_writers.formats import lay_out
-from ome_writers.routing import arrival_order, resolve
-from ome_writers.storage import ENGINES, ArrayTarget, Options, open_engine
+from ome_writers.routing import resolve
+from ome_writers.storage import ENGINES, Options, open_engine
 from ome_writers.storage.files import is_temporary
 from ome_writers.testing import EngineContract
 from support.dataset_readers import read_images, zarr_shapes
@@ -46,15 +46,10 @@ def by_name(row: Any) -> str:
 
 def opened(row: Any, case: Case, folder: Path, **options: Any) -> tuple[Plan, Engine]:
     """Return the plan of a case, and an engine for it, without metadata."""
-    plan = resolve(case.settings(folder, row.name, row.format))
-    layout = lay_out(plan)
+    plan, layout = lay_out(resolve(case.settings(folder, row.name, row.format)))
     layout.root.mkdir(parents=True, exist_ok=True)
-    order = arrival_order(plan, plan.images[0])
-    targets = [
-        ArrayTarget(key, image.array, order)
-        for key, image in zip(layout.arrays, plan.images, strict=True)
-    ]
-    return plan, open_engine(row, layout.root, targets, Options(**options))
+    arrays = [image.array for image in plan.images]
+    return plan, open_engine(row, layout.root, arrays, Options(**options))
 
 
 def fill(plan: Plan, engine: Engine, dtype: str = "uint16") -> None:
@@ -173,7 +168,7 @@ def test_failures_list_exactly_the_missing_frames(
 ) -> None:
     """If chunks cannot be written, nothing hangs or raises, and `failures` lists exactly their frames."""
     plan, engine = opened(row, Case(chunks=chunks), tmp_path, buffer_bytes=memory)
-    array = lay_out(plan).root / "0"
+    array = lay_out(plan)[1].root / "0"
     if (array / "c").is_dir():
         (array / "c").rmdir()
     (array / "c").write_text("no folder")

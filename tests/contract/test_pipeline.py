@@ -15,7 +15,6 @@ from ome_writers import AcquisitionSettings, Dimension
 from ome_writers.routing import resolve
 from ome_writers.storage import (
     ENGINES,
-    ArrayTarget,
     EngineStats,
     LendingEngine,
     MemoryStore,
@@ -71,7 +70,7 @@ class Duplicate:
 def test_error_of_a_large_frame_is_raised(tmp_path: Path) -> None:
     """The thread that called `write` gets the error, whichever thread has written the frame."""
     plan = resolve(Case().settings(tmp_path, "direct", "ome-zarr"))
-    targets = [ArrayTarget(key, plan.images[0].array) for key in "01"]
+    targets = [replace(plan.images[0].array, key=key) for key in "01"]
     engine = StagedEngine(open_engine(ENGINES["direct"], tmp_path, targets, Options()), Duplicate())
     with pytest.raises(ValueError, match="broadcast|reshape"):
         engine.write(0, 0, plan.router.address(0)[1], np.zeros((1024, 1024), "uint16"))
@@ -89,7 +88,7 @@ def test_frames_are_counted_without_derived_planes(tmp_path: Path, later: str) -
     at_once = resolve(settings).images[0].array
     together = replace(at_once, chunks=(32, Y, X))
     plans = [together, at_once] if later == "frames" else [at_once, together]
-    targets = [ArrayTarget(key, plan) for key, plan in zip("01", plans, strict=True)]
+    targets = [replace(plan, key=key) for key, plan in zip("01", plans, strict=True)]
     engine = StagedEngine(open_engine(ENGINES["direct"], tmp_path, targets, Options()), Duplicate())
     for number in range(count):
         engine.write(number, 0, (number,), frame(number, "uint16"))
@@ -212,7 +211,7 @@ def test_store_that_delays(tmp_path: Path) -> None:
     """Frames are buffered meanwhile: `write` takes less time than storing them."""
     plan = resolve(Case().settings(tmp_path, "direct", "ome-zarr"))
     store = DelayingStore()
-    targets = [ArrayTarget("0", plan.images[0].array)]
+    targets = [replace(plan.images[0].array, key="0")]
     engine = open_engine(ENGINES["direct"], store, targets, Options())
     began = time.perf_counter()
     fill(plan, engine)

@@ -18,7 +18,6 @@ from ome_writers.routing import resolve
 from ome_writers.settings import engines
 from ome_writers.storage import (
     ENGINES,
-    ArrayTarget,
     LocalStore,
     MemoryStore,
     Options,
@@ -80,9 +79,8 @@ def test_values_by_key(kind: type[Any], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", READY, ids=by_name)
 def test_refusal_names_the_missing_capability(row: Any, tmp_path: Path) -> None:
-    plan = resolve(Case(chunks="shards").settings(tmp_path, row.name, row.format))
-    keys = zip(lay_out(plan).arrays, plan.images, strict=True)
-    targets = [ArrayTarget(key, image.array) for key, image in keys]
+    plan, _ = lay_out(resolve(Case(chunks="shards").settings(tmp_path, row.name, row.format)))
+    targets = [image.array for image in plan.images]
     subject = "Array '0' with shards" if row.name == "direct" else f"Backend '{row.name}'"
     with pytest.raises(UnsupportedError, match=rf"^{subject} needs .*MemoryStore has no `path`"):
         open_engine(row, MemoryStore(), targets, Options())

@@ -74,8 +74,8 @@ def final_shapes(plan: Plan, case: Case, written: Written) -> list[tuple[int, ..
         shape = list(image.array.shape)
         indices = [index for number, index in written if number == image.number]
         axis = image.array.growing
-        if case.ending == "cancelled" and image.slow_axis is not None:
-            axis = image.slow_axis
+        if case.ending == "cancelled" and image.addressing.slow_axis is not None:
+            axis = image.addressing.slow_axis
         if axis is not None:
             shape[axis] = max((index[axis] + 1 for index in indices), default=0)
         found.append(tuple(shape))

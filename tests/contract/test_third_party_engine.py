@@ -22,7 +22,7 @@ class PlaneFileEngine:
 
     def __init__(self, root: Path, targets: Any, options: Any) -> None:
         self.root, self.targets, self.failures, self.frames = root, targets, [], 0
-        self.flush([target.plan.shape for target in targets])
+        self.flush([target.shape for target in targets])
 
     def chunk(self, array: int, index: tuple[int, ...]) -> Path:
         return self.root / self.targets[array].key / "/".join(map(str, ("c", *index, 0, 0)))
@@ -40,10 +40,12 @@ class PlaneFileEngine:
         return False  # a frame that was interrupted is written again
 
     def read(self, array: int, index: tuple[int, ...]) -> Any:
-        plan, path = self.targets[array].plan, self.chunk(array, index)
+        target, path = self.targets[array], self.chunk(array, index)
         if not path.exists():
-            return np.zeros(plan.frame_shape, plan.dtype)
-        return np.frombuffer(path.read_bytes(), plan.dtype).reshape(plan.frame_shape).copy()
+            return np.zeros(target.frame_shape, target.numpy_dtype)
+        return (
+            np.frombuffer(path.read_bytes(), target.numpy_dtype).reshape(target.frame_shape).copy()
+        )
 
     def put(self, key: str, content: bytes) -> None:
         path = self.root / key
@@ -52,11 +54,11 @@ class PlaneFileEngine:
 
     def flush(self, shapes: Any) -> None:
         for target, shape in zip(self.targets, shapes, strict=True):
-            chunk = [1] * len(target.plan.index_shape) + list(shape[-2:])
+            chunk = [1] * len(target.index_shape) + list(shape[-2:])
             self.put(f"{target.key}/zarr.json", json.dumps({
                 "zarr_format": 3, "node_type": "array", "shape": shape,
-                "data_type": target.plan.dtype.name, "fill_value": 0, "attributes": {},
-                "dimension_names": [dim.name for dim in target.plan.dimensions],
+                "data_type": target.dtype, "fill_value": 0, "attributes": {},
+                "dimension_names": target.dims,
                 "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
                 "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
                 "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],

@@ -113,7 +113,7 @@ def test_old_dataset_survives_a_kill_at_any_call(
             assert new_exists, folder
             continue
         claim = OutputClaim(
-            lay_out(resolve(settings(folder, kind, overwrite=True))), overwrite=True
+            lay_out(resolve(settings(folder, kind, overwrite=True)))[1], overwrite=True
         )
         claim.rollback()
         where = find_old(folder, kind, old)

@@ -89,7 +89,7 @@ def acquire(engine: str, *axes: Dimension, metadata: Any = None, **more: Any) ->
                 stream.append(frame(number))
         output = Path(stream.settings.output_path)
         assert {p.name for p in Path(name).iterdir()} == {"inner"}
-        entry = lay_out(stream.plan).entry_path  # beside the folder of a set of OME-TIFF files
+        entry = lay_out(stream.plan)[1].entry_path  # beside the folder of a set of OME-TIFF files
         assert set(folder.iterdir()) == {folder / "neighbour", output} | ({entry} - {None})
         assert (folder / "neighbour").read_text() == "unrelated"
         read = read_images(stream.plan, [i.array.shape for i in stream.plan.images])

@@ -144,11 +144,13 @@ def test_third_party_readers_see_correct_or_zero_planes_while_writing(
         if index is not None:
             image, stored = plan.router.address_of([index[axis] for axis in plan.router.axes])
             images[image][stored] = frame(number, case.dtype)
-    layout = lay_out(plan)
+    plan, layout = lay_out(plan)
     arrays = []
     for number, pixels in enumerate(images):
         np.save(tmp_path / f"{number}.npy", pixels)
-        arrays.append([str(layout.root / layout.arrays[number]), str(tmp_path / f"{number}.npy")])
+        arrays.append(
+            [str(layout.root / plan.images[number].array.key), str(tmp_path / f"{number}.npy")]
+        )
     tile = plan.images[0].array.chunks[-2:]
     task: dict[str, Any] = {"arrays": arrays, "tile": tile, "stop": str(tmp_path / "stop")}
     assert poller.stdin is not None

@@ -112,7 +112,7 @@ def test_levels_equal_the_reduction_of_the_level_above(engine: str, data: st.Dat
             frame_data = rng.integers(*values, shape)
             stream.append(frame_data.astype(dtype), index=index)
     z_axis = order.find("z") if "z" in axes and "z" in order else None
-    count = len(stream.plan.images[0].levels)
+    count = len(stream.plan.images[0].reductions)
     opened = row.format != "scratch"
     levels = [
         np.asarray(omew.open(options["root_path"], level=k) if opened else stream.view(level=k))

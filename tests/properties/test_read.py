@@ -87,7 +87,7 @@ def written(
             stream.append(np.full(stream.plan.frame_shape, number, "uint8"))
     plan = stream.plan
     outcome = Outcome("complete", plan.frames or 0)
-    spec = spec_of_plan(plan, lay_out(plan), outcome)
+    spec = spec_of_plan(*lay_out(plan), outcome)
     return omew.read(settings.output_path), spec
 
 

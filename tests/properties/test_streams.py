@@ -298,7 +298,7 @@ class StreamMachine(RuleBasedStateMachine):
     def check_pixels(self) -> None:
         """Compare all indices with the model."""
         plan, output = self.stream.plan, Path(self.stream.settings.output_path)
-        entry = lay_out(plan).entry_path  # next to the directory of a set of OME-TIFF files
+        entry = lay_out(plan)[1].entry_path  # next to the directory of a set of OME-TIFF files
         assert set(self.folder.iterdir()) == {output} | ({entry} - {None})
         reach = 1 + max((at[0] for at in self.model), default=0)
         extents = [range(COUNTS[axis]) for axis in self.order]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ome_writers.routing import ImagePlan, Plan
+    from ome_writers.dataset import ImageSpec
+    from ome_writers.routing import Plan
 
 
 def read_images(plan: Plan, shapes: list[tuple[int, ...]] | None = None) -> list[NDArray[Any]]:
@@ -23,26 +24,25 @@ def read_images(plan: Plan, shapes: list[tuple[int, ...]] | None = None) -> list
     OME-Zarr is read with tensorstore and, if it is installed, with zarr-python, which must agree. OME-TIFF is read with
     tifffile, whose arrays omit axes of length 1 and are reshaped to `shapes`. Scratch is read with numpy.
     """
-    layout = lay_out(plan)
+    plan, layout = lay_out(plan)
     read = {"ome-zarr": _zarr, "ome-tiff": _tiff, "scratch": _scratch}[plan.settings.format.name]
     images = []
     for image in plan.images:
-        key = layout.arrays[image.number]
         shape = None if shapes is None else shapes[image.number]
-        images.append(read(layout.root / key, image, shape))
+        images.append(read(layout.root / image.array.key, image, shape))
     return images
 
 
 def zarr_shapes(plan: Plan) -> list[tuple[int, ...]]:
     """Return the shape of each array as read by tensorstore."""
-    layout = lay_out(plan)
-    return [tuple(_open(layout.root / key).shape) for key in layout.arrays]
+    plan, layout = lay_out(plan)
+    return [tuple(_open(layout.root / image.array.key).shape) for image in plan.images]
 
 
-def _zarr(path: Path, image: ImagePlan, shape: object) -> NDArray[Any]:
+def _zarr(path: Path, image: ImageSpec, shape: object) -> NDArray[Any]:
     store = _open(path)
     array: NDArray[Any] = store.read().result()
-    assert store.domain.labels == tuple(d.name for d in image.array.dimensions)
+    assert store.domain.labels == image.dims
     if find_spec("zarr") is not None:  # it needs Python 3.11
         import zarr
 
@@ -60,7 +60,7 @@ def _open(path: Path) -> Any:
     return tensorstore.open(store).result()
 
 
-def _tiff(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:
+def _tiff(path: Path, image: ImageSpec, shape: Any) -> NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(path, is_mmstack=False) as file:
@@ -70,6 +70,6 @@ def _tiff(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:
     return array if shape is None else array.reshape(shape)
 
 
-def _scratch(path: Path, image: ImagePlan, shape: Any) -> NDArray[Any]:
-    mapped = np.memmap(path, image.array.dtype, "r", shape=shape or image.array.shape)
+def _scratch(path: Path, image: ImageSpec, shape: Any) -> NDArray[Any]:
+    mapped = np.memmap(path, image.array.dtype, "r", shape=shape or image.shape)
     return np.array(mapped)  # a copy: Windows does not remove mapped files

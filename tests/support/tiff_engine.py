@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,13 +10,13 @@ import tifffile
 
 from ome_writers import AcquisitionSettings, Dimension, codecs
 from ome_writers.routing import resolve
-from ome_writers.storage import ArrayTarget, Options
+from ome_writers.storage import Options
 from ome_writers.storage.tiff import TiffEngine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ome_writers.routing import ArrayPlan
+    from ome_writers.dataset import LevelSpec
 
 __all__ = [
     "COMPRESSIONS",
@@ -37,7 +38,7 @@ def make_plan(
     dtype: str = "uint16",
     frame: tuple[int, int] = FRAME_SHAPE,
     **settings_kwargs: Any,
-) -> ArrayPlan:
+) -> LevelSpec:
     """Return the plan of an array with `counts` as extents of t, c and z."""
     axes = [Dimension(name=n, count=c) for n, c in zip("tcz", counts, strict=False)]
     size = [
@@ -54,10 +55,12 @@ def make_plan(
 
 
 def open_tiff_engine(
-    root: Path, *plans: ArrayPlan, one_file: bool = False, **options: Any
+    root: Path, *plans: LevelSpec, one_file: bool = False, **options: Any
 ) -> TiffEngine:
     """Open an engine and write a description to each file."""
-    targets = [ArrayTarget("0.tif" if one_file else f"{i}.tif", p) for i, p in enumerate(plans)]
+    targets = [
+        replace(plan, key="0.tif" if one_file else f"{i}.tif") for i, plan in enumerate(plans)
+    ]
     file_set = len({t.key for t in targets}) > 1
     engine = TiffEngine(root, targets, Options(file_set=file_set, **options))
     for key in dict.fromkeys(t.key for t in targets):

@@ -23,16 +23,16 @@ from ome_writers.formats.omezarr import (
     level_path,
     parse_image,
 )
-from ome_writers.routing import ArrayPlan, resolve, with_shape
+from ome_writers.routing import resolve, with_shape
 from ome_writers.settings import AcquisitionSettings, Pyramid, PyramidMethod
-from ome_writers.storage import ArrayTarget, Options
+from ome_writers.storage import Options
 from ome_writers.storage.direct import open_engine
 from ome_writers.untrusted import guard_reader, member, read_json
 from ome_writers.views import open_array
 
 Json = dict[str, Any]
-Arrays = Sequence[tuple[LevelSpec, ArrayPlan, str]]
-"""Arrays of the source, how they are written, and their new keys in a group."""
+Arrays = Sequence[tuple[LevelSpec, LevelSpec]]
+"""Arrays of the source, and how they are written, with their keys in a group."""
 
 _CACHE_BYTES = 128 * 2**20  # of decoded chunks that contain several planes
 
@@ -121,16 +121,16 @@ class _ImageCopy:
 
     def copy_levels(self) -> None:
         """Copy the levels, with the chunks and the compression of the copy's full resolution."""
-        group, full = self.copy.path / self.new.key, array_plan(self.new)
+        group, full = self.copy.path / self.new.key, array_plan(self.new.array)
         arrays = [
-            (level, with_shape(full, level.shape), level_path(k))
+            (level, replace(with_shape(full, level.shape), key=level_path(k)))
             for k, level in enumerate(self.image.levels[1:], start=1)
         ]
         try:
             self._write(group, arrays)
         except BaseException:
-            for _, _, key in arrays:
-                shutil.rmtree(group / key, ignore_errors=True)
+            for _, new in arrays:
+                shutil.rmtree(group / new.key, ignore_errors=True)
             raise
         content = read_json(group / "zarr.json", root=group)
         attributes = content["attributes"]
@@ -142,7 +142,7 @@ class _ImageCopy:
         ome = at_version(ome, "0.5")
         multiscale = ome["multiscales"][0]
         own = multiscale["datasets"][0]["coordinateTransformations"]
-        scale, translation = compose(own, len(self.image.axes), level_path(0))
+        scale, translation = compose(own, len(self.image.dims), level_path(0))
         first = _steps(self.image.levels[0])
         for k, level in enumerate(self.image.levels[1:], start=1):
             relative = zip(scale, translation, _steps(level), first, strict=True)
@@ -181,26 +181,25 @@ class _ImageCopy:
         sharded = self.new.levels[0].shards is not None
         arrays = []
         for level in image.levels:
-            plan = array_plan(image, level)
-            plan = plan if sharded else replace(plan, shards=None)
-            arrays.append((level, plan, level.key.removeprefix(f"{key}/")))
+            plan = replace(array_plan(level), key=level.key.removeprefix(f"{key}/"))
+            arrays.append((level, plan if sharded else replace(plan, shards=None)))
         self._write(group, arrays)
         ome = at_version(attributes.pop("ome"), self.copy.version)
         _write_group(group, ome, attributes)
 
     def _write(self, group: Path, arrays: Arrays) -> None:
         """Write copies of arrays below a group."""
-        targets = [ArrayTarget(key, plan) for _, plan, key in arrays]
-        sources = [open_array(self.source.path, each.key, _CACHE_BYTES) for each, _, _ in arrays]
+        targets = [target for _, target in arrays]
+        sources = [open_array(self.source.path, each.key, _CACHE_BYTES) for each, _ in arrays]
         engine = open_engine(group, targets, Options(durable=True))
         try:
             for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
-                for index in _indices(target.plan):
-                    plane = np.ascontiguousarray(source[index], target.plan.dtype)
+                for index in _indices(target):
+                    plane = np.ascontiguousarray(source[index], target.numpy_dtype)
                     if plane.any():  # planes of zeros do not have a chunk
                         engine.write(0, number, index, plane, owned=True)
         finally:
-            engine.close([target.plan.shape for target in targets])
+            engine.close([target.shape for target in targets])
         if engine.failures:
             error = engine.failures[0].error
             raise WriteError(
@@ -210,7 +209,7 @@ class _ImageCopy:
             ) from error
         for source, target in zip(sources, targets, strict=True) if self.verify else ():
             written = open_array(group, target.key, _CACHE_BYTES)
-            for index in _indices(target.plan):
+            for index in _indices(target):
                 if not np.array_equal(source[index], written[index]):
                     raise WriteError(
                         f"{group / target.key} differs from {self.source.path}: plane {index} is different when read "
@@ -224,7 +223,7 @@ def _steps(level: LevelSpec) -> list[tuple[float, float]]:
     return [(scale or 1.0, at) for scale, at in zip(level.scale, level.translation, strict=True)]
 
 
-def _indices(array: ArrayPlan) -> Iterator[tuple[int, ...]]:
+def _indices(array: LevelSpec) -> Iterator[tuple[int, ...]]:
     for run in plane_runs(array):
         yield from run
 

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from ome_writers import codecs
 from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_settings
-from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import Addressing, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
 from ome_writers.formats import format_row
 from ome_writers.formats.omezarr import level_path, with_levels
-from ome_writers.routing import ArrayPlan, ImagePlan, plan_levels, resolve
-from ome_writers.settings import Dimension, OmeZarrFormat, Pyramid, PyramidMethod
-from ome_writers.storage import ArrayTarget, Downsampling, Options, available_cpus
+from ome_writers.routing import plan_levels, resolve
+from ome_writers.settings import OmeZarrFormat, Pyramid, PyramidMethod
+from ome_writers.storage import Downsampling, Options, available_cpus
 from ome_writers.storage.direct import open_engine
 from ome_writers.untrusted import read_json
 from ome_writers.views import ZarrArray, open_array
@@ -99,12 +99,12 @@ def add_pyramid(
                 f"Write a copy with `ome-writers convert {path} ... --pyramid {pyramid.method}`."
             )
         planned = [_image_plan(spec, number, pyramid) for number in range(len(spec.images))]
-        total = sum(int(np.prod(plan.array.index_shape)) for plan in planned if plan.levels)
+        total = sum(int(np.prod(plan.array.index_shape)) for plan in planned if plan.reductions)
         done, added = 0, []
         for image, plan in zip(spec.images, planned, strict=True):
             group = spec.path / image.key
             shutil.rmtree(_prepare(group, image, plan), ignore_errors=True)
-            if not plan.levels:
+            if not plan.reductions:
                 continue
             done = _write_levels(spec, image, plan, done, total, on_plane)
             _publish(group, plan)
@@ -114,11 +114,10 @@ def add_pyramid(
         return added
 
 
-def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImagePlan:
+def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImageSpec:
     """Return an image as it is on disk, with the levels that it lacks."""
     image = spec.images[number]
-    full = image.levels[0]
-    array = array_plan(image)
+    array = array_plan(image.array)
     planned = array
     if (
         spec.settings is not None
@@ -126,34 +125,33 @@ def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImagePlan:
         stored = resolve(spec.settings).images[number].array
         planned = replace(array, shape=stored.shape, growing=stored.growing)
     levels = plan_levels(pyramid, planned, OmeZarrFormat()) if len(image.levels) == 1 else ()
-    levels = tuple(
-        replace(each, array=replace(each.array, shape=each.shape(full.shape), growing=None))
-        for each in levels
-    )
-    return ImagePlan(0, image.name, None, array, None, levels=levels)
-
-
-def array_plan(image: ImageSpec, level: LevelSpec | None = None) -> ArrayPlan:
-    """Return an array of an image as it is on disk, by default that of full resolution."""
-    level = level or image.levels[0]
-    return ArrayPlan(
-        dimensions=tuple(
-            Dimension(name=axis.name, count=n, type=axis.type)
-            for axis, n in zip(image.axes, level.shape, strict=True)
+    stored_image = replace(image, levels=(array, *levels), addressing=Addressing())
+    shapes = stored_image.level_shapes(array.shape)
+    return replace(
+        stored_image,
+        levels=tuple(
+            replace(level, key=level_path(k), shape=shape, growing=None)
+            for k, (level, shape) in enumerate(zip(stored_image.levels, shapes, strict=True))
         ),
-        shape=level.shape,
-        growing=None,
-        dtype=np.dtype(level.dtype).newbyteorder("<"),
-        chunks=level.chunks,
-        shards=level.shards,
-        compression=level.compression if level.compression in codecs.ZARR else "blosc-zstd",
     )
 
 
-def _prepare(group: Path, image: ImageSpec, plan: ImagePlan) -> Path:
+def array_plan(level: LevelSpec) -> LevelSpec:
+    """Return an array for writing as it is on disk; one with a codec that is not written gets the default."""
+    known = level.compression in codecs.ZARR
+    return replace(
+        level,
+        growing=None,
+        order=None,
+        reduction=None,
+        compression=level.compression if known else "blosc-zstd",
+    )
+
+
+def _prepare(group: Path, image: ImageSpec, plan: ImageSpec) -> Path:
     """Return the folder for new levels, and remove what an interrupted run has left."""
     stage = group / _STAGE
-    for k in range(1, len(plan.levels) + 1):
+    for k in range(1, len(plan.levels)):
         folder = group / level_path(k)
         if not folder.exists():
             continue
@@ -168,20 +166,19 @@ def _prepare(group: Path, image: ImageSpec, plan: ImagePlan) -> Path:
 def _write_levels(
     spec: DatasetSpec,
     image: ImageSpec,
-    plan: ImagePlan,
+    plan: ImageSpec,
     done: int,
     total: int,
     on_plane: Callable[[int, int], object] | None,
 ) -> int:
     source = open_array(spec.path, image.levels[0].key, _CACHE_BYTES)
     stage = spec.path / image.key / _STAGE
-    targets = [ArrayTarget(level_path(k), level.array) for k, level in enumerate(plan.levels, 1)]
-    engine = open_engine(stage, targets, Options(durable=True))
-    reduce = _Reduction(source, plan, engine).reduce
+    engine = open_engine(stage, plan.levels[1:], Options(durable=True))
+    reduce = _Reducer(source, plan, engine).reduce
     try:
         with closing(
             _map_in_threads(
-                reduce, plane_runs(plan.array, plan.levels[-1].factors), _threads(plan.array)
+                reduce, plane_runs(plan.array, plan.reductions[-1].factors), _threads(plan.array)
             )
         ) as counts:
             for _ in itertools.chain.from_iterable(map(range, counts)):
@@ -189,7 +186,7 @@ def _write_levels(
                 if on_plane is not None:
                     on_plane(done, total)
     finally:
-        engine.close([target.plan.shape for target in targets])
+        engine.close([level.shape for level in plan.levels[1:]])
     if engine.failures:
         error = engine.failures[0].error
         raise WriteError(
@@ -199,7 +196,7 @@ def _write_levels(
     return done
 
 
-def plane_runs(array: ArrayPlan, factors: Sequence[int] = ()) -> Iterator[list[Index]]:
+def plane_runs(array: LevelSpec, factors: Sequence[int] = ()) -> Iterator[list[Index]]:
     """Yield the indices of planes that are read together: no chunk, and no block of `factors`, is split."""
     shape = array.index_shape
     factors = factors or (1,) * len(array.shape)
@@ -215,7 +212,7 @@ def plane_runs(array: ArrayPlan, factors: Sequence[int] = ()) -> Iterator[list[I
         yield run
 
 
-def _threads(array: ArrayPlan) -> int:
+def _threads(array: LevelSpec) -> int:
     """Return the number of threads, each of which decodes a chunk."""
     depth = math.prod(array.chunks[:-2])
     if depth == 1:
@@ -240,10 +237,10 @@ def _map_in_threads(
             pool.shutdown(cancel_futures=True)
 
 
-class _Reduction:
+class _Reducer:
     """Computes the levels of an image from its array `source`; thread-safe."""
 
-    def __init__(self, source: Any, plan: ImagePlan, engine: Engine) -> None:
+    def __init__(self, source: Any, plan: ImageSpec, engine: Engine) -> None:
         self._source = source
         self._plan = plan
         self._engine = engine
@@ -279,13 +276,13 @@ class _Reduction:
                     self._engine.write(0, array - 1, index, plane, owned=True)
 
 
-def _publish(group: Path, plan: ImagePlan) -> None:
+def _publish(group: Path, plan: ImageSpec) -> None:
     """Move the levels into the group of an image, and list them in its metadata."""
     stage = group / _STAGE
-    for k in range(1, len(plan.levels) + 1):
+    for k in range(1, len(plan.levels)):
         rename(stage / level_path(k), group / level_path(k))
     content = read_json(group / "zarr.json", root=group)
-    content["attributes"]["ome"] = with_levels(content["attributes"]["ome"], plan.levels)
+    content["attributes"]["ome"] = with_levels(content["attributes"]["ome"], plan.reductions)
     replace_json(group / "zarr.json", content)
     shutil.rmtree(stage)
 

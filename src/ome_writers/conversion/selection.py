@@ -90,7 +90,7 @@ class Selection:
         height, width = spec.dimensions[-2:]
         if plan is not None:
             if self.camera_axis is not None:
-                height, width = plan.images[image].array.dimensions[-2:]
+                height, width = plan.images[image].dimensions[-2:]
             return height, width
         found = spec.images[image]
         sizes = [(found.levels[0].scale[axis], found.axes[axis].unit) for axis in (-2, -1)]
@@ -110,7 +110,7 @@ class Selection:
         """Return the address of an acquisition index: of the first plane of an RGB frame in an OME-Zarr."""
         image, stored = self.dataset.router.address_of(index)
         plan = self.dataset.plan
-        return image, stored if plan is None else plan.images[image].plane(stored)
+        return image, stored if plan is None else plan.images[image].addressing.plane(stored)
 
     def frame_type(self, image: int) -> tuple[object, ...]:
         """Return frame shape, dtype, camera and pixel sizes of an image, which must be equal within a dataset."""
@@ -213,7 +213,8 @@ def _stored_extent(dataset: OpenDataset, axis: int) -> int:
         return count or 1
     assert dataset.plan is not None
     images = zip(dataset.plan.images, dataset.spec.images, strict=True)
-    extent = max(-(-plan.frames_along(stored, i.shape[stored]) // stride) for plan, i in images)
+    frames = (plan.addressing.frames_along(stored, i.shape[stored]) for plan, i in images)
+    extent = max(-(-n // stride) for n in frames)
     return max(1, extent if count is None else min(extent, count))
 
 

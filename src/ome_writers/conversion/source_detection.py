@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.conversion.selection import Selection, select_all, with_values
-from ome_writers.dataset import AxisSpec, AxisType, DatasetSpec
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, OutputLockedError, SettingsError, UnsupportedError
 from ome_writers.formats import frame_metadata_by_image, resolve_entry_file
 from ome_writers.routing import Address
@@ -64,12 +64,10 @@ def _with_axes(spec: DatasetSpec, axes: str) -> DatasetSpec:
         dim if dim.name == name else with_values(dim, name=name, **unknown)
         for name, dim in zip(axes, spec.dimensions, strict=True)
     ]
-    kinds: dict[str, AxisType] = {"t": "time", "c": "channel"}
-    named = [AxisSpec(d.name, kinds.get(d.name, "space"), d.unit) for d in dimensions]
-    level = replace(image.levels[0], scale=tuple(dim.scale for dim in dimensions))
+    scale = tuple(dim.scale for dim in dimensions)
+    level = replace(image.levels[0], scale=scale, dimensions=tuple(dimensions))
     image = replace(
         image,
-        axes=tuple(named),
         levels=(level,),
         index_axes=tuple(axes[:-2]),
         channels=image.channels if axes.find("c") == found.find("c") else (),

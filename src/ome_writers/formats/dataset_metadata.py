@@ -22,12 +22,22 @@ from ome_writers.routing import Plan
 
 if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import Journal
+    from ome_writers.settings import AcquisitionSettings
 
 Status = Literal["writing", "complete", "cancelled", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 RESERVED_NAMESPACES = frozenset({"ome", "ome_writers"})
 """Namespaces of the formats and of this library; global metadata of users cannot have them."""
+
+
+NOT_STORED = frozenset({"mirror"})
+"""Settings that a dataset does not contain: where it is copied to must not apply to what is derived from it."""
+
+
+def settings_to_store(settings: AcquisitionSettings) -> dict[str, Any]:
+    """Return settings as JSON, as a dataset contains them."""
+    return settings.model_dump(mode="json", exclude=set(NOT_STORED))
 
 
 @cache  # a lookup takes milliseconds
@@ -60,17 +70,12 @@ def check_global_metadata(namespace: object, metadata: object) -> None:
 
 @dataclass(frozen=True)
 class Layout:
-    """Keys of an acquisition's arrays, images and journals below `root`."""
+    """Where a dataset is; the keys of its images and arrays are in the plan."""
 
     # the folder that all keys are relative to: the store (OME-Zarr), the folder of a set, or the parent of a single
     # OME-TIFF file
     root: Path
     output: Path  # `AcquisitionSettings.output_path`
-    # key of each image's array, by image number (see `storage.ArrayTarget.key`)
-    arrays: tuple[str, ...]
-    # key of each image, by image number: the path of its group in OME-Zarr (`""` for the root group), the file name in
-    # OME-TIFF
-    images: tuple[str, ...]
     journals: tuple[str, ...]  # key of each image's frame metadata journal, by image number
     # key of the entry file beside a set's folder, as in `../run.ome.tiff`; empty if there is none
     entry: str = ""
@@ -78,17 +83,11 @@ class Layout:
     encode_address: Callable[[int, tuple[int, ...]], bytes] = encode_storage_index
     # removes the temporary folder of a scratch store when it is garbage-collected
     temporary_folder: object = None
-    # by image number: the keys of the arrays of its smaller resolution levels
-    levels: tuple[tuple[str, ...], ...] = ()
 
     @property
     def entry_path(self) -> Path | None:
         """Path of the entry file, the only path outside `output` that a dataset occupies; None if there is none."""
         return self.root.with_name(self.entry.removeprefix("../")) if self.entry else None
-
-    def array_keys(self, image: int) -> tuple[str, ...]:
-        """Return the keys of the arrays of an image, full resolution first."""
-        return self.arrays[image], *(self.levels[image] if self.levels else ())
 
 
 @dataclass(frozen=True)

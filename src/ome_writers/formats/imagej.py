@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ome_writers.dataset import DatasetSpec, image_of_planes
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import EngineMissingError, InvalidFileError, UnsupportedError
 from ome_writers.formats.ometiff.first_page import read_first_page
+from ome_writers.formats.plane_files import image_of_planes
 from ome_writers.settings import Channel, Dimension
 from ome_writers.units import kind_of, ngff_name
 from ome_writers.untrusted import check_memory, check_shape, guard_reader

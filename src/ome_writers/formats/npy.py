@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.dataset import DatasetSpec, image_of_planes
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats.plane_files import image_of_planes
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory, check_shape, guard_reader
 

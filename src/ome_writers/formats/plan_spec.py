@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ome_writers.dataset import (
-    AxisSpec,
-    DatasetLayout,
-    DatasetSpec,
-    ImageSpec,
-    LevelSpec,
-    axis_type,
-)
+from ome_writers.dataset import DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.registry import format_row
-from ome_writers.routing import ImagePlan, Plan
-from ome_writers.settings import Channel, split_suffix
+from ome_writers.routing import Plan, planned_channels
+from ome_writers.settings import split_suffix
 
 if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import Layout, Outcome
@@ -39,16 +31,14 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
     """
     settings = plan.settings.format
     row = format_row(settings.name)
-    shapes = outcome.shapes or tuple(image.array.shape for image in plan.images)
+    shapes = outcome.shapes or tuple(image.shape for image in plan.images)
     return DatasetSpec(
-        path=layout.root
-        if layout.root == layout.output or len(layout.images) > 1
-        else layout.output,
+        path=layout.root if layout.root == layout.output or len(plan.images) > 1 else layout.output,
         format=settings.name,
         version=getattr(settings, "version", row.version),
         layout=layout_of_plan(plan),
         images=tuple(
-            _image(image, layout, shape, row)
+            _image(image, shape, row, split_suffix(layout.output.name)[0])
             for image, shape in zip(plan.images, shapes, strict=True)
         ),
         dimensions=tuple(plan.settings.dimensions),
@@ -62,65 +52,17 @@ def spec_of_plan(plan: Plan, layout: Layout, outcome: Outcome) -> DatasetSpec:
     )
 
 
-def _image(plan: ImagePlan, layout: Layout, shape: tuple[int, ...], row: FormatRow) -> ImageSpec:
-    dimensions = plan.array.dimensions
-    return ImageSpec(
-        key=layout.images[plan.number],
-        name=plan.name or split_suffix(layout.output.name)[0],
-        axes=tuple(AxisSpec(d.name, axis_type(d), d.unit if d.scale else None) for d in dimensions),
-        levels=_levels(plan, layout, shape),
-        channels=planned_channels(plan, shape),
-        position=plan.position,
-        camera=plan.camera,
-        samples=plan.array.samples,
-        index_axes=row.index_axes(plan),
-    )
-
-
-def planned_channels(plan: ImagePlan, shape: Sequence[int]) -> tuple[Channel, ...]:
-    """Return the channels of an image whose array has this shape; unnamed ones are numbered."""
-    axis = next((i for i, d in enumerate(plan.array.dimensions) if d.type == "channel"), None)
-    count = 1 if axis is None else shape[axis]
-    coords = [] if axis is None else list(plan.array.dimensions[axis].coords or ())[:count]
-    coords += [f"Channel {i}" for i in range(len(coords), count)]
-    return tuple(c if isinstance(c, Channel) else Channel(name=str(c)) for c in coords)
-
-
-def _levels(plan: ImagePlan, layout: Layout, shape: tuple[int, ...]) -> tuple[LevelSpec, ...]:
-    dimensions = plan.array.dimensions
-    full = LevelSpec(
-        key=layout.arrays[plan.number],
-        shape=tuple(shape),
-        dtype=plan.array.dtype.name,
-        chunks=plan.array.chunks,
-        shards=plan.array.shards,
-        compression=plan.array.compression,
-        scale=tuple(d.scale for d in dimensions),
-        translation=tuple(d.translation or 0.0 for d in dimensions),
-    )
-    keys = layout.array_keys(plan.number)[1:]
-    smaller = (
-        replace(
-            reduced_level(full, level.shape(shape), level.factors, level.offsets),
-            key=key,
-            chunks=level.array.chunks,
-            shards=level.array.shards,
-        )
-        for key, level in zip(keys, plan.levels, strict=True)
-    )
-    return (full, *smaller)
-
-
-def reduced_level(
-    full: LevelSpec, shape: tuple[int, ...], factors: Sequence[float], offsets: Sequence[float]
-) -> LevelSpec:
-    """Return a level of the array `full`, with chunks clipped to its shape; see `LevelPlan`."""
-    steps = zip(full.scale, factors, strict=True)
-    origins = zip(full.translation, full.scale, offsets, strict=True)
+def _image(image: ImageSpec, shape: tuple[int, ...], row: FormatRow, name: str) -> ImageSpec:
+    """Return an image with its current shape, and with what only the format knows; `name` is that of the output."""
+    shapes = image.level_shapes(shape)
     return replace(
-        full,
-        shape=shape,
-        chunks=tuple(map(min, full.chunks, shape)),
-        scale=tuple(None if s is None and f == 1 else f * (s or 1.0) for s, f in steps),
-        translation=tuple(t + (s or 1.0) * o for t, s, o in origins),
+        image,
+        name=image.name or name,
+        levels=tuple(map(_with_shape, image.levels, shapes)),
+        channels=image.channels if shape == image.shape else planned_channels(image.array, shape),
+        index_axes=row.index_axes(image),
     )
+
+
+def _with_shape(level: LevelSpec, shape: tuple[int, ...]) -> LevelSpec:
+    return level if shape == level.shape else replace(level, shape=shape)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.path_names import alphanumeric_component, make_distinct
-from ome_writers.routing import ImagePlan, Plan
+from ome_writers.routing import Plan
 from ome_writers.settings import Plate
 
 
@@ -53,7 +54,7 @@ def plate_layout(plan: Plan) -> PlateLayout:
     assert plate is not None
     rows = dict.fromkeys(plate.row_names)
     columns = dict.fromkeys(plate.column_names)
-    wells: dict[tuple[str, str], list[ImagePlan]] = {}
+    wells: dict[tuple[str, str], list[ImageSpec]] = {}
     for image in plan.images:
         assert image.position is not None
         row, column = str(image.position.plate_row), str(image.position.plate_column)
@@ -80,7 +81,7 @@ def _components(names: list[str], default: str) -> dict[str, str]:
     return dict(zip(names, paths, strict=True))
 
 
-def _field_paths(images: list[ImagePlan]) -> list[str]:
+def _field_paths(images: list[ImageSpec]) -> list[str]:
     """Return the path component of each field of view in a well.
 
     NGFF 0.5 allows ASCII letters and digits only. A field has its position's name if that is allowed and unique in the

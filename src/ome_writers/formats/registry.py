@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import create_model
 
-from ome_writers.dataset import DatasetSpec
+from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import ImagePlan, Plan
+from ome_writers.routing import Plan
 from ome_writers.settings import (
     EngineRow,
     FormatSettings,
@@ -51,8 +51,8 @@ def _no_labels(*_: object) -> dict[str, Any]:
     return {}
 
 
-def _stored_axes(image: ImagePlan) -> tuple[str, ...]:
-    return tuple(dim.name for dim in image.array.dimensions[:-2])
+def _stored_axes(image: ImageSpec) -> tuple[str, ...]:
+    return image.dims[:-2]
 
 
 def _files_below(path: Path) -> Iterator[Path]:
@@ -76,7 +76,7 @@ class FormatRow:
     settings
         Its settings; they state what its arrays can represent.
     lay_out
-        Returns the keys of the arrays, metadata and journals of a plan.
+        Returns a plan with the keys of its images and arrays, and where its dataset is; see `Plan.with_keys`.
     create_metadata
         Returns the metadata of a new dataset; its first `render` yields all of it.
     recognizes
@@ -133,7 +133,7 @@ class FormatRow:
     """
 
     settings: type[FormatSettings]
-    lay_out: Callable[[Plan], Layout] = _refuse
+    lay_out: Callable[[Plan], tuple[Plan, Layout]] = _refuse
     create_metadata: Callable[[Plan, Layout], DatasetMetadata] = _refuse
     recognizes: Callable[[Path], bool | None] = _nothing
     owned_files: Callable[[Path], OwnedFiles | None] = _nothing
@@ -151,7 +151,7 @@ class FormatRow:
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
-    index_axes: Callable[[ImagePlan], tuple[str | None, ...]] = _stored_axes
+    index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
     chunked: bool = False
     image_named_after_file: bool = False
     lists_empty_planes: bool = False
@@ -300,8 +300,8 @@ def archive_format(path: Path) -> FormatRow | None:
     return suffixes.get(path.suffix.lower()) if path.suffix else None
 
 
-def lay_out(plan: Plan) -> Layout:
-    """Return the keys of the arrays, metadata and journals of `plan`."""
+def lay_out(plan: Plan) -> tuple[Plan, Layout]:
+    """Return `plan` with the keys of its images and arrays, and where its dataset is."""
     return format_row(plan.settings.format.name).lay_out(plan)
 
 

@@ -17,37 +17,31 @@ from ome_writers.formats.dataset_metadata import (
     check_global_metadata,
     library_version,
     new_dataset_id,
+    settings_to_store,
 )
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, Journal
-from ome_writers.formats.stored_settings import settings_to_store
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
 
 MANIFEST = "manifest.json"
 
 
-def lay_out(plan: Plan) -> Layout:
-    """Return the layout of a scratch store: below `root_path`, or in a temporary folder if that is empty."""
+def lay_out(plan: Plan) -> tuple[Plan, Layout]:
+    """Return plan and layout of a scratch store: below `root_path`, or in a temporary folder if that is empty."""
     folder = None
     if plan.settings.root_path:
         root = Path(plan.settings.output_path)
     else:
         folder = _TemporaryFolder()
         root = folder.path
-    names = tuple(f"pos_{image.number}.dat" for image in plan.images)
-    return Layout(
-        root,
-        root,
-        names,
-        names,
-        (JOURNAL_NAME,) * len(names),
-        encode_address=_encode_address,
-        levels=tuple(
-            tuple(f"pos_{i.number}.level_{k}.dat" for k in range(1, 1 + len(i.levels)))
-            for i in plan.images
-        ),
-        temporary_folder=folder,
-    )
+    names = [f"pos_{image.number}" for image in plan.images]
+    arrays = [
+        (f"{name}.dat", *(f"{name}.level_{k}.dat" for k in range(1, len(image.levels))))
+        for name, image in zip(names, plan.images, strict=True)
+    ]
+    journals = (JOURNAL_NAME,) * len(names)
+    layout = Layout(root, root, journals, encode_address=_encode_address, temporary_folder=folder)
+    return plan.with_keys([first for first, *_ in arrays], arrays), layout
 
 
 class _TemporaryFolder:

@@ -9,21 +9,14 @@ from typing import Any
 
 from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import ImagePlan, Plan, resolve
+from ome_writers.formats.dataset_metadata import NOT_STORED
+from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Channel, Dimension
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
 Json = dict[str, Any]
 
 _MAX_COORDS = 2**20  # as many as an image may have channels
-
-
-_NOT_STORED = {"mirror"}  # where a dataset is copied to must not apply to what is derived from it
-
-
-def settings_to_store(settings: AcquisitionSettings) -> Json:
-    """Return settings as JSON, as a dataset contains them."""
-    return settings.model_dump(mode="json", exclude=_NOT_STORED)
 
 
 def plan_from_settings(settings: Any) -> Plan:
@@ -37,7 +30,7 @@ def plan_from_settings(settings: Any) -> Plan:
             limit = MAX_IMAGES if dim.get("type") == "position" else _MAX_COORDS
             check_count(len(dim["coords"]), "settings: the number of coords", limit)
     if isinstance(settings, dict):
-        settings = {name: value for name, value in settings.items() if name not in _NOT_STORED}
+        settings = {name: value for name, value in settings.items() if name not in NOT_STORED}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the warnings were issued when the dataset was written
@@ -48,26 +41,44 @@ def plan_from_settings(settings: Any) -> Plan:
         raise UnsupportedError(str(error)) from error
 
 
-def with_plan(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
+def with_plan(image: ImageSpec, planned: ImageSpec) -> ImageSpec:
     """Return an image with what its plan records and the format has no field for.
 
     Names, colors and windows are those of the metadata, which may have been edited since.
     """
-    axis = next((i for i, d in enumerate(planned.array.dimensions) if d.type == "channel"), None)
-    stored = list(planned.array.dimensions[axis].coords or ()) if axis is not None else []
+    axes = planned.levels[0].dimensions
+    axis = next((i for i, d in enumerate(axes) if d.type == "channel"), None)
+    stored = list(axes[axis].coords or ()) if axis is not None else []
     shown = image.channels[: 1 if axis is None else None]
     stored += [channel.name for channel in shown[len(stored) :]]
     channels = [_with_edits(*pair) for pair in zip(stored, shown, strict=False)]
     position = planned.position
     if position is not None and planned.name != image.name:
         position = position.model_copy(update={"name": image.name})
-    offsets = [d.translation or 0.0 for d in planned.array.dimensions]
-    level = image.levels[0]
+    full, level = planned.levels[0], image.levels[0]
+    dimensions = full.dimensions
+    edited = level.scale != full.scale or any(
+        (new.name, new.type, new.unit)
+        != (old.name, old.type or "other", old.unit if old.scale is not None else None)
+        for new, old in zip(level.dimensions, dimensions, strict=True)
+    )
+    if edited:
+        dimensions = tuple(
+            old.model_copy(
+                update={"name": new.name, "type": new.type, "unit": new.unit, "scale": scale}
+            )
+            for new, old, scale in zip(level.dimensions, dimensions, level.scale, strict=True)
+        )
+    offsets = list(full.translation)
     if not position:
         offsets = list(level.translation)
     moved = [b - a for a, b in zip(level.translation, offsets, strict=True)]
     levels = tuple(
-        replace(each, translation=tuple(map(sum, zip(each.translation, moved, strict=True))))
+        replace(
+            each,
+            translation=tuple(map(sum, zip(each.translation, moved, strict=True))),
+            dimensions=dimensions,
+        )
         for each in image.levels
     )
     return replace(
@@ -88,7 +99,7 @@ def own_dimensions(plan: Plan, images: Sequence[ImageSpec]) -> list[Dimension]:
 
     Channels stay as they are where an image has several per channel: one per camera, or per sample of RGB.
     """
-    axes = plan.images[0].array.dimensions
+    axes = plan.images[0].levels[0].dimensions
     stored_channels = next((d.count for d in axes if d.type == "channel"), None)
     found = []
     for dim in plan.settings.dimensions:

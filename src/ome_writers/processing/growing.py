@@ -21,8 +21,8 @@ _POLL_INTERVAL_S = 0.2
 
 def ready_tasks(source: Selection, tasks: Sequence[Task]) -> Iterator[Task | None]:
     """Yield each task when its frames are on disk, and None before each wait, until the writer has ended."""
-    plan, kept = tasks[0].target.plan, tasks[0].kept
-    names = [dimension.name for dimension in plan.dimensions[:-2]]
+    plan, kept = tasks[0].target, tasks[0].kept
+    names = plan.dims[:-2]
     sizes = {"p": 1, **dict(zip(names, plan.shards or plan.chunks, strict=False))}
     axes = [name for name in view_names(source.spec.dimensions) if name in sizes.keys() - {*kept}]
     last = last_frames(source, {name: sizes[name] for name in axes})

@@ -40,7 +40,6 @@ from ome_writers.processing.staged_output import StagedOutput
 from ome_writers.processing.tasks import Task, regions
 from ome_writers.routing import resolve
 from ome_writers.settings import AcquisitionSettings
-from ome_writers.storage import ArrayTarget
 from ome_writers.untrusted import path_or_url
 
 NAMESPACE = "processing"
@@ -180,7 +179,7 @@ class _Run:
         settings: AcquisitionSettings,
         output: StagedOutput,
     ) -> None:
-        self.plan = resolve(settings)
+        self.plan, _ = lay_out(resolve(settings))
         self._source, self._function, self._settings = source, function, settings
         self._output = output
         view = source.dataset.view()
@@ -189,13 +188,13 @@ class _Run:
                 view,
                 function,
                 output.staged_path,
-                ArrayTarget(key, image.array),
+                image.array,
                 image.number,
                 region,
                 result.block,
                 result.kept,
             )
-            for image, key in zip(self.plan.images, lay_out(self.plan).arrays, strict=True)
+            for image in self.plan.images
             for region in regions(image.array, result.kept)
         ]
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.errors import SettingsError
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_folder
 from ome_writers.processing.functions import PlaneFunction
-from ome_writers.routing import ArrayPlan
-from ome_writers.storage import ArrayTarget, Options
+from ome_writers.storage import Options
 from ome_writers.storage.direct import open_engine
 from ome_writers.views import StreamView
 
@@ -28,7 +28,7 @@ Region = tuple[range, ...]
 """Indices of shards (without sharding, of chunks) along each storage axis before y and x."""
 
 
-def regions(plan: ArrayPlan, whole: Collection[str]) -> Iterator[Region]:
+def regions(plan: LevelSpec, whole: Collection[str]) -> Iterator[Region]:
     """Yield the regions of the tasks of an array: one shard each, but all shards along the axes `whole`.
 
     A region has the shards of all tiles of its planes. Each shard belongs to exactly one region.
@@ -49,7 +49,7 @@ class Task:
     source: StreamView
     function: Callable[..., Any]
     output: Path  # the dataset in the folder of the run; shards are first written beside it
-    target: ArrayTarget  # the array below `output`
+    target: LevelSpec  # the array below `output`
     image: int  # number of the image, which is also the index along `p`
     region: Region
     # axes of the blocks that the function takes, and of its result, without y and x
@@ -90,7 +90,7 @@ class Task:
         return ("/".join(("c", *map(str, index))) for index in itertools.product(*self.region))
 
     def _write(self, folder: Path) -> None:
-        plan = self.target.plan
+        plan = self.target
         shard_bytes = math.prod((plan.shards or plan.chunks)[:-2]) * plan.frame_bytes
         options = Options(buffer_bytes=max(2**20, shard_bytes), durable=True)
         engine = open_engine(folder, [self.target], options)
@@ -104,8 +104,8 @@ class Task:
 
     def _planes(self) -> Iterator[tuple[tuple[int, ...], Array]]:
         """Yield storage index and pixels of each plane of the region."""
-        plan = self.target.plan
-        names = [dimension.name for dimension in plan.dimensions[:-2]]
+        plan = self.target
+        names = plan.dims[:-2]
         indices = {
             name: range(shards.start * size, min(shards.stop * size, extent))
             for name, shards, size, extent in zip(
@@ -117,7 +117,7 @@ class Task:
             where = {"p": self.image, **dict(zip(indices, values, strict=True))}
             result = evaluate(self.source, self.function, self.block, where)
             shape = (*(plan.shape[names.index(name)] for name in self.kept), *plan.frame_shape)
-            if (result.shape, result.dtype) != (shape, plan.dtype):
+            if (result.shape, result.dtype) != (shape, plan.numpy_dtype):
                 raise SettingsError(
                     f"{self.function!r} returned {result.shape} {result.dtype} for the block at {where}; the output "
                     f"has {shape} {plan.dtype}. Return the same shape and dtype for all blocks."

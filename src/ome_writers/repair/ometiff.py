@@ -76,7 +76,10 @@ class _TiffRepair:
         `unfinished` is file name to status, `rendered` receives file name to new OME-XML.
         """
         stored = self._stored
-        chains = {name: IfdRepair(self._path(name)) for name in sorted(set(stored.layout.arrays))}
+        chains = {
+            name: IfdRepair(self._path(name))
+            for name in sorted({image.key for image in stored.plan.images})
+        }
         for chain in chains.values():
             chain.refuse_foreign()
         # `close` may have been killed after it had written the OME-XML of some files
@@ -130,11 +133,11 @@ class _TiffRepair:
     def _complete_levels(self, outcome: Outcome, kept: dict[str, list[int]]) -> Iterator[Finding]:
         """Compute the planes of resolution levels that are not the reduction of the level above."""
         stored = self._stored
-        runs = ifd_runs(stored.plan, stored.layout, stored.files, outcome.shapes, writing=False)
+        runs = ifd_runs(stored.plan, stored.files, outcome.shapes, writing=False)
         for image, of_image in zip(stored.plan.images, runs, strict=True):
-            if not image.levels:
+            if not image.reductions:
                 continue
-            path = self._path(stored.layout.arrays[image.number])
+            path = self._path(image.key)
             pages = of_image.pages()
             if self._dry_run:  # the chain has all pages still
                 pages = [kept[path.name][page] for page in pages]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.formats import Journal, Outcome, truncate_partial_line
 from ome_writers.formats.omezarr import (
     XML_KEY,
@@ -16,10 +17,9 @@ from ome_writers.formats.omezarr import (
     group_attributes,
     read_image_frames,
     read_json_object,
-    stored_layout,
 )
 from ome_writers.repair.stored_plan import refuse_rewritten, stored_plan
-from ome_writers.routing import ArrayPlan, ImagePlan, Plan
+from ome_writers.routing import Plan
 from ome_writers.storage import LOCK_NAME, Finding, files
 from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey, Survey, render_array_metadata
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Repair an OME-Zarr and yield the findings."""
-    plan = stored_plan(root)
-    layout = stored_layout(plan, root)
-    refuse_rewritten(root, plan, layout)
+    plan, layout = stored_plan(root)
+    refuse_rewritten(root, plan)
     return _ZarrRepair(root, plan, layout, dry_run).findings()
 
 
@@ -52,24 +51,24 @@ class _ZarrRepair:
     def findings(self) -> Iterator[Finding]:
         """Repair from the pixels up and yield the findings."""
         surveys, shapes = [], []
-        for image, key in zip(self._plan.images, self._layout.arrays, strict=True):
-            array = ArraySurvey(files.path_below(self._root, key), image.array)
+        for image in self._plan.images:
+            array = ArraySurvey(files.path_below(self._root, image.array.key), image.array)
             yield from array.recover(dry_run=self._dry_run, truncate=self._writing)
             complete = image.array.growing is not None or not self._writing
             surveys.append(array.survey(_axis(image), _channel(image), complete=complete))
-            for smaller, level in zip(self._layout.levels[image.number], image.levels, strict=True):
-                level_array = ArraySurvey(files.path_below(self._root, smaller), level.array)
+            for level in image.levels[1:]:
+                level_array = ArraySurvey(files.path_below(self._root, level.key), level)
                 yield from level_array.recover(dry_run=self._dry_run, truncate=self._writing)
-            metadata = read_json_object(self._root / key / "zarr.json")
-            shapes.append(tuple(metadata.get("shape", image.array.shape)))
+            metadata = read_json_object(self._root / image.array.key / "zarr.json")
+            shapes.append(tuple(metadata.get("shape", image.shape)))
         for key in self._layout.journals:
             path = files.path_below(self._root, key)
             if truncate_partial_line(path, dry_run=self._dry_run):
                 yield Finding(path, "frame metadata with an incomplete last line: line removed")
         journal = Journal.open_existing(self._root, self._layout.journals)
         self._metadata = [
-            _frames_with_metadata(read_image_frames(self._root, group), _axis(image))
-            for image, group in zip(self._plan.images, self._layout.images, strict=True)
+            _frames_with_metadata(read_image_frames(self._root, image.key), _axis(image))
+            for image in self._plan.images
         ]
         unfinished = [
             image
@@ -89,7 +88,7 @@ class _ZarrRepair:
     def _frames(self, surveys: list[Survey]) -> int:
         """Return the number of frames with pixels or metadata; an estimate where a chunk has several planes."""
         frames = sum(
-            max(survey.planes // image.planes, count)
+            max(survey.planes // image.addressing.planes, count)
             for image, survey, (count, _) in zip(
                 self._plan.images, surveys, self._metadata, strict=True
             )
@@ -98,7 +97,7 @@ class _ZarrRepair:
         return frames if expected is None else min(frames, expected)
 
     def _has_frames_outside(
-        self, image: ImagePlan, shape: tuple[int, ...], surveys: list[Survey]
+        self, image: ImageSpec, shape: tuple[int, ...], surveys: list[Survey]
     ) -> bool:
         """Return whether a closed image has chunks or frame metadata outside `shape`.
 
@@ -112,26 +111,27 @@ class _ZarrRepair:
         return surveys[image.number].extent > end or self._metadata[image.number][1] > shape[axis]
 
     def _final_shape(
-        self, image: ImagePlan, shape: tuple[int, ...], surveys: list[Survey]
+        self, image: ImageSpec, shape: tuple[int, ...], surveys: list[Survey]
     ) -> tuple[int, ...]:
         """Return the extents that were written. A growing array is never shrunk below its published `shape`."""
         axis, growing = _axis(image), image.array.growing is not None
         if not growing:
-            shape = image.array.shape  # acquire-zarr's own metadata have the shape written so far
+            shape = image.shape  # acquire-zarr's own metadata have the shape written so far
         if axis is None or (not growing and self._plan.settings.on_incomplete == "keep"):
             return shape
         if self._frames(surveys) == self._plan.distinct_frames:
             return shape
         reached = max(surveys[image.number].extent, self._metadata[image.number][1])
         # the samples of a frame stay together
-        reached = image.planes_along(axis, image.frames_along(axis, reached))
+        frames = image.addressing
+        reached = frames.planes_along(axis, frames.frames_along(axis, reached))
         extent = max(shape[axis], reached) if growing else min(shape[axis], max(1, reached))
         return (*shape[:axis], extent, *shape[axis + 1 :])
 
     def _update_arrays(self, shapes: list[tuple[int, ...]]) -> Iterator[Finding]:
         """Write array metadata that are missing or have another shape."""
-        for key, array, shape in self._arrays(shapes):
-            path = self._root / key / "zarr.json"
+        for array, shape in self._arrays(shapes):
+            path = self._root / array.key / "zarr.json"
             metadata = read_json_object(path)
             if not metadata:
                 metadata = render_array_metadata(array, shape)
@@ -142,32 +142,28 @@ class _ZarrRepair:
                 before, after = (" x ".join(map(str, s)) for s in (metadata["shape"], shape))
                 what = f"shape {before} instead of {after}: corrected"
                 metadata["shape"] = list(shape)
-            self._put(f"{key}/zarr.json", json.dumps(metadata).encode())
+            self._put(f"{array.key}/zarr.json", json.dumps(metadata).encode())
             yield Finding(path, what)
 
-    def _arrays(
-        self, shapes: list[tuple[int, ...]]
-    ) -> Iterator[tuple[str, ArrayPlan, tuple[int, ...]]]:
-        """Yield key, plan and shape of the arrays of all levels; `shapes` are those of full resolution."""
+    def _arrays(self, shapes: list[tuple[int, ...]]) -> Iterator[tuple[LevelSpec, tuple[int, ...]]]:
+        """Yield the arrays of all levels with their shapes; `shapes` are those of full resolution."""
         for image, shape in zip(self._plan.images, shapes, strict=True):
-            keys = self._layout.array_keys(image.number)
-            yield from zip(keys, image.arrays, image.array_shapes(shape), strict=True)
+            yield from zip(image.levels, image.level_shapes(shape), strict=True)
 
     def _complete_levels(
-        self, images: Sequence[ImagePlan], shapes: list[tuple[int, ...]]
+        self, images: Sequence[ImageSpec], shapes: list[tuple[int, ...]]
     ) -> Iterator[Finding]:
         """Compute the planes of smaller levels that level 0 has and they lack, or the other way round."""
         for image in images:
             shape = shapes[image.number]
-            keys = self._layout.array_keys(image.number)
             count = 0
-            for k in range(1, len(keys)):
-                level = StoredLevel(self._root, image, k, keys, shape)
+            for k, array in enumerate(image.levels[1:], start=1):
+                level = StoredLevel(self._root, image, k, shape)
                 missing = level.differences(missing_only=not count)
                 count = sum(1 for _ in missing) if self._dry_run else level.write(missing)
                 if count:
                     what = f"{count} planes of this resolution level were not the reduction of the one above: computed"
-                    yield Finding(self._root / keys[k], what)
+                    yield Finding(self._root / array.key, what)
 
     def _update_groups(
         self, surveys: list[Survey], shapes: list[tuple[int, ...]], journal: Journal
@@ -202,8 +198,8 @@ class _ZarrRepair:
 
     def _has_unreferenced_journal(self, groups: dict[str, Any], journal: Journal) -> bool:
         """Return whether the group metadata of an image do not refer to its journal."""
-        for image, path in zip(self._plan.images, self._layout.images, strict=True):
-            metadata = groups[path].get("ome_writers", {}).get("frame_metadata")
+        for image in self._plan.images:
+            metadata = groups[image.key].get("ome_writers", {}).get("frame_metadata")
             if journal.count(image.number) and not isinstance(metadata, dict):
                 return True
         return False
@@ -235,13 +231,13 @@ class _ZarrRepair:
         target = files.temporary_target(path.name)
         if target is None or is_link(path) or path.is_dir() != (target == "stage"):
             return False
-        arrays = {
-            self._root / key for keys in (self._layout.arrays, *self._layout.levels) for key in keys
-        }
+        arrays = {self._root / level.key for image in self._plan.images for level in image.levels}
         if target == "stage" or target.isdigit():
             chunks = {array / "c" for array in arrays}
             return path.parent in arrays or not chunks.isdisjoint((path.parent, *path.parents))
-        groups = {self._root / key for key in (*self._layout.images, "OME")} | {self._root}
+        groups = {
+            self._root / key for key in (*(image.key for image in self._plan.images), "OME")
+        } | {self._root}
         metadata = {"zarr.json", XML_KEY.rpartition("/")[2], LOCK_NAME.removeprefix(".")}
         return target in metadata and path.parent in (arrays | groups | {g.parent for g in groups})
 
@@ -258,9 +254,9 @@ class _ZarrRepair:
             path.unlink()
 
 
-def _axis(image: ImagePlan) -> int | None:
+def _axis(image: ImageSpec) -> int | None:
     """Return the axis along which an image may be shorter than planned."""
-    return image.slow_axis if image.array.growing is None else image.array.growing
+    return image.addressing.slow_axis if image.array.growing is None else image.array.growing
 
 
 def _frames_with_metadata(frames: list[dict[str, Any]], axis: int | None) -> tuple[int, int]:
@@ -269,8 +265,8 @@ def _frames_with_metadata(frames: list[dict[str, Any]], axis: int | None) -> tup
     return len(frames), max(ends, default=0)
 
 
-def _channel(image: ImagePlan) -> int | None:
-    return next((i for i, d in enumerate(image.array.dimensions) if d.type == "channel"), None)
+def _channel(image: ImageSpec) -> int | None:
+    return next((i for i, d in enumerate(image.dimensions) if d.type == "channel"), None)
 
 
 def _has_content(path: Path, content: bytes) -> bool:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Outcome, latest_entries
 from ome_writers.formats.ometiff import ifd_runs
-from ome_writers.routing import ImagePlan, PageOrder
+from ome_writers.routing import PageOrder
 from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Jo
     for image in stored.plan.images:
         pages = _pages(stored, image, chains)
         _refuse_other_ifds(stored, image, pages)
-        mask = np.isin(pages, chains[stored.layout.arrays[image.number]].pages_with_pixels)
+        mask = np.isin(pages, chains[image.key].pages_with_pixels)
         for entry in latest_entries(journal.lines(image.number)):
             index = tuple(entry["storage_index"])
             if len(index) == mask.ndim and all(map(int.__lt__, index, mask.shape)):
@@ -69,32 +70,31 @@ def kept_ifds(stored: StoredDocuments, outcome: Outcome) -> dict[str, list[int]]
 
     Those between are included if the OME-XML does not renumber them.
     """
-    plan, layout = stored.plan, stored.layout
+    plan = stored.plan
     if stored.closed is None and stored.files.renumbers:
         order = PageOrder([image.array for image in plan.images])
-        return {layout.arrays[0]: order.pages_within(outcome.shapes).tolist()}
-    runs = ifd_runs(plan, layout, stored.files, outcome.shapes, writing=False)
-    ends = dict.fromkeys(layout.arrays, 0)
-    for name, of_image in zip(layout.arrays, runs, strict=True):
-        ends[name] = max(ends[name], *(ifd + count for _, ifd, count in of_image.runs))
+        return {plan.images[0].key: order.pages_within(outcome.shapes).tolist()}
+    runs = ifd_runs(plan, stored.files, outcome.shapes, writing=False)
+    ends = dict.fromkeys((image.key for image in plan.images), 0)
+    for image, of_image in zip(plan.images, runs, strict=True):
+        ends[image.key] = max(ends[image.key], *(ifd + count for _, ifd, count in of_image.runs))
     return {name: list(range(end)) for name, end in ends.items()}
 
 
 def _pages(
-    stored: StoredDocuments, image: ImagePlan, chains: Mapping[str, IfdRepair]
+    stored: StoredDocuments, image: ImageSpec, chains: Mapping[str, IfdRepair]
 ) -> NDArray[np.int64]:
     """Return the IFD of each plane of an image, by storage index; of a growing one, of all planes in the chain."""
-    name = stored.layout.arrays[image.number]
-    members = [i for i, key in enumerate(stored.layout.arrays) if key == name]
-    order = PageOrder([stored.plan.images[member].array for member in members])
-    shape = list(image.array.shape)
+    members = [each for each in stored.plan.images if each.key == image.key]
+    order = PageOrder([each.array for each in members])
+    shape = list(image.shape)
     if image.array.growing is not None:
-        shape[image.array.growing] = len(chains[name].pages) // order.pages_per_row
-    check_count(math.prod(shape[:-2]), f"{name}: the number of planes", MAX_FRAMES)
-    return order.pages(members.index(image.number), shape)
+        shape[image.array.growing] = len(chains[image.key].pages) // order.pages_per_row
+    check_count(math.prod(shape[:-2]), f"{image.key}: the number of planes", MAX_FRAMES)
+    return order.pages([each.number for each in members].index(image.number), shape)
 
 
-def _refuse_other_ifds(stored: StoredDocuments, image: ImagePlan, pages: NDArray[np.int64]) -> None:
+def _refuse_other_ifds(stored: StoredDocuments, image: ImageSpec, pages: NDArray[np.int64]) -> None:
     """Raise UnsupportedError unless the TiffData of an image refer to these IFDs."""
     in_dimension_order = np.moveaxis(pages, image.array.growing or 0, 0) if pages.ndim else pages
     expected = in_dimension_order.ravel()
@@ -108,11 +108,14 @@ def _refuse_other_ifds(stored: StoredDocuments, image: ImagePlan, pages: NDArray
 
 
 def _final_shape(
-    stored: StoredDocuments, image: ImagePlan, mask: NDArray[np.bool_], *, complete: bool
+    stored: StoredDocuments, image: ImageSpec, mask: NDArray[np.bool_], *, complete: bool
 ) -> tuple[int, ...]:
     """Return the extents that were written. A growing array is never shrunk below its published shape."""
     growing = image.array.growing
-    shape, axis = stored.latest.shape(image), image.slow_axis if growing is None else growing
+    shape, axis = (
+        stored.latest.shape(image),
+        image.addressing.slow_axis if growing is None else growing,
+    )
     keep = complete or stored.plan.settings.on_incomplete == "keep"
     if axis is None or (growing is None and keep):
         return shape

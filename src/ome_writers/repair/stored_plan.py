@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from ome_writers.formats import Layout
 
 
-def refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
+def refuse_rewritten(root: Path, plan: Plan) -> None:
     """Raise UnsupportedError if chunks, data type or shape of an array differ from the stored settings."""
-    for image, key in zip(plan.images, layout.arrays, strict=True):
+    for image in plan.images:
+        key = image.array.key
         metadata = read_json_object(root / key / "zarr.json", root)
         if not metadata:
             continue  # missing or truncated: written again from the settings
@@ -31,7 +32,7 @@ def refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
         differs = []
         if (stored.chunks, stored.shards) != (planned.chunks, planned.shards):
             differs.append("chunks")
-        if stored.data_type != planned.dtype.name:
+        if stored.data_type != planned.dtype:
             differs.append("data type")
         fixed = [axis for axis in range(len(planned.shape)) if axis != planned.growing]
         if any(stored.shape[axis] > planned.shape[axis] for axis in fixed):
@@ -43,8 +44,8 @@ def refuse_rewritten(root: Path, plan: Plan, layout: Layout) -> None:
             )
 
 
-def stored_plan(root: Path) -> Plan:
-    """Return the plan of a dataset from the settings stored in it."""
+def stored_plan(root: Path) -> tuple[Plan, Layout]:
+    """Return plan and layout of a dataset from the settings stored in it."""
     stored = read_settings(root)
     if stored is None:
         if not read_json_object(root / "zarr.json"):
@@ -60,23 +61,20 @@ def stored_plan(root: Path) -> Plan:
         raise UnsupportedError(
             f"{root} was written by another version of this library, whose settings are not supported: {error}"
         ) from error
-    return _with_stored_shards(root, plan)
+    plan, layout = stored_layout(plan, root)
+    return _with_stored_shards(root, plan), layout
 
 
 def _with_stored_shards(root: Path, plan: Plan) -> Plan:
     """Return the plan with shards that the settings do not have: acquire-zarr writes every chunk in a shard."""
     images = []
-    for image, key in zip(plan.images, stored_layout(plan, root).arrays, strict=True):
-        chunks = image.array.chunks
-        metadata = read_json_object(root / key / "zarr.json")
-        if image.array.shards is None and metadata:
-            stored = parse_array_metadata(metadata, f"{root}/{key}")
-            if stored.chunks == stored.shards == chunks:
-                levels = tuple(
-                    replace(level, array=replace(level.array, shards=level.array.chunks))
-                    for level in image.levels
-                )
-                array = replace(image.array, shards=chunks)
-                image = replace(image, array=array, levels=levels)
+    for image in plan.images:
+        full = image.array
+        metadata = read_json_object(root / full.key / "zarr.json")
+        if full.shards is None and metadata:
+            stored = parse_array_metadata(metadata, f"{root}/{full.key}")
+            if stored.chunks == stored.shards == full.chunks:
+                levels = tuple(replace(level, shards=level.chunks) for level in image.levels)
+                image = replace(image, levels=levels)
         images.append(image)
     return replace(plan, images=tuple(images))

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from ome_writers.routing.cameras import cameras_along as cameras_along
     from ome_writers.routing.extents import Progress as Progress
     from ome_writers.routing.levels import plan_levels as plan_levels
+    from ome_writers.routing.levels import reduced_level as reduced_level
     from ome_writers.routing.levels import with_shape as with_shape
     from ome_writers.routing.page_order import PageOrder as PageOrder
     from ome_writers.routing.plan import ArrayPlan as ArrayPlan
     from ome_writers.routing.plan import ImagePlan as ImagePlan
-    from ome_writers.routing.plan import LevelPlan as LevelPlan
     from ome_writers.routing.plan import Plan as Plan
-    from ome_writers.routing.plan import arrival_order as arrival_order
+    from ome_writers.routing.planning import planned_channels as planned_channels
     from ome_writers.routing.planning import resolve as resolve
     from ome_writers.routing.router import Address as Address
     from ome_writers.routing.router import Observer as Observer
@@ -30,10 +30,10 @@ else:
         {
             ".cameras": ("camera_axis", "camera_name", "cameras_along"),
             ".extents": ("Progress",),
-            ".levels": ("plan_levels", "with_shape"),
+            ".levels": ("plan_levels", "reduced_level", "with_shape"),
             ".page_order": ("PageOrder",),
-            ".plan": ("ArrayPlan", "ImagePlan", "LevelPlan", "Plan", "arrival_order"),
-            ".planning": ("resolve",),
+            ".plan": ("ArrayPlan", "ImagePlan", "Plan"),
+            ".planning": ("planned_channels", "resolve"),
             ".router": ("Address", "Observer", "Router", "Step"),
         },
     )

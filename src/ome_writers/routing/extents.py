@@ -64,14 +64,18 @@ class Progress:
             return self.shapes()
         return [
             self._shape(
-                i, image.array.growing if image.array.growing is not None else image.slow_axis
+                i,
+                image.array.growing
+                if image.array.growing is not None
+                else image.addressing.slow_axis,
             )
             for i, image in enumerate(self._plan.images)
         ]
 
     def _shape(self, image: int, axis: int | None) -> tuple[int, ...]:
-        shape = list(self._plan.images[image].array.shape)
+        spec = self._plan.images[image]
+        shape = list(spec.shape)
         if axis is not None:
-            reached = self._plan.images[image].planes_along(axis, int(self._reached[image, axis]))
+            reached = spec.addressing.planes_along(axis, int(self._reached[image, axis]))
             shape[axis] = max(1, reached)
         return tuple(shape)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing.plan import ArrayPlan
+from ome_writers.dataset import LevelSpec
 
 
 class PageOrder:
     """Page numbers of the planes of all arrays in one file."""
 
-    def __init__(self, arrays: Sequence[ArrayPlan]) -> None:
+    def __init__(self, arrays: Sequence[LevelSpec]) -> None:
         # whether the number of rows is not known in advance
         self.grows = any(array.growing is not None for array in arrays)
         self.pages_per_row = 0  # number of pages in a row

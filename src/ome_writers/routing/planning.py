@@ -1,4 +1,5 @@
 """Resolve settings to a `Plan`."""
+# Longer than 300 lines: the steps of one function.
 
 from __future__ import annotations
 
@@ -8,16 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ome_writers.dataset import Addressing, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.cameras import FrameKind, camera_axis, frame_kinds, is_camera_axis
 from ome_writers.routing.channel_labels import label_of, with_cameras
 from ome_writers.routing.levels import plan_levels
 from ome_writers.routing.limits import refuse_large_chunks, refuse_many_channels, refuse_many_images
-from ome_writers.routing.plan import ArrayPlan, ImagePlan, LevelPlan, Plan
+from ome_writers.routing.plan import Plan
 from ome_writers.routing.router import Router, Step
-from ome_writers.settings import AcquisitionSettings, Dimension, Position
+from ome_writers.settings import AcquisitionSettings, Channel, Dimension, Position
 
-_Array = tuple[ArrayPlan, int | None, tuple[LevelPlan, ...]]
+_Shared = tuple[
+    tuple[LevelSpec, ...], tuple[Channel, ...], int | None, tuple[str, ...]
+]  # levels, channels, slow axis, and names of the index axes
 
 
 def resolve(settings: AcquisitionSettings) -> Plan:
@@ -186,36 +190,49 @@ def _image_plans(
     names: Sequence[tuple[str, Position | None, int]],
     *,
     own_cameras: bool,
-) -> tuple[ImagePlan, ...]:
-    """Return the plan of each image in `names` (see `_images`); images with equal arrays share one `ArrayPlan`."""
+) -> tuple[ImageSpec, ...]:
+    """Return the image of each name in `names` (see `_images`); images with equal arrays share their `LevelSpec`s."""
     extents = _extents(router) if settings.schedule is not None else None
     one_frame = (1,) * router.rank  # of images that are never reached: no image may be empty
-    arrays: dict[tuple[int, tuple[int, ...] | None], _Array] = {}
-    images: list[ImagePlan] = []
+    shared: dict[tuple[int, tuple[int, ...] | None], _Shared] = {}
+    images: list[ImageSpec] = []
+    arrays = 0
     for number, (name, position, camera_index) in enumerate(names):
         layout = layouts[camera_index]
         key = (camera_index, None if extents is None else extents.get(number, one_frame))
-        if key not in arrays:
-            new = _array(settings, layout, key[1])
-            levels = plan_levels(settings.pyramid, new, settings.format) if settings.pyramid else ()
-            arrays[key] = new, _slow_axis(router, new), levels
-        array, slow_axis, levels = arrays[key]
-        camera = layout.kind.camera if own_cameras else ""
+        if key not in shared:
+            array, slow = _array(settings, router, layout, key[1])
+            smaller = (
+                plan_levels(settings.pyramid, array, settings.format) if settings.pyramid else ()
+            )
+            levels = (array, *smaller)
+            channels = planned_channels(array, array.shape)
+            names_of_axes = tuple(d.name for d in layout.dimensions[:-2])
+            shared[key] = levels, channels, slow, names_of_axes
+        levels, channels, slow, index_axes = shared[key]
         images.append(
-            ImagePlan(
-                number,
-                name,
-                position,
-                array,
-                slow_axis,
-                camera,
-                layout.planes,
-                layout.plane_axis,
-                levels,
-                images[-1].first_array + len(images[-1].arrays) if images else 0,
+            ImageSpec(
+                key="",
+                name=name,
+                levels=levels,
+                channels=channels,
+                position=position,
+                camera=layout.kind.camera if own_cameras else "",
+                index_axes=index_axes,
+                addressing=Addressing(number, arrays, layout.planes, layout.plane_axis, slow),
             )
         )
+        arrays += len(levels)
     return tuple(images)
+
+
+def planned_channels(array: LevelSpec, shape: Sequence[int]) -> tuple[Channel, ...]:
+    """Return the channels of an image whose array has this shape; unnamed ones are numbered."""
+    axis = next((i for i, d in enumerate(array.dimensions) if d.type == "channel"), None)
+    count = 1 if axis is None else shape[axis]
+    coords = [] if axis is None else list(array.dimensions[axis].coords or ())[:count]
+    coords += [f"Channel {i}" for i in range(len(coords), count)]
+    return tuple(c if isinstance(c, Channel) else Channel(name=str(c)) for c in coords)
 
 
 def _extents(router: Router) -> dict[int, tuple[int, ...]]:
@@ -228,8 +245,12 @@ def _extents(router: Router) -> dict[int, tuple[int, ...]]:
 
 
 def _array(
-    settings: AcquisitionSettings, image: _Layout, extents: tuple[int, ...] | None
-) -> ArrayPlan:
+    settings: AcquisitionSettings,
+    router: Router,
+    image: _Layout,
+    extents: tuple[int, ...] | None,
+) -> tuple[LevelSpec, int | None]:
+    """Return the array of full resolution, and the axis that acquisition advances slowest."""
     stored = image.dimensions
     growing = next((i for i, d in enumerate(stored) if d.count is None), None)
     shape = [d.count or 1 for d in stored]
@@ -250,21 +271,54 @@ def _array(
         sharded = False
     dtype = np.dtype(image.kind.dtype)
     refuse_large_chunks(dtype, shape[-2:], chunks, shards)
-    return ArrayPlan(
-        dimensions=stored,
+    order, slow_axis = _arrival(router, shape, growing, image.planes, image.plane_axis)
+    array = LevelSpec(
+        key="",
         shape=tuple(shape),
-        growing=growing,
-        dtype=dtype.newbyteorder("<"),
+        dtype=dtype.name,
         chunks=tuple(chunks),
         shards=tuple(shards) if sharded else None,
         compression=settings.compression or "none",
+        scale=tuple(d.scale for d in stored),
+        translation=tuple(d.translation or 0.0 for d in stored),
+        dimensions=stored,
         samples=3 // image.planes if image.kind.rgb else 1,
+        growing=growing,
+        order=order,
     )
+    return array, slow_axis
 
 
-def _slow_axis(router: Router, array: ArrayPlan) -> int | None:
-    """Return the storage axis longer than 1 that acquisition advances slowest."""
-    for step in router.steps:
-        if step.axis is not None and (step.axis == array.growing or array.shape[step.axis] > 1):
-            return step.axis
-    return None
+def _arrival(
+    router: Router, shape: Sequence[int], growing: int | None, planes: int, plane_axis: int | None
+) -> tuple[tuple[int, ...] | None, int | None]:
+    """Return the index axes of an image in the order of nested loops, slowest first, and the axis that is slowest.
+
+    Axes of extent 1 keep their storage index where possible. The order is None if planes do not arrive in nested loops:
+    with a schedule, or if two acquisition axes interleave in one stored axis (two cameras, each going through all
+    channels). The slowest axis is the first that is longer than 1. See `Addressing` for `planes` and `plane_axis`.
+    """
+    axes = (step.axis for step in router.steps if step.axis is not None)
+    slow_axis = next((axis for axis in axes if axis == growing or shape[axis] > 1), None)
+    if router.schedule is not None:
+        return None, slow_axis
+    loops = [
+        (step.axis, step.stride * (planes if step.axis == plane_axis else 1), count)
+        for step, count in zip(router.steps, router.counts, strict=True)
+        if step.axis is not None and count != 1
+    ]
+    if plane_axis is not None:
+        loops.append((plane_axis, 1, planes))
+    order: list[int] = []
+    for i, (axis, stride, count) in enumerate(loops):
+        if order and order[-1] == axis:
+            if loops[i - 1][1] != stride * (count or 1):
+                return None, slow_axis
+        elif axis in order:
+            return None, slow_axis
+        else:
+            order.append(axis)
+    for axis in range(router.rank):
+        if axis not in order:
+            order.insert(axis, axis)
+    return tuple(order), slow_axis

@@ -26,7 +26,7 @@ _BATCH_FRAMES = 1024
 Address = tuple[int, tuple[int, ...]]
 """Image number, and index in storage order without y and x, counted in frames.
 
-For frames of several planes (`ImagePlan.planes`), `ImagePlan.plane` returns the index of each plane.
+For frames of several planes (`Addressing.planes`), `Addressing.plane` returns the index of each plane.
 """
 
 Observer: TypeAlias = Callable[[int, NDArray[np.int64], NDArray[np.int64]], None]

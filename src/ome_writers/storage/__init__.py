@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.background import available_cpus as available_cpus
     from ome_writers.storage.background import lower_thread_priority as lower_thread_priority
     from ome_writers.storage.contract import DERIVED as DERIVED
-    from ome_writers.storage.contract import ArrayTarget as ArrayTarget
     from ome_writers.storage.contract import Engine as Engine
     from ome_writers.storage.contract import EngineStats as EngineStats
     from ome_writers.storage.contract import Finding as Finding
@@ -58,7 +57,6 @@ else:
         {
             ".background": ("Background", "available_cpus", "lower_thread_priority"),
             ".contract": (
-                "ArrayTarget",
                 "DERIVED",
                 "Engine",
                 "EngineStats",

@@ -1,7 +1,8 @@
 """The protocol that every storage engine implements, and the types that it uses.
 
-An engine receives its arrays once, at opening, and then writes planes by address: (array, index). It does not know
-positions, channels or metadata.
+An engine receives its arrays once, at opening, as `ome_writers.LevelSpec`, and then writes planes by address: (array,
+index). The smaller resolution levels of an image follow its array of full resolution, largest first, and have a
+`LevelSpec.reduction`. An engine does not know positions, channels or metadata.
 """
 
 from __future__ import annotations
@@ -14,25 +15,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing import ArrayPlan
-
 DERIVED = -1
 """Number of a plane that is derived from a frame, such as one of a resolution level. It does not count as a frame."""
-
-
-@dataclass(frozen=True)
-class ArrayTarget:
-    """One array and the key under which it is stored."""
-
-    # A `/`-separated path below the root of the output: the array's node in a Zarr hierarchy, or the name of an
-    # OME-TIFF file. Targets with the same key are the series of one file, in order, and their resolution levels. Never
-    # points outside the root.
-    key: str
-    plan: ArrayPlan  # shape, dtype, chunks and compression
-    # the index axes, slowest first, if planes arrive in the order of nested loops over them; otherwise None
-    order: tuple[int, ...] | None = None
-    # number of the resolution level; the levels of an array follow it, largest first
-    level: int = 0
 
 
 @dataclass(frozen=True)

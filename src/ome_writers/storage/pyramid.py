@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.downsampling import ForEach, call_each, downsample
-from ome_writers.routing import Address, ArrayPlan, ImagePlan
+from ome_writers.routing import Address
 from ome_writers.settings import PyramidMethod
 from ome_writers.storage.background import available_cpus
-from ome_writers.storage.contract import ArrayTarget, Engine, Options
+from ome_writers.storage.contract import Engine, Options
 from ome_writers.storage.staged_engine import StagedEngine
 
 Plane = NDArray[np.generic]
@@ -80,7 +81,7 @@ class _Step(NamedTuple):
 
     factors: tuple[int, int]
     axis: int | None
-    parent: ArrayPlan
+    parent: LevelSpec
 
 
 class Downsampling:
@@ -93,8 +94,9 @@ class Downsampling:
         [int, tuple[int, ...]], Plane
     ]  # returns a stored plane; set before the first call
 
-    def __init__(self, images: Sequence[ImagePlan], buffer_bytes: int) -> None:
-        self._method: PyramidMethod = next(i.levels[0].pyramid.method for i in images if i.levels)
+    def __init__(self, images: Sequence[ImageSpec], buffer_bytes: int) -> None:
+        reductions = (reduction for image in images for reduction in image.reductions)
+        self._method: PyramidMethod = next(reductions).pyramid.method
         self._steps: dict[int, _Step] = {}  # by number of the larger array
         for image in images:
             self._add_steps(image)
@@ -125,13 +127,14 @@ class Downsampling:
             yield target, plane
             yield from self._levels(target, plane)
 
-    def _add_steps(self, image: ImagePlan) -> None:
-        parent, before = image.array, (1,) * len(image.array.shape)
-        for source, level in enumerate(image.levels, image.first_array):
-            step = [f // b for f, b in zip(level.factors, before, strict=True)]
+    def _add_steps(self, image: ImageSpec) -> None:
+        before = (1,) * len(image.shape)
+        numbered = enumerate(image.levels[:-1], image.addressing.first_array)
+        for (source, parent), reduction in zip(numbered, image.reductions, strict=True):
+            step = [f // b for f, b in zip(reduction.factors, before, strict=True)]
             axis = next((i for i, f in enumerate(step[:-2]) if f > 1), None)
             self._steps[source] = _Step((step[-2], step[-1]), axis, parent)
-            parent, before = level.array, level.factors
+            before = reduction.factors
 
     def _levels(self, address: Address, plane: Plane) -> Iterator[tuple[Address, Plane]]:
         """Yield what follows from a plane for all smaller levels."""
@@ -154,12 +157,12 @@ class Downsampling:
 
 
 def open_with_levels(
-    opener: Callable[[Sequence[ArrayTarget], Options], Engine],
-    images: Sequence[ImagePlan],
-    targets: Sequence[ArrayTarget],
+    opener: Callable[[Sequence[LevelSpec], Options], Engine],
+    images: Sequence[ImageSpec],
     options: Options,
 ) -> Engine:
     """Open an engine for all arrays of the images; it computes the smaller levels."""
+    targets = [level for image in images for level in image.levels]
     stage = Downsampling(images, options.buffer_bytes)
     options = replace(
         options,

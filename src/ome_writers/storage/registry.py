@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ome_writers.codecs import COMPRESSIONS
+from ome_writers.dataset import LevelSpec
 from ome_writers.errors import EngineMissingError, UnsupportedError
-from ome_writers.routing import ArrayPlan, Plan, arrival_order
+from ome_writers.routing import Plan
 from ome_writers.settings import EngineRow, engines_of, find_engine
-from ome_writers.storage.contract import ArrayTarget, Engine, Options
+from ome_writers.storage.contract import Engine, Options
 from ome_writers.storage.store import Store, local_path
 
 
@@ -22,10 +23,10 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
     arrays = [image.array for image in plan.images]
     compressions = {a.compression for a in arrays} - row.compressions
     reasons = [f"compression {name!r} is not supported" for name in sorted(compressions)]
-    dtypes = {a.dtype.name for a in arrays} - (row.dtypes or {a.dtype.name for a in arrays})
+    dtypes = {a.dtype for a in arrays} - (row.dtypes or {a.dtype for a in arrays})
     reasons += [_unsupported_dtype(plan, name) for name in sorted(dtypes)]
     reasons += _too_large_chunks(arrays)
-    pages = sum(math.prod(i.array.index_shape) * (1 + len(i.levels)) for i in plan.images)
+    pages = sum(math.prod(i.array.index_shape) * len(i.levels) for i in plan.images)
     if row.max_planes is not None and pages > row.max_planes:
         reasons.append(f"at most {row.max_planes} planes are supported, got {pages}")
     if plan.settings.durability == "disk" and not row.survives_power_loss:
@@ -34,7 +35,7 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
         reasons += _unsupported_path(row, os.path.abspath(plan.settings.root_path))
     if not row.growth and any(a.growing is not None for a in arrays):
         reasons.append("unbounded axes are not supported")
-    if not row.random_access and any(i.levels and i.levels[-1].pairs_planes for i in plan.images):
+    if not row.random_access and any(r.pairs_planes for i in plan.images for r in i.reductions):
         reasons.append("levels along z are not supported (set the pyramid's axes to ('y', 'x'))")
     if not row.ragged and plan.router.schedule is not None:
         reasons.append("ragged acquisitions are not supported")
@@ -43,11 +44,11 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
     return reasons
 
 
-def _too_large_chunks(arrays: Sequence[ArrayPlan]) -> list[str]:
+def _too_large_chunks(arrays: Sequence[LevelSpec]) -> list[str]:
     """Return the compressions that do not support chunks as large as those of their arrays."""
     chunks: dict[str, int] = {}
     for array in arrays:
-        nbytes = math.prod(array.chunks) * array.dtype.itemsize
+        nbytes = math.prod(array.chunks) * array.numpy_dtype.itemsize
         chunks[array.compression] = max(nbytes, chunks.get(array.compression, 0))
     return [
         f"compression {name!r} supports chunks of at most {row.max_bytes} bytes, got {chunks[name]} (set a smaller "
@@ -76,12 +77,11 @@ def _unsupported_path(row: EngineRow, path: str) -> list[str]:
 
 def _out_of_order(plan: Plan) -> list[str]:
     """Return why a library that writes planes sequentially, transposing at most, cannot write these."""
-    names = [d.name for d in plan.images[0].array.dimensions]
-    for image in {i.planes: i for i in plan.images}.values():
-        order = arrival_order(plan, image)
+    names = plan.images[0].dims
+    for array in {image.addressing.planes: image.array for image in plan.images}.values():
+        order, growing = array.order, array.growing
         if order is None:
             return ["planes must arrive in the order of nested loops over the stored axes"]
-        growing = image.array.growing
         slowest = growing if growing is not None else next(iter(order), 0)
         if slowest != 0:
             return [
@@ -138,7 +138,7 @@ def choose(backend: str, plan: Plan) -> EngineRow:
 
 
 def open_engine(
-    row: EngineRow, root: Path | Store, targets: Sequence[ArrayTarget], options: Options
+    row: EngineRow, root: Path | Store, targets: Sequence[LevelSpec], options: Options
 ) -> Engine:
     """Import the engine of `row` and create the arrays of `targets` below a directory, or in a store.
 

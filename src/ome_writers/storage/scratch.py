@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.contract import ArrayTarget, EngineStats, Options, WriteFailure
+from ome_writers.dataset import LevelSpec
+from ome_writers.storage.contract import EngineStats, Options, WriteFailure
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.scratch_sinks import MemorySink, PlaneRun, RawFileSink
 from ome_writers.storage.store import LocalStore
@@ -27,13 +28,13 @@ _MAX_RUN_BYTES = 2**20  # submitting more planes at once costs little compared t
 class ScratchEngine:
     """Keeps planes in memory, and writes those beyond a limit to files; see `storage.contract.Engine`."""
 
-    def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
+    def __init__(self, root: Path, targets: Sequence[LevelSpec], options: Options) -> None:
         self._root = root
         self._options = options
         self._store = LocalStore(root, durable=options.durable)
         self._disk = Disk(durable=options.durable)
         self._memory = [MemorySink() for _ in targets]
-        self._files = [RawFileSink(root / t.key, t.plan, self._disk) for t in targets]
+        self._files = [RawFileSink(root / t.key, t, self._disk) for t in targets]
         self._buffer: WriteBuffer[PlaneRun] = WriteBuffer(
             len(targets), options.buffer_bytes, "ome-writers-scratch"
         )

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.file_sharing import rename
 from ome_writers.locks import new_lock
-from ome_writers.routing import ArrayPlan
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.positional_io import read_fully, write_at
 from ome_writers.storage.write_buffer import Sink, Unit
@@ -79,7 +79,7 @@ class RawFileSink:
     them if the final shape has another C order.
     """
 
-    def __init__(self, path: Path, plan: ArrayPlan, disk: Disk) -> None:
+    def __init__(self, path: Path, plan: LevelSpec, disk: Disk) -> None:
         self._path = path
         self._plan = plan
         self._disk = disk
@@ -114,7 +114,7 @@ class RawFileSink:
             inside = all(i < n for i, n in zip(index, self._bounds, strict=True))
             stored = self._read(index) if self._exists and inside else b""
         shape = plan.frame_shape if plan.samples == 1 else (*plan.frame_shape, plan.samples)
-        plane = np.zeros(shape, plan.dtype)
+        plane = np.zeros(shape, plan.numpy_dtype)
         plane.reshape(-1).view(np.uint8)[: len(stored)] = np.frombuffer(stored, np.uint8)
         return plane
 

@@ -24,7 +24,7 @@ TiffEngine._flush_lock         the engine flushes or closes
 AcquireEngine._close_lock      the engine flushes or closes
 StagedEngine._turn_lock        a flush waits for the next lock
 StagedEngine._write_lock       a frame, or a plane derived from it, is computed or passed to the engine
-_Reduction._write_lock         planes of levels are passed to the engine
+_Reducer._write_lock           planes of levels are passed to the engine
 WriteBuffer.lock               planes are added to units, or units are submitted
 Unit.store_lock                a unit is written
 Region.fill_lock               a plane is copied into a region

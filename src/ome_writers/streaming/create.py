@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, overload
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.file_sync import sync_folder, sync_folders
 from ome_writers.formats import Journal, check_output_path, create_metadata, lay_out
-from ome_writers.routing import Plan, arrival_order, resolve
+from ome_writers.routing import Plan, resolve
 from ome_writers.settings import (
     AcquisitionSettings,
     SettingsFields,
 )
 from ome_writers.storage import (
-    ArrayTarget,
     Options,
     choose,
     open_engine,
@@ -32,6 +31,7 @@ from ome_writers.streaming.stream import OMEStream
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ome_writers.dataset import LevelSpec
     from ome_writers.formats import Layout
     from ome_writers.storage import Engine, EngineRow
 
@@ -122,9 +122,9 @@ def _create_output(settings: AcquisitionSettings, folder: str) -> Output:
         from ome_writers.object_store import open_store
 
         open_store(settings.mirror)  # raises now if it cannot be used
-    layout = lay_out(plan)
+    plan, layout = lay_out(plan)
     if settings.root_path:
-        layout = _absolute(layout, settings, folder)
+        layout = _absolute(plan, layout, folder)
     row = choose(settings.format.backend, plan)
     existing = _existing_parent(layout.output)
     claim = _claim(layout, settings) if settings.root_path else None
@@ -164,10 +164,10 @@ def _existing_parent(output: Path) -> Path:
     return next(folder for folder in output.parents if os.path.exists(folder))
 
 
-def _absolute(layout: Layout, settings: AcquisitionSettings, folder: str) -> Layout:
+def _absolute(plan: Plan, layout: Layout, folder: str) -> Layout:
     """Return the layout with an absolute path without ``..``; a symbolic link as its last part is not resolved."""
     path = os.path.join(folder, layout.output)
-    check_output_path(path, (*layout.arrays, *layout.journals))
+    check_output_path(path, (*(image.array.key for image in plan.images), *layout.journals))
     try:
         os.fsencode(path)
         parent, name = os.path.split(path)
@@ -178,7 +178,7 @@ def _absolute(layout: Layout, settings: AcquisitionSettings, folder: str) -> Lay
         os.lstat(path)
     except ValueError as error:  # NUL, or a character that the file system encoding lacks
         raise SettingsError(
-            f"root_path {settings.root_path!r} cannot be the name of a file: {error}."
+            f"root_path {plan.settings.root_path!r} cannot be the name of a file: {error}."
         ) from error
     except OSError:
         pass  # it does not exist yet, or `OutputClaim` raises a better message
@@ -210,7 +210,7 @@ def _not_created(layout: Layout, error: OSError) -> WriteError:
 
 
 def _open_engine(
-    row: EngineRow, layout: Layout, targets: Sequence[ArrayTarget], options: Options
+    row: EngineRow, layout: Layout, targets: Sequence[LevelSpec], options: Options
 ) -> Engine:
     """Open an engine; exceptions of its library become a WriteError."""
     try:
@@ -229,16 +229,6 @@ def _open_recorder(
     plan: Plan, row: EngineRow, layout: Layout, claim: OutputClaim | None
 ) -> Recorder:
     settings = plan.settings
-    orders = {
-        n: arrival_order(plan, image) for n, image in {i.planes: i for i in plan.images}.items()
-    }
-    targets = [
-        ArrayTarget(key, array, orders[image.planes], level)
-        for image in plan.images
-        for level, (key, array) in enumerate(
-            zip(layout.array_keys(image.number), image.arrays, strict=True)
-        )
-    ]
     durable = settings.durability == "disk"
     options = Options(
         settings.buffer_bytes,
@@ -248,12 +238,12 @@ def _open_recorder(
         **settings.format.engine_options(settings.root_path),
     )
     opener = partial(_open_engine, row, layout)
-    if any(image.levels for image in plan.images):
+    if any(image.reductions for image in plan.images):
         from ome_writers.storage import open_with_levels  # not loaded without levels
 
-        engine = open_with_levels(opener, plan.images, targets, options)
+        engine = open_with_levels(opener, plan.images, options)
     else:
-        engine = opener(targets, options)
+        engine = opener([image.array for image in plan.images], options)
     try:
         metadata = create_metadata(plan, layout)
         for key, content in metadata.render():
@@ -268,5 +258,5 @@ def _open_recorder(
         synced_folder = layout.root if durable and claim is not None else None
         return Recorder(plan, layout, engine, metadata, journal, claim, synced_folder)
     except BaseException:
-        engine.close([t.plan.shape for t in targets])
+        engine.close([level.shape for image in plan.images for level in image.levels])
         raise

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ome_writers.routing import ImagePlan, Plan, camera_axis, camera_name, cameras_along
+from ome_writers.dataset import ImageSpec
+from ome_writers.routing import Plan, camera_axis, camera_name, cameras_along
 from ome_writers.settings import AcquisitionSettings, Camera, Channel, Dimension, Schedule
 
 
@@ -50,13 +51,13 @@ class FirstFrameInference:
         self.active = bool(self._unseen) and not last
 
     def settings_for(
-        self, frame: Any, acquired: Mapping[str, int], image: ImagePlan, plan: Plan
+        self, frame: Any, acquired: Mapping[str, int], image: ImageSpec, plan: Plan
     ) -> AcquisitionSettings | None:
         """Return settings that accept `frame`; None if the current ones do, or if none can."""
         number = self._number(acquired)
         shape: Any = getattr(frame, "shape", ())
         dtype = getattr(frame, "dtype", None)
-        fits = shape == image.frame_shape and dtype == image.array.dtype
+        fits = shape == image.frame_shape and dtype == image.array.numpy_dtype
         if number not in self._unseen or dtype is None or fits:
             return None
         settings = plan.settings
@@ -64,7 +65,7 @@ class FirstFrameInference:
         if len(shape) != 2 and not rgb:
             return None
         only_rgb_differs = (
-            rgb and shape[:2] == image.array.frame_shape and dtype == image.array.dtype
+            rgb and shape[:2] == image.array.frame_shape and dtype == image.array.numpy_dtype
         )
         if self._axis is None or (self._by_channel and only_rgb_differs):
             return validated_copy(settings, rgb=True) if only_rgb_differs else None

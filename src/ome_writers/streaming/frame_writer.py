@@ -2,6 +2,7 @@
 
 A restart (see `restart`) creates a new output with a new `FrameWriter`.
 """
+# Longer than 300 lines: one class, with all that happens to a frame in the thread of `append`.
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.dataset import DatasetSpec
+from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Outcome, format_row, spec_of_plan
-from ome_writers.routing import Address, ImagePlan, Plan, Progress
+from ome_writers.routing import Address, Plan, Progress
 from ome_writers.storage import LendingEngine, run_stages
 from ome_writers.streaming.cursor import Cursor
 from ome_writers.streaming.frame_check import as_frame
@@ -60,7 +61,7 @@ class FrameWriter:
         # next address, and what was appended so far
         self.cursor = Cursor(plan, self._sampled_frames.observe)
         first = plan.images[0]
-        fitting = plan.settings.buffer_bytes // (first.planes * first.array.frame_bytes)
+        fitting = plan.settings.buffer_bytes // (first.addressing.planes * first.array.frame_bytes)
         # the number of frames up to which a restart writes them again: what fits into `buffer_bytes`, at most 64
         self.max_restart_frames = max(1, min(_MAX_RESTART_FRAMES, fitting))
         self._early_metadata: list[JournalEntry] = []  # on disk, while a restart is possible
@@ -95,7 +96,8 @@ class FrameWriter:
             address = cursor.require_next()  # raises EndOfAcquisitionError
         number = cursor.accepted
         image, stored = self._images[address[0]], address[1]
-        shape, dtype = image.frame_shape, image.array.dtype
+        frames = image.addressing
+        shape, dtype = image.frame_shape, image.levels[0].numpy_dtype
         if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
             frame = as_frame(frame, shape, dtype)
         if self._inference.active:
@@ -109,16 +111,16 @@ class FrameWriter:
             sampled = self._sampled_frames.take_explicit(address)
         elif sampled := cursor.offset >= self._sampled_frames.next_offset:
             sampled = self._sampled_frames.take(cursor.offset)
-        if image.planes == 1 and not sampled:
-            self.engine.write(number, image.first_array, stored, frame, not copy)
+        if frames.planes == 1 and not sampled:
+            self.engine.write(number, frames.first_array, stored, frame, not copy)
         else:
             self._write_staged(number, image, stored, frame, not copy, sampled)
         duration = perf_counter() - began
         if duration > self.longest_append_s:
             self.longest_append_s = duration
         if encoded is not None:
-            self.recorder.journal.record(image.number, image.plane(stored), encoded)
-        self._accepted_planes += image.planes
+            self.recorder.journal.record(frames.number, frames.plane(stored), encoded)
+        self._accepted_planes += frames.planes
         written_at: int | Mapping[str, int]
         if index is None or acquired is None:
             written_at = cursor.advance()
@@ -149,7 +151,7 @@ class FrameWriter:
         self.cursor.skip(frames)
         return range(first, self.cursor.offset)
 
-    def image(self, index: Mapping[str, int] | None) -> ImagePlan:
+    def image(self, index: Mapping[str, int] | None) -> ImageSpec:
         """Return the image that the frame at `index` (None: the next frame) belongs to."""
         if index is None:
             return self._images[self.cursor.require_next()[0]]
@@ -177,7 +179,7 @@ class FrameWriter:
         self._progress.advance(self.cursor.offset)
         extents = self._progress.extents
         if level:
-            factors = self._images[0].levels[level - 1].factors
+            factors = self._images[0].reductions[level - 1].factors
             for name, (axis, _) in zip(extents, self.plan.router.steps, strict=True):
                 extents[name] = -(-extents[name] // (1 if axis is None else factors[axis]))
         return extents
@@ -256,17 +258,18 @@ class FrameWriter:
     def _write_staged(
         self,
         number: int,
-        image: ImagePlan,
+        image: ImageSpec,
         index: tuple[int, ...],
         frame: NDArray[np.generic],
         owned: bool,
         sampled: bool,
     ) -> None:
         """Write the planes of a frame; `sampled` is whether its intensity range is included."""
-        stages: list[Stage] = [] if image.planes == 1 else [self._split_samples]
+        frames = image.addressing
+        stages: list[Stage] = [] if frames.planes == 1 else [self._split_samples]
         if sampled:
             stages.append(self._display_range)
-        for (array, stored), plane in run_stages(stages, (image.first_array, index), frame):
+        for (array, stored), plane in run_stages(stages, (frames.first_array, index), frame):
             new = not np.may_share_memory(plane, frame)
             self.engine.write(number, array, stored, plane, owned or new)
 

@@ -160,7 +160,7 @@ class Recorder:
         """Remove the output."""
         with self._flush_lock, self._metadata_lock:
             self.discarded = True
-            self.engine.close(self._array_shapes([image.array.shape for image in self._images]))
+            self.engine.close(self._array_shapes([image.shape for image in self._images]))
             for image in range(len(self._images)):
                 with suppress(OSError):  # a journal beside the output; remove the output anyway
                     self.journal.discard(image)
@@ -218,7 +218,7 @@ class Recorder:
     def _array_shapes(self, shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Return the shapes of all arrays, from those of full resolution."""
         pairs = zip(self._images, shapes, strict=True)
-        return [each for image, shape in pairs for each in image.array_shapes(shape)]
+        return [each for image, shape in pairs for each in image.level_shapes(shape)]
 
     def _write_user_metadata(self) -> None:
         try:

@@ -115,10 +115,10 @@ def _frame(
         raise RestartError(f"its frame at {acquired} would be lost: {error}") from error
     pixels = earlier.read(number, stored)
     image = plan.images[router.address_of(list(index.values()))[0]]
-    if (pixels.shape, pixels.dtype) != (image.frame_shape, image.array.dtype):
+    if (pixels.shape, pixels.dtype) != (image.frame_shape, image.array.numpy_dtype):
         raise RestartError(
             f"its frame at {index} has shape {pixels.shape} and dtype {pixels.dtype}, the settings require "
             f"{image.frame_shape} and {image.array.dtype}."
         )
-    plane = earlier.plan.images[number].plane(stored)
+    plane = earlier.plan.images[number].addressing.plane(stored)
     return index, pixels, earlier.frame_metadata().get((number, plane))

@@ -10,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing import Address, ImagePlan
+from ome_writers.dataset import ImageSpec
+from ome_writers.routing import Address
 from ome_writers.storage import Engine
 
 Plane: TypeAlias = NDArray[np.generic]
@@ -34,8 +35,8 @@ def _sampled_ordinals() -> NDArray[np.int64]:
 _ORDINALS = _sampled_ordinals()
 
 
-def _channel_axis(images: Sequence[ImagePlan]) -> int | None:
-    dimensions = images[0].array.dimensions  # all images have the same axes
+def _channel_axis(images: Sequence[ImageSpec]) -> int | None:
+    dimensions = images[0].dimensions  # all images have the same axes
     return next((i for i, d in enumerate(dimensions) if d.type == "channel"), None)
 
 
@@ -44,24 +45,25 @@ class SplitSamples:
 
     memory_bytes = 0
 
-    def __init__(self, images: Sequence[ImagePlan]) -> None:
-        self._images = {image.first_array: image for image in images}
+    def __init__(self, images: Sequence[ImageSpec]) -> None:
+        self._addressings = {each.first_array: each for each in (i.addressing for i in images)}
 
     def __call__(self, address: Address, frame: Plane) -> Iterator[tuple[Address, Plane]]:
         array, index = address
-        image = self._images[array]
-        for sample in range(image.planes):
-            yield (array, image.plane(index, sample)), np.ascontiguousarray(frame[..., sample])
+        frames = self._addressings[array]
+        for sample in range(frames.planes):
+            yield (array, frames.plane(index, sample)), np.ascontiguousarray(frame[..., sample])
 
 
 def read_frame(
-    engine: Engine, image: ImagePlan, index: tuple[int, ...], level: int
+    engine: Engine, image: ImageSpec, index: tuple[int, ...], level: int
 ) -> NDArray[np.generic]:
     """Return the frame at `index` of a level, from memory or disk; zeros if unwritten."""
-    array = image.first_array + level
-    if image.planes == 1:
+    frames = image.addressing
+    array = frames.first_array + level
+    if frames.planes == 1:
         return engine.read(array, index)
-    planes = [engine.read(array, image.plane(index, s)) for s in range(image.planes)]
+    planes = [engine.read(array, frames.plane(index, s)) for s in range(frames.planes)]
     return np.stack(planes, axis=-1)
 
 
@@ -72,7 +74,7 @@ class SampledFrames:
     `append` only compares two numbers.
     """
 
-    def __init__(self, images: Sequence[ImagePlan], *, enabled: bool) -> None:
+    def __init__(self, images: Sequence[ImageSpec], *, enabled: bool) -> None:
         # offset in acquisition order of the next chosen frame, or of the first one that `observe` has not received
         self.next_offset = 0 if enabled else _NEVER
         self._enabled = enabled
@@ -146,10 +148,10 @@ class DisplayRange:
 
     memory_bytes = 0
 
-    def __init__(self, images: Sequence[ImagePlan]) -> None:
+    def __init__(self, images: Sequence[ImageSpec]) -> None:
         # (image number, channel index) to (minimum, maximum)
         self.windows: dict[tuple[int, int], tuple[float, float]] = {}
-        self._numbers = {image.first_array: image.number for image in images}
+        self._numbers = {image.addressing.first_array: image.number for image in images}
         self._channel_axis = _channel_axis(images)
 
     def __call__(self, address: Address, plane: Plane) -> tuple[tuple[Address, Plane]]:

@@ -205,9 +205,9 @@ class OMEStream:
             if self._state is not _OPEN or self._recorder.failed:
                 self._raise_not_open()
             image = self._writer.image(index)
-        lender = self._writer.lending_engine if image.planes == 1 else None
-        shape, dtype = image.frame_shape, image.array.dtype
-        lent = None if lender is None else lender.lend(image.first_array)
+        lender = self._writer.lending_engine if image.addressing.planes == 1 else None
+        shape, dtype = image.frame_shape, image.array.numpy_dtype
+        lent = None if lender is None else lender.lend(image.addressing.first_array)
         frame = np.empty(shape, dtype) if lent is None else lent
         try:
             yield frame
@@ -452,8 +452,6 @@ class OMEStream:
         """Return whether a frame was appended at an acquisition index; False while `append` is still storing it."""
         return self._writer.cursor.has_frame(index)
 
-    took = has_frame  # earlier name
-
     def read(
         self, image: int, index: tuple[int, ...], level: int = 0, region: object = None
     ) -> NDArray[np.generic]:
@@ -519,6 +517,7 @@ class OMEStream:
         with self._lock:
             if not plan.has_arrays_of(self._writer.plan):  # the stream has restarted meanwhile
                 return
+            plan = plan.with_keys_of(self._writer.plan)
             self.settings = settings
             self._writer.use_plan(plan)
             if self._writer.accepted == 0:

@@ -77,22 +77,22 @@ def checks(path: Path) -> Iterator[Check]:
 
 def _check_levels(stored: StoredDocuments) -> Iterator[Check]:
     """Yield a check that each resolution level is the reduction of the level above."""
-    if not any(image.levels for image in stored.plan.images):
+    if not any(image.reductions for image in stored.plan.images):
         return
     if stored.closed is None:
         yield Check("levels", skipped="the dataset is being written")
         return
     shapes = [stored.closed.shape(image) for image in stored.plan.images]
-    runs = ifd_runs(stored.plan, stored.layout, stored.files, shapes, writing=False)
+    runs = ifd_runs(stored.plan, stored.files, shapes, writing=False)
     yield Check("levels", tuple(_levels(stored, [run.pages() for run in runs])))
 
 
 def _levels(stored: StoredDocuments, pages: Sequence[Sequence[int]]) -> Iterator[Finding]:
     layout = stored.layout
     for image, of_image in zip(stored.plan.images, pages, strict=True):
-        if not image.levels:
+        if not image.reductions:
             continue
-        file = layout.root / layout.arrays[image.number]
+        file = layout.root / image.key
         contiguous = layout.root != layout.output
         try:
             levels = StoredLevels(IfdRepair(file), image, of_image, contiguous=contiguous)

@@ -20,7 +20,7 @@ from ome_writers.formats.omezarr import (
     parse_image,
     read_image_frames,
 )
-from ome_writers.routing import ImagePlan, resolve
+from ome_writers.routing import resolve
 from ome_writers.settings import AcquisitionSettings, find_engine
 from ome_writers.storage import Finding
 from ome_writers.storage.direct import StoredLevel
@@ -226,7 +226,7 @@ def _chunks(dataset: DatasetSpec, settings: AcquisitionSettings) -> Iterator[Fin
             continue
         cells = survey.complete_cells()
         yield from _missing_frames(dataset.path, image, cells)
-        stored += sum(_planes(cell, level) for cell in cells) / planned.planes
+        stored += sum(_planes(cell, level) for cell in cells) / planned.addressing.planes
         one_plane &= math.prod(level.chunks[:-2]) == 1
     written = dataset.frames_written
     if (
@@ -244,26 +244,23 @@ def _planes(cell: tuple[int, ...], level: LevelSpec) -> int:
     return math.prod(max(0, min(chunk, extent - i * chunk)) for i, chunk, extent in axes)
 
 
-def _levels(root: Path, planned: ImagePlan, image: ImageSpec) -> Iterator[Finding]:
+def _levels(root: Path, planned: ImageSpec, image: ImageSpec) -> Iterator[Finding]:
     """Yield levels that are not the reduction of the level before."""
-    if len(image.levels) <= len(planned.levels):
+    if len(image.levels) < len(planned.levels):
         yield Finding(root / image.key, "resolution levels are missing", solved=False)
         return
-    stored = [  # acquire-zarr writes shards that the settings do not have
-        replace(plan, chunks=level.chunks, shards=level.shards)
-        for plan, level in zip(planned.arrays, image.levels, strict=False)
-    ]
-    levels = tuple(
-        replace(each, array=array) for each, array in zip(planned.levels, stored[1:], strict=True)
+    stored = tuple(  # acquire-zarr writes shards that the settings do not have
+        replace(plan, key=level.key, chunks=level.chunks, shards=level.shards)
+        for plan, level in zip(planned.levels, image.levels, strict=False)
     )
-    planned = replace(planned, array=stored[0], levels=levels)
-    keys = [level.key for level in image.levels]
+    planned = replace(planned, levels=stored)
     for k in range(1, len(stored)):
-        level = StoredLevel(root, planned, k, keys, image.shape)
+        level = StoredLevel(root, planned, k, image.shape)
         wrong = [index for index, _ in islice(level.differences(missing_only=False), _MAX_FINDINGS)]
         if wrong:
-            what = f"{len(wrong)} planes are not the reduction of level {keys[k - 1]}, the first at index {wrong[0]}"
-            yield Finding(root / keys[k], what, solved=False)
+            above = stored[k - 1].key
+            what = f"{len(wrong)} planes are not the reduction of level {above}, the first at index {wrong[0]}"
+            yield Finding(root / stored[k].key, what, solved=False)
 
 
 def _missing_frames(

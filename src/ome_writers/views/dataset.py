@@ -62,12 +62,13 @@ class OpenDataset:
         self._arrays: dict[int, list[Any]] = {}  # by level: those of all images
         # by planned level and storage axis: how many indices at full resolution are one at the level
         levels = () if self.plan is None else self.plan.images[0].levels
-        self._factors = {number: level.factors for number, level in enumerate(levels, 1)}
-        # by image: number of planes of a frame, and their storage axis (see `ImagePlan`)
+        reductions = (level.reduction for level in levels if level.reduction is not None)
+        self._factors = {number: each.factors for number, each in enumerate(reductions, 1)}
+        # by image: number of planes of a frame, and their storage axis (see `Addressing`)
         self._planes: list[tuple[int, int | None]] = (
             [(1, None)] * len(spec.images)
             if self.plan is None
-            else [(image.planes, image.plane_axis) for image in self.plan.images]
+            else [(i.addressing.planes, i.addressing.plane_axis) for i in self.plan.images]
         )
 
     @classmethod
@@ -179,7 +180,7 @@ class OpenDataset:
         arrays = self._open(level)
         images, spec = self.spec.images, self.spec
         shapes = {
-            (*image.levels[level].shape[-2:], image.samples * planes)
+            (*image.levels[level].shape[-2:], image.levels[level].samples * planes)
             for image, (planes, _) in zip(images, self._planes, strict=True)
         }
         height, width, samples = (max(extents) for extents in zip(*shapes, strict=True))

@@ -122,9 +122,8 @@ class _TiffArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        image = self._files.current()[0].images[self._number]
-        shape = image.levels[self._level].shape
-        return (*shape, image.samples) if image.samples > 1 else shape
+        level = self._files.current()[0].images[self._number].levels[self._level]
+        return (*level.shape, level.samples) if level.samples > 1 else level.shape
 
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         return self.read_region(index, None)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import ImagePlan, Plan, Router, Step
+from ome_writers.routing import Plan, Router, Step
 from ome_writers.settings import Dimension
 from ome_writers.views.source import Region, pad_frame, view_names
 
@@ -81,7 +82,7 @@ class FrameGrid:
     frame_shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
     chunks: tuple[int, ...]
-    images: tuple[ImagePlan, ...] = ()
+    images: tuple[ImageSpec, ...] = ()
     order: tuple[int | None, ...] = ()
 
     def planned_index(
@@ -89,9 +90,9 @@ class FrameGrid:
     ) -> tuple[int, ...] | None:
         """Return the acquisition index of a frame of a stream; None outside of the planned shape of its image."""
         image = self.images[number]
-        extents = image.array.index_shape
-        for axis, i in enumerate(image.plane(stored)):
-            if i >= extents[axis] and axis != image.array.growing:
+        array = image.levels[0]
+        for axis, i in enumerate(image.addressing.plane(stored)):
+            if i >= array.shape[axis] and axis != array.growing:
                 return None
         return tuple([0 if i is None else index[i] for i in self.order])
 
@@ -191,7 +192,7 @@ def _planned_grid(plan: Plan | None, level: int, names: tuple[str, ...] | None =
     # count and step of each axis of the view; an axis that the plan does not have has one index
     along = [axes.get(name, (1, Step(None, 0))) for name in names]
     images = at_level.images
-    chunks = images[0].array.shards or images[0].array.chunks
+    chunks = images[0].levels[0].shards or images[0].levels[0].chunks
     if not set(router.axes) <= set(names):
         numbers = [0]  # of the images at index 0 of the other axes
         for count, (axis, stride) in along:
@@ -211,7 +212,7 @@ def _planned_grid(plan: Plan | None, level: int, names: tuple[str, ...] | None =
         frame_shape=at_level.frame_shape,
         dtype=at_level.dtype,
         chunks=(
-            *(images[0].frames_along(axis, n) for axis, n in enumerate(chunks[:-2])),
+            *(images[0].addressing.frames_along(axis, n) for axis, n in enumerate(chunks[:-2])),
             *chunks[-2:],
         ),
         images=images,
@@ -224,17 +225,16 @@ def _plan_at_level(plan: Plan, level: int) -> Plan:
 
     Raises UnsupportedError if an image does not have this level.
     """
-    levels = min(len(image.levels) for image in plan.images)
+    if level == 0:
+        return plan
+    levels = min(len(image.reductions) for image in plan.images)
     if not 0 <= level <= levels:
         raise UnsupportedError(
             f"The stream does not have a resolution level {level}; its levels are 0 to {levels}. Set pyramid in the "
             f"settings to write more."
         )
-    if level == 0:
-        return plan
     first = plan.images[0]
-    chosen = first.levels[level - 1]
-    names = [dim.name for dim in first.array.dimensions]
+    chosen, names = first.reductions[level - 1], first.dims
     by_name = dict(zip(names, zip(chosen.factors, chosen.offsets, strict=True), strict=True))
     reduced = {name: by_name[name] for name in names if by_name[name][0] > 1}
     dimensions = [
@@ -245,7 +245,7 @@ def _plan_at_level(plan: Plan, level: int) -> Plan:
     return replace(
         plan,
         settings=plan.settings.model_copy(update={"dimensions": tuple(dimensions)}),
-        images=tuple(replace(i, array=i.levels[level - 1].array, levels=()) for i in plan.images),
+        images=tuple(replace(i, levels=(i.levels[level],)) for i in plan.images),
         router=replace(plan.router, counts=tuple(counts[name] for name in plan.router.axes)),
     )
 

@@ -174,7 +174,7 @@ def test_failed_rollback_logs_and_raises_original_error(
 ) -> None:
     path = tmp_path / "x.ome.zarr"
     write(path, 1)
-    output = OutputClaim(lay_out(resolve(settings(path))), overwrite=True)
+    output = OutputClaim(lay_out(resolve(settings(path)))[1], overwrite=True)
     (aside,) = tmp_path.glob(".x.ome.zarr.replaced-*")
     aside.rename(tmp_path / "elsewhere")  # as a user might
     output.rollback()

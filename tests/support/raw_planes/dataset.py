@@ -36,13 +36,13 @@ DOCUMENT = "dataset.json"
 _STARTUP = re.compile(rf"{re.escape(DOCUMENT)}|image_[0-9]+\.(raw|jsonl)")
 
 
-def lay_out(plan: Plan) -> Layout:
+def lay_out(plan: Plan) -> tuple[Plan, Layout]:
     root = Path(plan.settings.output_path)
     files, journals = (
         tuple(f"image_{image.number}.{suffix}" for image in plan.images)
         for suffix in ("raw", "jsonl")
     )
-    return Layout(root, root, files, files, journals)
+    return plan.with_keys(files, [[file] for file in files]), Layout(root, root, journals)
 
 
 class RawPlanesMetadata:
@@ -51,7 +51,7 @@ class RawPlanesMetadata:
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self.settings = plan.settings.model_dump(mode="json")
         self.id, self.metadata, self.changed = uuid.uuid4().urn, {}, True
-        self.outcome = Outcome("writing", shapes=tuple(i.array.shape for i in plan.images))
+        self.outcome = Outcome("writing", shapes=tuple(i.shape for i in plan.images))
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         if self.changed:
@@ -89,9 +89,9 @@ def recognizes(path: Path) -> bool:
 
 def parse(path: Path) -> DatasetSpec:
     document = read_json(path / DOCUMENT, root=path)
-    plan = plan_from_settings(document["settings"])
+    plan, layout = lay_out(plan_from_settings(document["settings"]))
     shapes = tuple(map(tuple, document["shapes"]))
-    layout = replace(lay_out(plan), root=path, output=path)
+    layout = replace(layout, root=path, output=path)
     outcome = Outcome(document["status"], document["frames"], shapes)
     return replace(spec_of_plan(plan, layout, outcome), metadata=document["metadata"])
 

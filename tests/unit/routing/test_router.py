@@ -169,10 +169,14 @@ def test_unbounded_camera_axis_raises() -> None:
 def test_rgb_samples_are_channels_in_zarr() -> None:
     """The three samples of a frame are planes side by side along the channel axis."""
     plan = plan_of({"t": 2, "c": 2}, rgb=True)
-    assert (plan.images[0].planes, plan.images[0].plane_axis) == (3, 1)
+    assert (plan.images[0].addressing.planes, plan.images[0].addressing.plane_axis) == (3, 1)
     assert plan.images[0].array.index_shape == (2, 6)
     assert plan.router.addresses(0, 4)[1] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert [plan.images[0].plane((1, 1), s) for s in range(3)] == [(1, 3), (1, 4), (1, 5)]
+    assert [plan.images[0].addressing.plane((1, 1), s) for s in range(3)] == [
+        (1, 3),
+        (1, 4),
+        (1, 5),
+    ]
 
 
 def test_schedule_defines_frame_indices() -> None:

@@ -56,26 +56,26 @@ def test_z_levels_of_ome_tiff_are_refused() -> None:
 
 def test_auto_halves_until_y_and_x_are_small() -> None:
     (image,) = resolve(settings(7, 5, 2048, 300, pyramid="mean")).images
-    assert [level.array.shape for level in image.levels] == [
+    assert [level.shape for level in image.levels[1:]] == [
         (7, 5, 1024, 150),
         (7, 5, 512, 75),
         (7, 5, 256, 38),
     ]
-    assert image.levels[1].factors == (1, 1, 4, 4)
-    assert image.levels[1].offsets == (0, 0, 1.5, 1.5)
-    assert image.levels[0].array.chunks == (1, 1, 1024, 150)
-    assert resolve(settings(7, 5, 256, 256, pyramid="mean")).images[0].levels == ()
+    assert image.reductions[1].factors == (1, 1, 4, 4)
+    assert image.reductions[1].offsets == (0, 0, 1.5, 1.5)
+    assert image.levels[1].chunks == (1, 1, 1024, 150)
+    assert resolve(settings(7, 5, 256, 256, pyramid="mean")).images[0].reductions == ()
 
 
 def test_z_is_halved_until_one_plane_is_left() -> None:
     pyramid = Pyramid(axes=("z", "y", "x"), levels=3)
     (image,) = resolve(settings(7, 3, 64, 33, pyramid=pyramid)).images
-    assert [level.array.shape for level in image.levels] == [
+    assert [level.shape for level in image.levels[1:]] == [
         (7, 2, 32, 17),
         (7, 1, 16, 9),
         (7, 1, 8, 5),
     ]
-    assert [level.factors for level in image.levels] == [
+    assert [reduction.factors for reduction in image.reductions] == [
         (1, 2, 2, 2),
         (1, 4, 4, 4),
         (1, 4, 8, 8),
@@ -84,13 +84,13 @@ def test_z_is_halved_until_one_plane_is_left() -> None:
 
 def test_decimate_keeps_the_first_sample_in_place() -> None:
     (image,) = resolve(settings(512, 512, pyramid="decimate")).images
-    assert image.levels[0].offsets == (0, 0)
+    assert image.reductions[0].offsets == (0, 0)
 
 
 def test_unbounded_z_is_reduced() -> None:
     pyramid = Pyramid(axes=("z", "y", "x"), levels=1)
     (image,) = resolve(settings(None, 64, 64, names="zyx", pyramid=pyramid)).images
-    assert image.levels[0].shape((5, 64, 64)) == (3, 32, 32)
+    assert image.reductions[0].shape((5, 64, 64)) == (3, 32, 32)
 
 
 def test_chunks_and_shards_are_clipped_to_the_level() -> None:
@@ -100,7 +100,7 @@ def test_chunks_and_shards_are_clipped_to_the_level() -> None:
         Dimension(name="x", count=1000, chunk_size=256, shard_size_chunks=4),
     ]
     (image,) = resolve(settings(64, 64, dimensions=dimensions, pyramid={"smallest": 200})).images
-    arrays = [(level.array.chunks, level.array.shards) for level in image.levels]
+    arrays = [(level.chunks, level.shards) for level in image.levels[1:]]
     assert arrays == [
         ((2, 256, 256), (20, 512, 512)),
         ((2, 250, 250), (20, 250, 250)),

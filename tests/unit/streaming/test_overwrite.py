@@ -360,7 +360,7 @@ def test_failed_start_after_killed_start_restores_dataset(tmp_path: Path, name: 
     from ome_writers.routing import resolve
     from ome_writers.streaming.output_claim import OutputClaim
 
-    claim = OutputClaim(lay_out(resolve(blocked)), overwrite=True)
+    claim = OutputClaim(lay_out(resolve(blocked))[1], overwrite=True)
     assert output.is_dir() == claim.path.is_dir()
     claim.rollback()
     assert contents(tmp_path) == before

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic_extra_types.color import Color
 
-from ome_writers.dataset import DatasetSpec, image_of_planes
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Dimension, Position
@@ -84,6 +84,8 @@ def describe(
 
     Raises UnsupportedError if there are no frames, or two have the same coordinates.
     """
+    from ome_writers.formats.plane_files import image_of_planes
+
     by_image: dict[tuple[int | str | None, ...], list[tuple[Coordinates, K]]] = {}
     for coordinates, key in frames:
         image = tuple(coordinates.get(name) for name in _POSITION_AXES)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.ome_xml.instrument import significant_bits
 from ome_writers.formats.ome_xml.text import attribute, escape_text, quote_attribute
-from ome_writers.routing import ImagePlan, Plan
+from ome_writers.routing import Plan
 from ome_writers.settings import PIXEL_TYPES, Channel, Dimension
 from ome_writers.units import ome_symbol
 
@@ -36,12 +37,12 @@ class IfdRuns:
         return [ifd + i for _, ifd, count in self.runs for i in range(count)]
 
 
-def axis_letters(plan: ImagePlan) -> dict[str, int]:
+def axis_letters(image: ImageSpec) -> dict[str, int]:
     """Map T, C and Z to storage axes; an axis of another type gets a free letter."""
     kinds = {"time": "T", "channel": "C", "space": "Z"}
     axes: dict[str, int] = {}
     others = []
-    for i, dim in enumerate(plan.array.dimensions[:-2]):
+    for i, dim in enumerate(image.levels[0].dimensions[:-2]):
         letter = kinds.get(dim.type or "")
         if letter is None or letter in axes:
             others.append(i)
@@ -52,17 +53,17 @@ def axis_letters(plan: ImagePlan) -> dict[str, int]:
     return axes
 
 
-def dimension_order(plan: ImagePlan) -> str:
+def dimension_order(image: ImageSpec) -> str:
     """Return OME's DimensionOrder, fastest axis first: the storage order, but with a growing axis as slowest."""
-    axes = axis_letters(plan)
-    slow_first = sorted(axes, key=lambda c: (axes[c] != plan.array.growing, axes[c]))
+    axes = axis_letters(image)
+    slow_first = sorted(axes, key=lambda c: (axes[c] != image.array.growing, axes[c]))
     missing = [c for c in "TCZ" if c not in axes]
     return "XY" + "".join(reversed([*missing, *slow_first]))
 
 
 @dataclass(frozen=True)
 class _Template:
-    """Text that images of the same array plan and shape share; there may be thousands of them."""
+    """Text that images of the same axes, array and shape share; there may be thousands of them."""
 
     # the Pixels element up to its first TiffData; to be joined with the image number
     pixels: list[str]
@@ -91,7 +92,9 @@ def images(
         number, shape = image.number, shapes[image.number]
         of_image = None if pages is None else pages[number]
         key = (
-            id(image.array),
+            image.array.storage,
+            id(image.dimensions),
+            image.camera,
             tuple(shape),
             of_image and (tuple(of_image.runs), of_image.one_element_per_plane),
         )
@@ -111,20 +114,21 @@ def images(
 
 
 def _template(
-    image: ImagePlan, shape: Sequence[int], instrument: InstrumentXml, pages: IfdRuns | None
+    image: ImageSpec, shape: Sequence[int], instrument: InstrumentXml, pages: IfdRuns | None
 ) -> _Template:
     axes = axis_letters(image)
     sizes = {c: shape[axes[c]] if c in axes else 1 for c in "TCZ"}
     text = [f'" DimensionOrder="{dimension_order(image)}"']
-    text.append(f' Type="{PIXEL_TYPES.get(image.array.dtype.name, "uint16")}"')
-    if image.array.dtype.kind in "ui":
-        bits = significant_bits(image, instrument.instrument) or image.array.dtype.itemsize * 8
+    text.append(f' Type="{PIXEL_TYPES.get(image.array.dtype, "uint16")}"')
+    dtype = image.array.numpy_dtype
+    if dtype.kind in "ui":
+        bits = significant_bits(image, instrument.instrument) or dtype.itemsize * 8
         text.append(f' SignificantBits="{bits}"')
-    if image.array.samples > 1:
+    if image.samples > 1:
         text.append(' Interleaved="true"')
     text.append(f' BigEndian="false" SizeX="{shape[-1]}" SizeY="{shape[-2]}" SizeZ="{sizes["Z"]}"')
-    text.append(f' SizeC="{sizes["C"] * image.array.samples}" SizeT="{sizes["T"]}"')
-    text.extend(_physical_sizes(image.array.dimensions, axes))
+    text.append(f' SizeC="{sizes["C"] * image.samples}" SizeT="{sizes["T"]}"')
+    text.extend(_physical_sizes(image.dimensions, axes))
     text.append(">")
     pixels = ['<Pixels ID="Pixels:', "".join(text)]
     for channel in _channels(image, axes, sizes["C"], instrument):
@@ -153,19 +157,19 @@ def _physical_sizes(dimensions: Sequence[Dimension], axes: Mapping[str, int]) ->
 
 
 def _channels(
-    plan: ImagePlan, axes: Mapping[str, int], count: int, instrument: InstrumentXml
+    image: ImageSpec, axes: Mapping[str, int], count: int, instrument: InstrumentXml
 ) -> Iterator[str]:
     """Yield the Channel elements, each beginning after the image number in its ID."""
-    coords = (plan.array.dimensions[axes["C"]].coords or ()) if "C" in axes else ()
+    coords = (image.dimensions[axes["C"]].coords or ()) if "C" in axes else ()
     for i in range(count):
         coord = coords[i] if i < len(coords) else None
-        element = f':{i}" SamplesPerPixel="{plan.array.samples}"'
+        element = f':{i}" SamplesPerPixel="{image.samples}"'
         if coord is not None:
             element += f" Name={quote_attribute(str(getattr(coord, 'name', coord)))}"
         channel = coord if isinstance(coord, Channel) else None
         if channel is not None:
             element += _optics(channel)
-        settings = instrument.detector_settings(plan, channel)
+        settings = instrument.detector_settings(image, channel)
         yield f"{element}>{settings}</Channel>" if settings else element + "/>"
 
 
@@ -195,13 +199,13 @@ def _tiff_data_end(pages: IfdRuns | None) -> str:
     return f"><UUID FileName={quote_attribute(pages.file)}>{pages.uuid}</UUID></TiffData>"
 
 
-def _tiff_data(plan: ImagePlan, shape: Sequence[int], pages: IfdRuns | None) -> Iterator[str]:
+def _tiff_data(image: ImageSpec, shape: Sequence[int], pages: IfdRuns | None) -> Iterator[str]:
     """Yield the TiffData elements without their ends, and an empty piece to join with the last end."""
     if pages is None:
         yield "<MetadataOnly/>"
         return
-    axes = axis_letters(plan)
-    order = dimension_order(plan)[:1:-1]  # slowest first
+    axes = axis_letters(image)
+    order = dimension_order(image)[:1:-1]  # slowest first
     extents = [shape[axes[c]] if c in axes else 1 for c in order]
     for plane, ifd, count in pages.runs:
         for at in range(count) if pages.one_element_per_plane else (0,):
@@ -217,7 +221,7 @@ def _unravel(number: int, extents: Sequence[int]) -> list[int]:
     return [number // step % extent for step, extent in zip(steps, extents, strict=True)]
 
 
-def stage_attributes(plan: ImagePlan, axes: str = "XYZ", *, prefix: str = "") -> str:
+def stage_attributes(image: ImageSpec, axes: str = "XYZ", *, prefix: str = "") -> str:
     """Return the attributes of the stage position of an image."""
-    coords = ((f"{prefix}{c}", getattr(plan.position, f"{c.lower()}_coord", None)) for c in axes)
+    coords = ((f"{prefix}{c}", getattr(image.position, f"{c.lower()}_coord", None)) for c in axes)
     return "".join(attribute(name, value, "µm") for name, value in coords)

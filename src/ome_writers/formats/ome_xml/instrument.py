@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.ome_xml.text import attribute, quote_attribute
-from ome_writers.routing import ImagePlan, Plan
+from ome_writers.routing import Plan
 from ome_writers.settings import Channel, Detector, Instrument, Objective
 
 _BINNINGS = {1: "1x1", 2: "2x2", 4: "4x4", 8: "8x8"}
 _INSTRUMENT_ID, _OBJECTIVE_ID = "Instrument:0", "Objective:0:0"
 
 
-def significant_bits(image: ImagePlan, instrument: Instrument | None) -> int | None:
+def significant_bits(image: ImageSpec, instrument: Instrument | None) -> int | None:
     """Return the significant bits of an image's pixels; None if its camera or their number is unknown."""
     detector = instrument.detector(_camera(image)) if instrument else None
-    if detector is None or detector.significant_bits is None or image.array.dtype.kind not in "ui":
+    dtype = image.array.numpy_dtype
+    if detector is None or detector.significant_bits is None or dtype.kind not in "ui":
         return None
-    return min(detector.significant_bits, image.array.dtype.itemsize * 8)
+    return min(detector.significant_bits, dtype.itemsize * 8)
 
 
-def _camera(image: ImagePlan) -> str:
+def _camera(image: ImageSpec) -> str:
     return image.camera or next((c.camera for c in _channels(image) if c.camera), "")
 
 
-def _channels(image: ImagePlan) -> list[Channel]:
-    coords = (c for d in image.array.dimensions for c in d.coords or ())
+def _channels(image: ImageSpec) -> list[Channel]:
+    coords = (c for d in image.dimensions for c in d.coords or ())
     return [c for c in coords if isinstance(c, Channel)]
 
 
@@ -41,7 +43,7 @@ class InstrumentXml:
     def of(cls, plan: Plan) -> InstrumentXml:
         instrument = plan.settings.instrument or Instrument()
         detectors = {detector.name: detector for detector in instrument.detectors}
-        arrays = {id(image.array): image for image in plan.images}
+        arrays = {id(image.dimensions): image for image in plan.images}
         for image in arrays.values():
             for channel in _channels(image):
                 if channel.camera:
@@ -73,7 +75,7 @@ class InstrumentXml:
         )
         return f'<InstrumentRef ID="{_INSTRUMENT_ID}"/>{objective}'
 
-    def detector_settings(self, image: ImagePlan, channel: Channel | None) -> str:
+    def detector_settings(self, image: ImageSpec, channel: Channel | None) -> str:
         """Return the DetectorSettings element of a channel; empty if its camera is unknown."""
         camera = (channel.camera if channel else None) or image.camera
         detector = self.detectors.get(camera) or self.instrument.detector(camera)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.frame_metadata import latest_entries
 from ome_writers.formats.ome_xml import (
     PLANE_ATTRIBUTES,
@@ -16,7 +17,6 @@ from ome_writers.formats.ome_xml import (
 )
 from ome_writers.formats.ometiff.micromanager import read_page_metadata, read_summary
 from ome_writers.formats.ometiff.parse import load_ome_xml
-from ome_writers.routing import ImagePlan
 from ome_writers.units import UnitKind, standard_size
 from ome_writers.untrusted import read_lines
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     Frames = list[dict[str, Any]]
 
 
-def index_axes(image: ImagePlan) -> tuple[str | None, ...]:
+def index_axes(image: ImageSpec) -> tuple[str | None, ...]:
     """Return the names of the axes T, C and Z in DimensionOrder, slowest first; None for one the image lacks."""
     axes = axis_letters(image)
-    names = [dim.name for dim in image.array.dimensions]
+    names = image.dims
     return tuple(names[axes[c]] if c in axes else None for c in dimension_order(image)[:1:-1])
 
 

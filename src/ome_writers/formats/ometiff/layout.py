@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.ome_xml import IfdRuns
-from ome_writers.routing import ArrayPlan, PageOrder, Plan
+from ome_writers.routing import PageOrder, Plan
 from ome_writers.settings import OmeTiffFormat
 
 _Runs = list[tuple[int, int, int]]
@@ -31,35 +32,26 @@ def is_set(plan: Plan) -> bool:
     return not single
 
 
-def lay_out(plan: Plan) -> Layout:
+def lay_out(plan: Plan) -> tuple[Plan, Layout]:
     output = Path(plan.settings.output_path)
     if not is_set(plan):
         files = (output.name,) * len(plan.images)
         journals = journal_keys(files, in_folder=False)
-        levels = _level_keys(plan, files)
-        return Layout(output.parent, output, files, files, journals, levels=levels)
+        return in_files(plan, files), Layout(output.parent, output, journals)
     from ome_writers.formats.ometiff.metadata_copies import warn_of_copies
 
     warn_of_copies(plan)
     digits = max(3, len(str(len(plan.images) - 1)))
     stem, suffix = _stem(output.name), _suffix(plan)
     files = tuple(f"{stem}_p{i:0{digits}d}{suffix}" for i in range(len(plan.images)))
-    return Layout(
-        root=output,
-        output=output,
-        arrays=files,
-        images=files,
-        journals=journal_keys(files, in_folder=True),
-        entry=_entry(plan, output),
-        levels=_level_keys(plan, files),
-    )
+    journals = journal_keys(files, in_folder=True)
+    return in_files(plan, files), Layout(output, output, journals, _entry(plan, output))
 
 
-def _level_keys(plan: Plan, files: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Return the keys of each image's resolution levels: SubIFDs, in the same file."""
-    return tuple(
-        (file,) * len(image.levels) for image, file in zip(plan.images, files, strict=True)
-    )
+def in_files(plan: Plan, files: Sequence[str]) -> Plan:
+    """Return the plan with the file of each image; resolution levels are SubIFDs in the same file."""
+    pairs = zip(plan.images, files, strict=True)
+    return plan.with_keys(files, [(file,) * len(image.levels) for image, file in pairs])
 
 
 def journal_keys(files: Sequence[str], *, in_folder: bool) -> tuple[str, ...]:
@@ -96,8 +88,8 @@ class TiffSet:
     def of(cls, plan: Plan, layout: Layout) -> TiffSet:
         mode = _metadata_mode(plan)
         first_images: dict[str, int] = {}  # by file
-        for number, file in enumerate(layout.arrays):
-            first_images.setdefault(file, number)
+        for image in plan.images:
+            first_images.setdefault(image.key, image.number)
         keys = {number: file for file, number in first_images.items()}
         numbers = complete = tuple(keys)
         binary_only: tuple[int, ...] = ()
@@ -133,7 +125,6 @@ def _metadata_mode(plan: Plan) -> str:
 
 def ifd_runs(
     plan: Plan,
-    layout: Layout,
     files: TiffSet,
     shapes: Sequence[Sequence[int]],
     *,
@@ -146,14 +137,14 @@ def ifd_runs(
     """
     renumbered = files.renumbers and not writing
     in_file: dict[str, list[int]] = {}
-    for number, key in enumerate(layout.arrays):
-        in_file.setdefault(key, []).append(number)
+    for image in plan.images:
+        in_file.setdefault(image.key, []).append(image.number)
     cache: dict[tuple[object, ...], list[_Runs]] = {}
     runs: dict[int, _Runs] = {}
     for numbers in in_file.values():
         arrays = [plan.images[n].array for n in numbers]
         final = [tuple(shapes[n]) for n in numbers]
-        kind = (*map(id, arrays), *final)
+        kind = (*(array.storage for array in arrays), *final)
         if kind not in cache:
             cache[kind] = _runs(arrays, final, renumbered=renumbered)
         runs.update(zip(numbers, cache[kind], strict=True))
@@ -161,12 +152,12 @@ def ifd_runs(
         return [IfdRuns(runs[n]) for n in range(len(shapes))]
     per_plane = files.has_companion and sum(math.prod(s[:-2]) for s in shapes) <= _MAX_TIFF_DATA
     return [
-        IfdRuns(runs[n], layout.arrays[n], files.uuids[n], per_plane) for n in range(len(shapes))
+        IfdRuns(runs[n], plan.images[n].key, files.uuids[n], per_plane) for n in range(len(shapes))
     ]
 
 
 def _runs(
-    arrays: Sequence[ArrayPlan], shapes: Sequence[tuple[int, ...]], *, renumbered: bool
+    arrays: Sequence[LevelSpec], shapes: Sequence[tuple[int, ...]], *, renumbered: bool
 ) -> list[_Runs]:
     """Return the runs of consecutive IFDs of each array in one file."""
     order = PageOrder(arrays)

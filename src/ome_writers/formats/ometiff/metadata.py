@@ -17,6 +17,7 @@ from ome_writers.formats.dataset_metadata import (
     check_global_metadata,
     library_version,
     new_dataset_id,
+    settings_to_store,
 )
 from ome_writers.formats.ome_xml import (
     assemble_document,
@@ -31,7 +32,6 @@ from ome_writers.formats.ome_xml import (
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
 from ome_writers.formats.ometiff.entry_file import render_entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
-from ome_writers.formats.stored_settings import settings_to_store
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
 
@@ -227,7 +227,7 @@ class TiffMetadata:
             self._plan,
             shapes,
             began=self._began,
-            pages=ifd_runs(self._plan, self._layout, self._files, shapes, writing=writing),
+            pages=ifd_runs(self._plan, self._files, shapes, writing=writing),
             planes=planes,
             metadata=self._globals,
             info=self._acquisition_info(),

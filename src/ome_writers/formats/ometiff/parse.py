@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers.codecs import compression_of_tag
-from ome_writers.dataset import AxisSpec, AxisType, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import AxisType, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.micromanager import NAMESPACE, written_by
 from ome_writers.formats.ome_xml import (
@@ -49,6 +49,7 @@ from ome_writers.formats.stored_settings import (
     with_plan,
 )
 from ome_writers.routing import Plan
+from ome_writers.settings import Dimension
 from ome_writers.units import UnitKind, kind_of, ngff_name
 
 if TYPE_CHECKING:
@@ -184,6 +185,10 @@ def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
     shape = tuple(found.sizes[name.upper()] for name in names)
     link = pixels.find("{*}TiffData/{*}UUID")
     key = (link.get("FileName") if link is not None else None) or source.first.name
+    dimensions = tuple(
+        Dimension(name=name, type=_AXIS_TYPES[name], unit=unit, count=n)
+        for name, (_, unit), n in zip(names, steps, shape, strict=True)
+    )
     level = LevelSpec(
         key=key,
         shape=shape,
@@ -192,18 +197,15 @@ def _parse_image(image: Element, pixels: Element, source: OmeXml) -> ImageSpec:
         compression=compression_of_tag(source.page.compression),
         scale=tuple(scale for scale, _ in steps),
         translation=(0.0,) * len(names),
+        dimensions=dimensions,
+        samples=found.samples,
     )
     return ImageSpec(
         key=key,
         name=image.get("Name") or image.get("ID") or "",
-        axes=tuple(
-            AxisSpec(name, _AXIS_TYPES[name], unit)
-            for name, (_, unit) in zip(names, steps, strict=True)
-        ),
         levels=(level,),
         channels=parse_channels(pixels, found.sizes["C"]),
         position=parse_position(image),
-        samples=found.samples,
         index_axes=names[:-2],
     )
 

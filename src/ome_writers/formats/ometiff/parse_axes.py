@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.dataset import AxisSpec, ImageSpec, axis_type
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.ome_xml import axis_letters
 from ome_writers.formats.ome_xml.text import representable
-from ome_writers.formats.plan_spec import planned_channels, reduced_level
-from ome_writers.routing import ImagePlan
+from ome_writers.routing import planned_channels, reduced_level
 from ome_writers.settings import Dimension
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 
-def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
+def on_planned_axes(image: ImageSpec, planned: ImageSpec) -> ImageSpec:
     """Return an image of this library with the axes, resolution levels and names of its plan.
 
     An edited name differs from what XML can represent of the planned one.
@@ -27,20 +26,26 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
     order = [*sorted(axes, key=axes.__getitem__), "Y", "X"]
     at = [image.dims.index(letter.lower()) for letter in order]
     level = image.levels[0]
-    dimensions = planned.array.dimensions
+    dimensions = planned.levels[0].dimensions
+    stored_units = (level.dimensions[i].unit for i in at)
     full = replace(
         level,
         shape=tuple(level.shape[i] for i in at),
-        chunks=planned.array.chunks,
+        chunks=planned.levels[0].chunks,
         scale=tuple(level.scale[i] or d.scale for i, d in zip(at, dimensions, strict=True)),
         translation=tuple(d.translation or 0.0 for d in dimensions),
+        dimensions=tuple(
+            dim.model_copy(update={"unit": unit}) if unit and unit != dim.unit else dim
+            for dim, unit in zip(dimensions, stored_units, strict=True)
+        ),
     )
     smaller = (
         replace(
-            reduced_level(full, level.shape(full.shape), level.factors, level.offsets),
-            chunks=level.array.chunks,
+            reduced_level(full, each.shape(full.shape), each.factors, each.offsets),
+            chunks=level.chunks,
         )
         for level in planned.levels
+        if (each := level.reduction) is not None
     )
     coords = [coord for dim in dimensions[:-2] for coord in dim.coords or ()]
     names = [planned.name, *(str(getattr(coord, "name", "")) for coord in coords)]
@@ -48,10 +53,6 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
         image = _with_planned_names(image, planned, full.shape)
     return replace(
         image,
-        axes=tuple(
-            AxisSpec(d.name, axis_type(d), image.axes[i].unit or (d.unit if d.scale else None))
-            for i, d in zip(at, dimensions, strict=True)
-        ),
         levels=(full, *smaller),
         index_axes=tuple(
             dimensions[axes[name.upper()]].name if name and name.upper() in axes else None
@@ -60,10 +61,10 @@ def on_planned_axes(image: ImageSpec, planned: ImagePlan) -> ImageSpec:
     )
 
 
-def _with_planned_names(image: ImageSpec, planned: ImagePlan, shape: tuple[int, ...]) -> ImageSpec:
+def _with_planned_names(image: ImageSpec, planned: ImageSpec, shape: tuple[int, ...]) -> ImageSpec:
     """Return an image with the planned names of which XML can represent no more than it has."""
     channels = list(image.channels)
-    for i, one in enumerate(planned_channels(planned, shape)[: len(channels)]):
+    for i, one in enumerate(planned_channels(planned.levels[0], shape)[: len(channels)]):
         if channels[i].name == representable(one.name):
             channels[i] = channels[i].model_copy(update={"name": one.name})
     name = planned.name if image.name == representable(planned.name) else image.name
@@ -156,9 +157,10 @@ def _with_axes(image: ImageSpec, kept: Sequence[int]) -> ImageSpec:
         chunks=pick(level.chunks),
         scale=pick(level.scale),
         translation=pick(level.translation),
+        dimensions=pick(level.dimensions),
     )
-    index_axes = tuple(image.dims[i] if i in kept else None for i in range(len(image.axes) - 2))
-    return replace(image, axes=pick(image.axes), levels=(level,), index_axes=index_axes)
+    index_axes = tuple(image.dims[i] if i in kept else None for i in range(len(image.dims) - 2))
+    return replace(image, levels=(level,), index_axes=index_axes)
 
 
 def _is_named(image: Element) -> bool:

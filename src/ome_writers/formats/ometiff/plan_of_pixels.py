@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.dataset import Addressing, ImageSpec, LevelSpec
 from ome_writers.formats.frame_metadata import latest_entries
-from ome_writers.routing import ArrayPlan, ImagePlan, Plan, resolve
+from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Dimension, DimensionType, OmeTiffFormat
 from ome_writers.untrusted import read_lines
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 _TYPES: dict[str, DimensionType] = {"T": "time", "C": "channel", "Z": "space"}
 
 
-def plan_of_pixels(sizes: Sequence[PixelSizes], info: dict[str, Any], layout: Layout) -> Plan:
+def plan_of_pixels(
+    sizes: Sequence[PixelSizes], info: dict[str, Any], layout: Layout, files: Sequence[str]
+) -> Plan:
     """Return a plan with the arrays that the Pixels elements describe.
 
     It is enough to find the IFD of each plane, and to render sizes and TiffData again. An interrupted bounded
@@ -41,21 +44,25 @@ def plan_of_pixels(sizes: Sequence[PixelSizes], info: dict[str, Any], layout: La
         growing = str(info.get("growing") or "")
         shape = tuple(1 if letter == growing else found.sizes[letter] for letter in axes)
         frame_shape = found.sizes["Y"], found.sizes["X"]
-        array = ArrayPlan(
+        array = LevelSpec(
+            key=files[number],
             dimensions=(
                 *(Dimension(name=c.lower(), count=1, type=_TYPES[c]) for c in axes),
                 *settings.dimensions,
             ),
             shape=(*shape, *frame_shape),
             growing=axes.index(growing) if growing and growing in axes else None,
-            dtype=found.dtype,
+            dtype=found.dtype.name,
+            scale=(None,) * (len(shape) + 2),
+            translation=(0.0,) * (len(shape) + 2),
             chunks=(*(1 for _ in axes), *frame_shape),
             shards=None,
             compression="none",
             samples=found.samples,
         )
         slow = next((axis for axis, extent in enumerate(shape) if extent > 1), None)
-        images.append(ImagePlan(number, "", None, array, slow))
+        addressing = Addressing(number, number, slow_axis=slow)
+        images.append(ImageSpec(files[number], "", (array,), addressing=addressing))
     frames = info.get("frames_expected")
     frames = frames if isinstance(frames, int) else None
     return replace(resolve(settings), images=tuple(images), frames=frames)

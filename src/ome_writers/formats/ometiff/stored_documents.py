@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.ome_xml import (
@@ -24,7 +25,7 @@ from ome_writers.formats.ometiff.first_page import (
     read_ome_xml,
     root_uuid,
 )
-from ome_writers.formats.ometiff.layout import TiffSet, is_set, journal_keys
+from ome_writers.formats.ometiff.layout import TiffSet, in_files, is_set, journal_keys
 from ome_writers.formats.ometiff.parse import own_plan
 from ome_writers.formats.ometiff.pixels import (
     PixelSizes,
@@ -34,7 +35,7 @@ from ome_writers.formats.ometiff.pixels import (
     plane_runs,
 )
 from ome_writers.formats.ometiff.plan_of_pixels import plan_of_pixels
-from ome_writers.routing import ImagePlan, Plan
+from ome_writers.routing import Plan
 
 
 class StoredDocument:
@@ -70,9 +71,9 @@ class StoredDocument:
         """Yield the TiffData of an image."""
         return plane_runs(self._pixels[image], self.sizes[image], self._file)
 
-    def shape(self, image: ImagePlan) -> tuple[int, ...]:
+    def shape(self, image: ImageSpec) -> tuple[int, ...]:
         """Return the shape of an image in storage order."""
-        shape = list(image.array.shape)
+        shape = list(image.shape)
         for letter, axis in axis_letters(image).items():
             shape[axis] = self.sizes[image.number].sizes[letter]
         return tuple(shape)
@@ -144,17 +145,17 @@ def load_documents(root: Path) -> StoredDocuments:
                 f"{folder / name} cannot be repaired: its OME-XML is not that of {next(iter(complete))}. Move files "
                 f"that are not part of the dataset to another folder. Nothing was changed."
             )
-    layout = Layout(folder, root, files, files, journal_keys(files, in_folder=in_folder))
+    layout = Layout(folder, root, journal_keys(files, in_folder=in_folder))
     plan = own_plan(latest.info, len(files))
     # the document may be shorter than the plan
     if plan is None or is_set(plan) != in_folder or not all(map(_fits, plan.images, latest.sizes)):
-        plan = plan_of_pixels(latest.sizes, latest.info, layout)
+        plan = plan_of_pixels(latest.sizes, latest.info, layout, files)
     keys = {number: name for name, number in numbers.items()}
     uuids = {number: root_uuid(texts.get(name, b"")) for name, number in numbers.items()}
     complete_numbers = tuple(n for n, name in keys.items() if name in complete)
     others = tuple(n for n, name in keys.items() if name not in complete)
     return StoredDocuments(
-        plan,
+        in_files(plan, files),
         layout,
         TiffSet(keys, uuids, complete_numbers, others),
         {n: texts[keys[n]] for n in complete_numbers},
@@ -173,12 +174,12 @@ def _time(text: object) -> datetime | None:
     return None
 
 
-def _fits(image: ImagePlan, found: PixelSizes) -> bool:
+def _fits(image: ImageSpec, found: PixelSizes) -> bool:
     array, axes = image.array, axis_letters(image)
     planned = {letter: array.shape[axis] for letter, axis in axes.items()}
     return (
         dimension_order(image)[:1:-1] == found.axes
-        and (found.dtype, found.samples) == (array.dtype, array.samples)
+        and (found.dtype, found.samples) == (array.numpy_dtype, array.samples)
         and (found.sizes["Y"], found.sizes["X"]) == array.frame_shape
         and all(
             axes.get(letter, -1) == array.growing or found.sizes[letter] <= planned.get(letter, 1)

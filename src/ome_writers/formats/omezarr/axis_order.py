@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from ome_writers.dataset import axis_type
 from ome_writers.routing import Plan
 from ome_writers.settings import OmeZarrFormat
 
@@ -17,13 +16,13 @@ def warn_of_axis_order(plan: Plan) -> None:
     A warning would be an error in clients that forbid warnings.
     """
     ranks = OmeZarrFormat.axis_order or {}
-    axes = plan.images[0].array.dimensions
-    order = [ranks[axis_type(dim)] for dim in axes]
+    axes = plan.images[0].axes
+    order = [ranks[axis.type] for axis in axes]
     if order != sorted(order):
         _log.warning(
             "%s: storage_order=%r stores the axes as %s. OME-Zarr requires time, channel and space in this order: "
             "validators refuse the dataset, and readers may confuse axes. Leave out storage_order, or write OME-TIFF.",
             plan.settings.output_path,
             plan.settings.storage_order,
-            ", ".join(dim.name for dim in axes),
+            ", ".join(axis.name for axis in axes),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ome_writers.routing import ImagePlan
+from ome_writers.dataset import ImageSpec
 
 Range = tuple[float, float]
 """Smallest and largest value."""
@@ -21,7 +21,7 @@ class DisplayWindows:
     gets that range: viewers show all fields of a plate with the window of the first one.
     """
 
-    def __init__(self, images: Iterable[ImagePlan], *, shared: bool) -> None:
+    def __init__(self, images: Iterable[ImageSpec], *, shared: bool) -> None:
         self._shared = shared
         self._dtypes = [image.array.dtype for image in images]
         self._current: list[dict[int, Range]] = [{} for _ in self._dtypes]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from ome_writers.errors import UnsupportedError
@@ -21,33 +20,37 @@ XML_KEY = "OME/METADATA.ome.xml"
 """The OME-XML of a collection."""
 
 
-def lay_out(plan: Plan) -> Layout:
-    output = Path(plan.settings.output_path)
+def lay_out(plan: Plan) -> tuple[Plan, Layout]:
+    return _in_groups(plan, image_keys(plan), Path(plan.settings.output_path))
+
+
+def stored_layout(plan: Plan, root: Path) -> tuple[Plan, Layout]:
+    """Return plan and layout of a dataset on disk."""
+    return _in_groups(plan, stored_image_keys(plan, root), root)
+
+
+def image_keys(plan: Plan) -> list[str]:
+    """Return the path of each image's group in a new dataset."""
+    images = [str(number) for number in range(len(plan.images))]
     if is_plate(plan):
-        images = [""] * len(plan.images)
         for well in plate_layout(plan).wells:
             for number, name in well.fields:
                 images[number] = f"{well.path}/{name}"
-    elif plan.settings.position_dimension_index is None and len(plan.images) == 1:
-        images = [""]
-    else:
-        images = [str(image.number) for image in plan.images]
-    return _with_images(Layout(output, output, (), (), ()), plan, images)
+    elif plan.settings.position_dimension_index is None and len(images) == 1:
+        return [""]
+    return images
 
 
-def stored_layout(plan: Plan, root: Path) -> Layout:
-    """Return the layout of a dataset on disk, with the paths of fields of view from the metadata of the wells."""
-    layout = replace(lay_out(plan), root=root, output=root)
-    if not is_plate(plan):
-        return layout
-    images = list(layout.images)
-    for well in plate_layout(plan).wells:
+def stored_image_keys(plan: Plan, root: Path) -> list[str]:
+    """Return the path of each image's group on disk: fields of view as in the metadata of the wells."""
+    images = image_keys(plan)
+    for well in plate_layout(plan).wells if is_plate(plan) else ():
         with suppress(KeyError, TypeError, UnsupportedError):  # the metadata is damaged or missing
             stored = well_fields(root, well.path)
             if len(stored) == len(well.fields):
                 for (number, _), path in zip(well.fields, stored, strict=True):
                     images[number] = path
-    return _with_images(layout, plan, images)
+    return images
 
 
 def level_path(level: int) -> str:
@@ -55,17 +58,13 @@ def level_path(level: int) -> str:
     return str(level)
 
 
-def _with_images(layout: Layout, plan: Plan, images: Sequence[str]) -> Layout:
-    return replace(
-        layout,
-        arrays=tuple(join_key(image, level_path(0)) for image in images),
-        levels=tuple(
-            tuple(join_key(group, level_path(k)) for k in range(1, 1 + len(image.levels)))
-            for image, group in zip(plan.images, images, strict=True)
-        ),
-        images=tuple(images),
-        journals=tuple(join_key(image, JOURNAL_NAME) for image in images),
-    )
+def _in_groups(plan: Plan, images: Sequence[str], root: Path) -> tuple[Plan, Layout]:
+    arrays = [
+        [join_key(key, level_path(k)) for k in range(len(image.levels))]
+        for image, key in zip(plan.images, images, strict=True)
+    ]
+    journals = tuple(join_key(key, JOURNAL_NAME) for key in images)
+    return plan.with_keys(images, arrays), Layout(root, root, journals)
 
 
 def join_key(group: str, name: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.dataset_metadata import (
     RESERVED_NAMESPACES,
     Layout,
@@ -15,6 +16,7 @@ from ome_writers.formats.dataset_metadata import (
     check_global_metadata,
     library_version,
     new_dataset_id,
+    settings_to_store,
 )
 from ome_writers.formats.frame_metadata import EMBED_BYTES, JOURNAL_NAME, Journal, latest_entries
 from ome_writers.formats.ome_xml import (
@@ -34,9 +36,8 @@ from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.versions import at_version, scene
 from ome_writers.formats.plates import is_plate, plate_layout
-from ome_writers.formats.stored_settings import settings_to_store
 from ome_writers.formats.strict_json import to_plain_json
-from ome_writers.routing import ImagePlan, Plan
+from ome_writers.routing import Plan
 from ome_writers.settings import split_suffix
 
 Attributes = dict[str, Any]
@@ -65,7 +66,7 @@ class ZarrMetadata:
         self._frames_in_xml = True
         self._globals: dict[str, Attributes] = {}
         self._began = datetime.now(timezone.utc)
-        self._outcome = Outcome("writing", 0, tuple(i.array.shape for i in plan.images))
+        self._outcome = Outcome("writing", 0, tuple(i.shape for i in plan.images))
         self._windows = DisplayWindows(plan.images, shared=is_plate(plan))
         if plan.settings.storage_order != "ome":
             from ome_writers.formats.omezarr.axis_order import warn_of_axis_order
@@ -87,12 +88,15 @@ class ZarrMetadata:
             yield XML_KEY, self._xml
         self._dirty.clear()
 
+    def _image_keys(self) -> list[str]:
+        return [image.key for image in self._plan.images]
+
     def attributes_of(self, path: str) -> Attributes:
         return self._groups[path]
 
     def get_metadata(self) -> dict[str, Attributes]:
         """Return a copy of the attributes of each image group by path; ``"."`` is the root."""
-        return {path or ".": _copied(self._groups[path]) for path in self._layout.images}
+        return {image.key or ".": _copied(self._groups[image.key]) for image in self._plan.images}
 
     def update_metadata(self, metadata: Any) -> None:
         """Replace attributes of groups, by path. Reserved keys of ``ome_writers`` stay.
@@ -114,7 +118,7 @@ class ZarrMetadata:
 
     def find_metadata(self, namespace: str) -> Mapping[str, Any] | None:
         """Return the metadata of a namespace in the first group that has it; pymmcore-plus 0.18 writes each image's."""
-        found = (self._groups[path].get(namespace) for path in ("", *self._layout.images))
+        found = (self._groups[path].get(namespace) for path in ("", *self._image_keys()))
         return next((each for each in found if isinstance(each, dict)), None)
 
     def use_plan(self, plan: Plan) -> None:
@@ -141,9 +145,9 @@ class ZarrMetadata:
         sizes = (journal.size(image.number) for image in self._plan.images)
         self._frames_in_xml = sum(sizes) <= _MAX_XML_FRAMES_BYTES
         self._windows.update(outcome.windows)
-        for image, path in zip(self._plan.images, self._layout.images, strict=True):
+        for image in self._plan.images:
             if journal.count(image.number):
-                attributes = self._groups[path]
+                attributes = self._groups[image.key]
                 own = attributes.setdefault("ome_writers", {"version": library_version()})
                 own["frame_metadata"] = self._frame_metadata(image.number, journal)
                 interval = ngff.measured_interval(image, self._frames.get(image.number, ()))
@@ -171,7 +175,7 @@ class ZarrMetadata:
             if own is not None:
                 groups[path].setdefault("ome_writers", own)
             self._dirty.discard(path)
-        for number, path in enumerate(self._layout.images):
+        for number, path in enumerate(self._image_keys()):
             frames = self._groups[path].get("ome_writers", {}).get("frame_metadata")
             if isinstance(frames, list):
                 self._frames[number] = frames
@@ -184,7 +188,7 @@ class ZarrMetadata:
             self._dirty.add(path)
 
     def _build(self) -> None:
-        plan, layout = self._plan, self._layout
+        plan, layout, keys = self._plan, self._layout, self._image_keys()
         root: Attributes = {}
         self._groups[""] = root
         if is_plate(plan):
@@ -195,17 +199,17 @@ class ZarrMetadata:
             for well in plate.wells:
                 self._groups.setdefault(well.path.partition("/")[0], {})
                 self._groups[well.path] = {"ome": self._versioned(ngff.well(well.fields))}
-        elif layout.images != ("",):
+        elif keys != [""]:
             root["ome"] = {"version": self._version, "bioformats2raw.layout": 3}
-            self._groups["OME"] = {"ome": {"version": self._version, "series": list(layout.images)}}
-        for image, path in zip(plan.images, layout.images, strict=True):
-            attributes = self._groups.setdefault(path, {})
+            self._groups["OME"] = {"ome": {"version": self._version, "series": keys}}
+        for image in plan.images:
+            attributes = self._groups.setdefault(image.key, {})
             attributes["ome"] = self._image(image)
-            self._generated[path] = _copied(attributes["ome"])
+            self._generated[image.key] = _copied(attributes["ome"])
             self._describe_channels(image)
         if self._version != ngff.VERSION and "OME" in self._groups:
             positions = [image.position for image in plan.images]
-            root["ome"].update(scene(positions, layout.images, self._groups))
+            root["ome"].update(scene(positions, keys, self._groups))
         root["ome_writers"] = {
             "id": new_dataset_id(),
             "started": self._began.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -216,7 +220,7 @@ class ZarrMetadata:
         self._dirty = set(self._groups)
         self._render_ome_xml()
 
-    def _image(self, image: ImagePlan) -> Attributes:
+    def _image(self, image: ImageSpec) -> Attributes:
         shape = self._outcome.shapes[image.number]
         windows = self._windows.refresh(image.number)
         name = split_suffix(self._layout.output.name)[0]
@@ -225,19 +229,19 @@ class ZarrMetadata:
         ome = ngff.image(image, shape, windows, name=name, interval=interval, bits=bits)
         return self._versioned(ome)
 
-    def _describe_channels(self, image: ImagePlan) -> None:
-        channels = ngff.channel_metadata(image, image.array.shape)
+    def _describe_channels(self, image: ImageSpec) -> None:
+        channels = ngff.channel_metadata(image, image.shape)
         if channels:
-            attributes = self._groups[self._layout.images[image.number]]
+            attributes = self._groups[image.key]
             own = attributes.setdefault("ome_writers", {"version": library_version()})
             own["channels"] = channels
 
     def _versioned(self, ome: Attributes) -> Attributes:
         return ome if self._version == ngff.VERSION else at_version(ome, self._version)
 
-    def _refresh(self, image: ImagePlan) -> None:
+    def _refresh(self, image: ImageSpec) -> None:
         """Regenerate the attributes of an image group, keeping client edits."""
-        path = self._layout.images[image.number]
+        path = image.key
         fresh = self._image(image)
         attributes = self._groups[path]
         attributes["ome"] = merge_client_edits(attributes.get("ome"), self._generated[path], fresh)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ome_writers.dataset import ImageSpec, Reduction
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.omezarr.layout import level_path
-from ome_writers.formats.plan_spec import planned_channels
 from ome_writers.formats.plates import PlateLayout
-from ome_writers.routing import ImagePlan, LevelPlan
+from ome_writers.routing import planned_channels
 from ome_writers.settings import Channel, Dimension, Plate
 from ome_writers.units import standard_size
 
@@ -24,7 +24,7 @@ _WHITE = "FFFFFF"
 
 
 def image(
-    plan: ImagePlan,
+    spec: ImageSpec,
     shape: Sequence[int],
     windows: Mapping[int, tuple[float, float]],
     *,
@@ -38,28 +38,28 @@ def image(
     the range of the camera, if its significant `bits` are known, or of the dtype. `interval` is the measured one of the
     time axis in seconds, for an axis without scale.
     """
-    dimensions = list(plan.array.dimensions)
+    dimensions = list(spec.dimensions)
     if interval is not None and (axis := _unscaled_time(dimensions)) is not None:
         measured = {"scale": interval, "unit": "second"}
         dimensions[axis] = dimensions[axis].model_copy(update=measured)
-    scale, translation = [d.scale or 1.0 for d in dimensions], _translations(plan)
+    scale, translation = [d.scale or 1.0 for d in dimensions], _translations(spec)
     datasets = [level_entry(0, scale, translation)]
     datasets += [
-        level_entry(k, level.scale(scale), level.translation(translation, scale))
-        for k, level in enumerate(plan.levels, start=1)
+        level_entry(k, reduction.scale(scale), reduction.translation(translation, scale))
+        for k, reduction in enumerate(spec.reductions, start=1)
     ]
     multiscale: dict[str, Any] = {
-        "name": plan.name or name,
+        "name": spec.name or name,
         "axes": [_axis(d) for d in dimensions],
         "datasets": datasets,
-        **pyramid_fields(plan.levels),
+        **pyramid_fields(spec.reductions),
     }
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale]}
     ome["omero"] = {
-        "name": plan.name or name,
+        "name": spec.name or name,
         "channels": [
-            _omero_channel(channel, windows.get(i), plan.array.dtype, bits)
-            for i, channel in enumerate(planned_channels(plan, shape))
+            _omero_channel(channel, windows.get(i), spec.array.numpy_dtype, bits)
+            for i, channel in enumerate(planned_channels(spec.array, shape))
         ],
         "rdefs": {"model": "color", "defaultT": 0, "defaultZ": 0},
     }
@@ -72,12 +72,12 @@ def level_entry(level: int, scale: list[float], translation: list[float]) -> dic
     return {"path": level_path(level), "coordinateTransformations": steps}
 
 
-def pyramid_fields(levels: Sequence[LevelPlan]) -> dict[str, Any]:
+def pyramid_fields(reductions: Sequence[Reduction]) -> dict[str, Any]:
     """Return ``type`` and ``metadata`` of a multiscale: how its levels were computed."""
-    if not levels:
+    if not reductions:
         metadata = {"description": "Full resolution only: no pyramid was computed."}
         return {"type": "none", "metadata": metadata}
-    pyramid = levels[0].pyramid
+    pyramid = reductions[0].pyramid
     axes = ", ".join(pyramid.axes)
     described = {
         "description": f"Each level halves {axes} of the level before, by {pyramid.method}.",
@@ -114,12 +114,12 @@ def well(fields: Sequence[tuple[int, str]]) -> dict[str, Any]:
     return {"version": VERSION, "well": {"version": VERSION, "images": images}}
 
 
-def measured_interval(plan: ImagePlan, frames: Iterable[Mapping[str, Any]]) -> float | None:
+def measured_interval(spec: ImageSpec, frames: Iterable[Mapping[str, Any]]) -> float | None:
     """Return the mean interval between time points in seconds, from ``delta_t`` in the frame metadata.
 
     None if the time axis has a scale or planned times, or if fewer than two time points have a ``delta_t``.
     """
-    axis = _unscaled_time(plan.array.dimensions)
+    axis = _unscaled_time(spec.dimensions)
     if axis is None:
         return None
     times: dict[int, float] = {}  # time point to the earliest of its frames
@@ -154,9 +154,9 @@ def _axis(dim: Dimension) -> dict[str, str]:
     return axis
 
 
-def _translations(plan: ImagePlan) -> list[float]:
+def _translations(spec: ImageSpec) -> list[float]:
     """Return the translation of each axis in its unit: `Dimension.translation` plus the stage coordinate."""
-    dimensions, position = plan.array.dimensions, plan.position
+    dimensions, position = spec.dimensions, spec.position
     translations = [float(d.translation or 0.0) for d in dimensions]
     if position is not None:
         last = len(dimensions) - 1
@@ -168,14 +168,14 @@ def _translations(plan: ImagePlan) -> list[float]:
     return translations
 
 
-def channel_metadata(plan: ImagePlan, shape: Sequence[int]) -> list[dict[str, Any]]:
+def channel_metadata(spec: ImageSpec, shape: Sequence[int]) -> list[dict[str, Any]]:
     """Return the channel settings that ``omero`` does not have keys for (exposure, wavelengths, camera, ...).
 
     Empty if no channel has any.
     """
     settings = [
         channel.model_dump(mode="json", exclude_none=True, exclude={"color", "window"})
-        for channel in planned_channels(plan, shape)
+        for channel in planned_channels(spec.array, shape)
     ]
     return settings if any(len(each) > 1 for each in settings) else []
 

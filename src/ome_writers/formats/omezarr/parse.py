@@ -21,7 +21,7 @@ from ome_writers.formats.omezarr.group_metadata import (
     layout_and_groups,
     ome_writers_attributes,
 )
-from ome_writers.formats.omezarr.layout import XML_KEY, stored_layout
+from ome_writers.formats.omezarr.layout import XML_KEY, stored_image_keys
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.formats.plates import stored_plate
@@ -157,7 +157,7 @@ def _own_plan(root: Path, own: Json, groups: Sequence[str]) -> Plan | None:
         plan = plan_from_settings(own["settings"])
     except UnsupportedError:  # another version wrote them
         return None
-    return plan if list(stored_layout(plan, root).images) == list(groups) else None
+    return plan if stored_image_keys(plan, root) == list(groups) else None
 
 
 def _stored_dimensions(
@@ -172,7 +172,7 @@ def _stored_dimensions(
         )
     dimensions = []
     level = first.levels[0]
-    for i, axis in enumerate(first.axes):
+    for i, axis in enumerate(level.dimensions):
         count = max(image.shape[i] for image in images)
         named = axis.type == "channel" and len(first.channels) == count
         dimensions.append(

@@ -16,7 +16,7 @@ from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
 from ome_writers.formats.path_names import make_distinct
-from ome_writers.settings import Channel, Position
+from ome_writers.settings import Channel, Dimension, Position
 from ome_writers.units import kind_of, ngff_name, standard_size
 from ome_writers.untrusted import array_metadata_file, member, parse_array_metadata, read_json
 
@@ -56,6 +56,10 @@ def parse_image(root: Path, group: str, ome: Json | None = None) -> ImageSpec:
         multiscale = ome["multiscales"][0]
         axes = _parse_axes(multiscale)
         levels = [_parse_level(root, group, multiscale, d) for d in multiscale["datasets"]]
+        dimensions = tuple(
+            Dimension(name=axis.name, type=axis.type, unit=axis.unit, count=n)
+            for axis, n in zip(axes, levels[0].shape if levels else (), strict=False)
+        )
     except KeyError as error:
         problem = f"{error} is missing"
     except (IndexError, TypeError, AttributeError, ValueError) as error:
@@ -76,8 +80,7 @@ def parse_image(root: Path, group: str, ome: Json | None = None) -> ImageSpec:
         return ImageSpec(
             key=group,
             name=name,
-            axes=axes,
-            levels=_with_unknown_scales(axes, moved if group else levels),
+            levels=_with_axes(axes, dimensions, moved if group else levels),
             channels=channels_of(ome, count),
             position=Position(name=name, **stage) if group else None,
             index_axes=tuple(axis.name for axis in axes[:-2]),
@@ -87,14 +90,18 @@ def parse_image(root: Path, group: str, ome: Json | None = None) -> ImageSpec:
     )
 
 
-def _with_unknown_scales(
-    axes: Sequence[AxisSpec], levels: Sequence[LevelSpec]
+def _with_axes(
+    axes: Sequence[AxisSpec], dimensions: tuple[Dimension, ...], levels: Sequence[LevelSpec]
 ) -> tuple[LevelSpec, ...]:
-    """Return levels whose scale of 1 is None along axes without a unit and with a scale of 1 at full resolution."""
+    """Return levels with their axes.
+
+    Their scale of 1 is None along axes without a unit and with a scale of 1 at full resolution.
+    """
     known = [axis.unit is not None or levels[0].scale[i] != 1.0 for i, axis in enumerate(axes)]
     return tuple(
         replace(
             level,
+            dimensions=dimensions,
             scale=tuple(
                 s if k or s != 1.0 else None for s, k in zip(level.scale, known, strict=True)
             ),

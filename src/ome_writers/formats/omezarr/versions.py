@@ -10,9 +10,9 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ome_writers.dataset import Reduction
 from ome_writers.formats.omezarr.group_metadata import compose
 from ome_writers.formats.omezarr.ngff import as_transformations, level_entry, pyramid_fields
-from ome_writers.routing import LevelPlan
 from ome_writers.settings import Position
 
 Json = dict[str, Any]
@@ -63,20 +63,20 @@ def scene(
     return {"scene": {"coordinateSystems": systems, "coordinateTransformations": transformations}}
 
 
-def with_levels(ome: Json, levels: Sequence[LevelPlan]) -> Json:
+def with_levels(ome: Json, reductions: Sequence[Reduction]) -> Json:
     """Return the ``ome`` attributes of an image of any version with its full resolution and these levels."""
     found = copy.deepcopy(ome)
     multiscale = found["multiscales"][0]
     full = multiscale["datasets"][0]
     own = full.get("coordinateTransformations") or []
-    axes = len(levels[0].factors)
+    axes = len(reductions[0].factors)
     scale, translation = compose(own, axes, full["path"])
-    for k, level in enumerate(levels, start=1):
-        entry = level_entry(k, level.scale(scale), level.translation(translation, scale))
+    for k, reduction in enumerate(reductions, start=1):
+        entry = level_entry(k, reduction.scale(scale), reduction.translation(translation, scale))
         if "coordinateSystems" in multiscale:
             entry = _level_06(entry, axes, own[0]["output"])
         multiscale["datasets"].append(entry)
-    multiscale.update(pyramid_fields(levels))
+    multiscale.update(pyramid_fields(reductions))
     return found
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.locks import new_lock
-from ome_writers.routing import ArrayPlan
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.file_lease import POLL_INTERVAL_S
@@ -46,13 +46,14 @@ class _CurrentShard(NamedTuple):
 class StoredArray:
     """The chunks of one array, each as a value of `store` or in shards, below ``c``; thread-safe."""
 
-    def __init__(self, store: Store, key: str, plan: ArrayPlan, disk: Disk) -> None:
+    def __init__(self, store: Store, plan: LevelSpec, disk: Disk) -> None:
         self.grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.dtype)
+        self._codec = Codec(plan.compression, plan.numpy_dtype)
         self._disk = disk
-        self._chunks: ChunkFiles | ChunkKeys = ChunkKeys(store, f"{key}/c")
+        folder = f"{plan.key}/c"
+        self._chunks: ChunkFiles | ChunkKeys = ChunkKeys(store, folder)
         if self.grid.sharded or isinstance(store, SupportsFiles):
-            self._folder = local_path(store, f"{key}/c", f"Array {key!r} with shards")
+            self._folder = local_path(store, folder, f"Array {plan.key!r} with shards")
             self._chunks = ChunkFiles(str(self._folder), disk)
         self._shape = ShardShape(
             self.grid.shard_chunks,

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.contract import DERIVED, ArrayTarget, EngineStats, Options, WriteFailure
+from ome_writers.dataset import LevelSpec
+from ome_writers.storage.contract import DERIVED, EngineStats, Options, WriteFailure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.direct.write_through import WriteThrough
@@ -35,9 +36,7 @@ _MAX_PENDING_TINY_BLOCKS = 32
 _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `close` truncates
 
 
-def open_engine(
-    root: Path | Store, targets: Sequence[ArrayTarget], options: Options
-) -> DirectEngine:
+def open_engine(root: Path | Store, targets: Sequence[LevelSpec], options: Options) -> DirectEngine:
     """Create the arrays of `targets` below `root` and return their engine. Shards need a store of files."""
     store = root if isinstance(root, Store) else LocalStore(root, durable=options.durable)
     return DirectEngine(store, targets, options)
@@ -46,12 +45,12 @@ def open_engine(
 class DirectEngine:
     """Writes Zarr v3 chunks and shards without a library; see `storage.contract.Engine`."""
 
-    def __init__(self, store: Store, targets: Sequence[ArrayTarget], options: Options) -> None:
+    def __init__(self, store: Store, targets: Sequence[LevelSpec], options: Options) -> None:
         self.put = store.put
         self._disk = Disk(durable=options.durable, direct_io=options.direct_io)
-        self._arrays = [StoredArray(store, t.key, t.plan, self._disk) for t in targets]
-        self._array_metadata = ArrayMetadataWriter(store.put, [(t.key, t.plan) for t in targets])
-        self._array_metadata.write([t.plan.shape for t in targets])
+        self._arrays = [StoredArray(store, t, self._disk) for t in targets]
+        self._array_metadata = ArrayMetadataWriter(store.put, targets)
+        self._array_metadata.write([t.shape for t in targets])
         self._write_through = WriteThrough()
         self._min_queue_depth = 0 if options.processors_busy else _MIN_QUEUE_DEPTH
         self._buffer: WriteBuffer[Block] = WriteBuffer(

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.downsampling import downsample
-from ome_writers.routing import ArrayPlan, ImagePlan
 from ome_writers.settings import PyramidMethod
-from ome_writers.storage.contract import ArrayTarget, Options
+from ome_writers.storage.contract import Options
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.engine import open_engine
 from ome_writers.storage.disk import Disk
@@ -27,25 +27,18 @@ _BATCH_PLANES = 64  # in memory at the same time
 
 
 class StoredLevel:
-    """A level of an OME-Zarr that is not being written.
+    """A level of an OME-Zarr that is not being written; `shape` is that on disk at full resolution."""
 
-    `keys` are those of the image's arrays, full resolution first, and `shape` is that on disk at full resolution.
-    """
-
-    def __init__(
-        self, root: Path, image: ImagePlan, level: int, keys: Sequence[str], shape: Sequence[int]
-    ) -> None:
-        plans = image.arrays
-        factors = [(1,) * len(shape), *(each.factors for each in image.levels)]
-        chosen = image.levels[level - 1]
+    def __init__(self, root: Path, image: ImageSpec, level: int, shape: Sequence[int]) -> None:
+        factors = [(1,) * len(shape), *(each.factors for each in image.reductions)]
+        chosen = image.reductions[level - 1]
         self._root = root
-        self._key = keys[level]
-        self._plan = replace(chosen.array, shape=chosen.shape(shape), growing=None)
-        self._parent = _Planes(root, keys[level - 1], plans[level - 1])
+        self._array = replace(image.levels[level], shape=chosen.shape(shape), growing=None)
+        self._parent = _Planes(root, image.levels[level - 1])
         self._parent_shape = tuple(
             -(-n // f) for n, f in zip(shape, factors[level - 1], strict=True)
         )
-        self._own = _Planes(root, self._key, chosen.array)
+        self._own = _Planes(root, image.levels[level])
         self._step = [b // a for a, b in zip(factors[level - 1], chosen.factors, strict=True)]
         self._method: PyramidMethod = chosen.pyramid.method
 
@@ -57,7 +50,7 @@ class StoredLevel:
         """
         compare_all = not missing_only or any(f > 1 for f in self._step[:-2])
         present: set[Index] = set() if compare_all else self._own.cells() & self._parent.cells()
-        for index in np.ndindex(*self._plan.index_shape):
+        for index in np.ndindex(*self._array.index_shape):
             if index in present:
                 continue
             expected, stored = self._reduced(index), self._own.read(index)
@@ -68,13 +61,12 @@ class StoredLevel:
         """Write planes, and return their number."""
         planes, count = iter(planes), 0
         while batch := list(itertools.islice(planes, _BATCH_PLANES)):
-            target = ArrayTarget(self._key, self._plan)
-            engine = open_engine(self._root, [target], Options(durable=True))
+            engine = open_engine(self._root, [self._array], Options(durable=True))
             try:
                 for number, (index, plane) in enumerate(batch):
                     engine.write(number, 0, index, plane, owned=True)
             finally:
-                engine.close([self._plan.shape])
+                engine.close([self._array.shape])
             if engine.failures:
                 raise engine.failures[0].error
             count += len(batch)
@@ -97,9 +89,9 @@ class StoredLevel:
 class _Planes:
     """Reads planes of an array in files of this library."""
 
-    def __init__(self, root: Path, key: str, plan: ArrayPlan) -> None:
-        self._folder, self._plan = root / key, plan
-        self._array = StoredArray(LocalStore(root), key, plan, Disk(durable=False, direct_io=False))
+    def __init__(self, root: Path, plan: LevelSpec) -> None:
+        self._folder, self._plan = root / plan.key, plan
+        self._array = StoredArray(LocalStore(root), plan, Disk(durable=False, direct_io=False))
 
     def cells(self) -> set[Index]:
         """Return the indices of the complete chunks; empty if chunks contain several planes."""

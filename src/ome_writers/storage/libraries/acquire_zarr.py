@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.codecs import zarr_codecs
+from ome_writers.dataset import LevelSpec
 from ome_writers.file_sync import sync_tree
-from ome_writers.routing import ArrayPlan
 from ome_writers.storage.background import available_cpus
 from ome_writers.storage.contract import (
     DERIVED,
-    ArrayTarget,
     EngineStats,
     Options,
     WriteFailure,
@@ -60,8 +59,8 @@ class AcquireEngine:
     for `read` until their row of shards is complete; the oldest are dropped first.
     """
 
-    def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
-        refuse_few_descriptors([target.plan for target in targets])
+    def __init__(self, root: Path, targets: Sequence[LevelSpec], options: Options) -> None:
+        refuse_few_descriptors(targets)
         self._root = root
         self._durable = options.durable
         self._arrays = [SequentialArray(root, target) for target in targets]
@@ -76,9 +75,9 @@ class AcquireEngine:
         self.failures: list[WriteFailure] = []
         self._store = LocalStore(root, durable=options.durable)
         self._array_metadata = ArrayMetadataWriter(
-            self._store.put, [(array.key, array.plan) for array in self._arrays]
+            self._store.put, [array.plan for array in self._arrays]
         )
-        self._array_metadata.write([target.plan.shape for target in targets])
+        self._array_metadata.write([target.shape for target in targets])
         # an array with a key costs the library group metadata above it for each row of chunks
         single = len(self._arrays) == 1
         self._keys = [None if single else array.key for array in self._arrays]
@@ -152,7 +151,7 @@ class AcquireEngine:
         target = self._arrays[array]
         cached = self._cache.plane(array, index)
         if cached is not None:
-            return cached.view(target.plan.dtype).reshape(target.plan.frame_shape)
+            return cached.view(target.plan.numpy_dtype).reshape(target.plan.frame_shape)
         if target.is_row_complete(index):
             self._await_shard(target, index)
         return target.reader.plane(index)
@@ -242,7 +241,7 @@ def _array_settings(array: SequentialArray, key: str | None) -> az.ArraySettings
     }
     settings = az.ArraySettings(
         output_key=key,
-        data_type=np.dtype(plan.dtype.name),  # without byte order, which the library rejects
+        data_type=np.dtype(plan.dtype),  # without byte order, which the library rejects
         compression=_compression(plan),
         dimensions=[
             az.Dimension(
@@ -260,12 +259,12 @@ def _array_settings(array: SequentialArray, key: str | None) -> az.ArraySettings
     return settings
 
 
-def _compression(plan: ArrayPlan) -> az.CompressionSettings | None:
+def _compression(plan: LevelSpec) -> az.CompressionSettings | None:
     if plan.compression == "none":
         return None
     compressor, codec = _COMPRESSORS[plan.compression]
     (stored,) = zarr_codecs(plan.compression)
-    configuration = stored.configuration(plan.dtype.itemsize)
+    configuration = stored.configuration(plan.numpy_dtype.itemsize)
     return az.CompressionSettings(
         compressor=compressor,
         codec=codec,

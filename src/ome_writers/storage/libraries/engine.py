@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.storage.background import available_cpus
-from ome_writers.storage.contract import ArrayTarget, Options, WriteFailure
+from ome_writers.storage.contract import Options, WriteFailure
 from ome_writers.storage.libraries.library import LibraryArray, LibrarySink
 from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey
 from ome_writers.storage.libraries.regions import Region, TransactionRegion
@@ -41,17 +42,17 @@ class LibraryEngine:
     def __init__(
         self,
         root: Path,
-        targets: Sequence[ArrayTarget],
+        targets: Sequence[LevelSpec],
         options: Options,
         open_array: Callable[[Path, dict[str, Any], RegionGrid], LibraryArray],
     ) -> None:
         store = LocalStore(root, durable=options.durable)
         self.put = store.put
-        self._array_metadata = ArrayMetadataWriter(store.put, [(t.key, t.plan) for t in targets])
+        self._array_metadata = ArrayMetadataWriter(store.put, targets)
         self._flush_lock = threading.Lock()
         self._closed = False
-        self._array_metadata.write([t.plan.shape for t in targets])
-        grids = [RegionGrid(t.plan, options.buffer_bytes) for t in targets]
+        self._array_metadata.write([t.shape for t in targets])
+        grids = [RegionGrid(t, options.buffer_bytes) for t in targets]
         folders = [root / t.key for t in targets]
         arrays = [
             open_array(folder, render_array_metadata(grid.plan, grid.shape), grid)
@@ -115,7 +116,7 @@ class LibraryEngine:
                 with self._sink.file_lock(key):
                     plane = self._sink.arrays[array].load(grid.select(index, index))
         if plane is None:
-            return np.zeros(plan.frame_shape, plan.dtype)
+            return np.zeros(plan.frame_shape, plan.numpy_dtype)
         return plane.reshape(plan.frame_shape)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:

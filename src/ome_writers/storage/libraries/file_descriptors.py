@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import ArrayPlan
 
 _RESERVED_DESCRIPTORS = 16  # for metadata, and files that the application opens meanwhile
 
 
-def refuse_few_descriptors(plans: Sequence[ArrayPlan]) -> None:
+def refuse_few_descriptors(plans: Sequence[LevelSpec]) -> None:
     """Check that this process may open as many files as the library keeps open for these arrays.
 
     Raises UnsupportedError if not.
@@ -32,7 +32,7 @@ def refuse_few_descriptors(plans: Sequence[ArrayPlan]) -> None:
         )
 
 
-def _open_files(plan: ArrayPlan) -> int:
+def _open_files(plan: LevelSpec) -> int:
     """Return how many files an array keeps open: its metadata or lock, and each incomplete shard."""
     shards = plan.shards or plan.chunks
     if math.prod(shards[:-2]) == 1:

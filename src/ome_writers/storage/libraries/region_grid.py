@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-from ome_writers.routing import ArrayPlan
+from ome_writers.dataset import LevelSpec
 
 UNBOUNDED_EXTENT = 2**40
 """Extent of a growing axis in the array metadata that a library gets; that on disk has the actual extent."""
@@ -31,7 +31,7 @@ Selection = tuple[slice, ...]
 class RegionGrid:
     """The regions of one array, of up to `max_bytes`; a row of chunks is never divided, even if it is larger."""
 
-    def __init__(self, plan: ArrayPlan, max_bytes: int) -> None:
+    def __init__(self, plan: LevelSpec, max_bytes: int) -> None:
         self.plan = plan
         self.shape = tuple(
             UNBOUNDED_EXTENT if i == plan.growing else n for i, n in enumerate(plan.shape)

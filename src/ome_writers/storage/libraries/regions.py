@@ -36,7 +36,9 @@ class Region(Unit):
         plan = sink.grids[self.group].plan
         self._frame_bytes = plan.frame_bytes
         planes = len(memory) // max(1, plan.frame_bytes)
-        self.data: NDArray[np.generic] = memory.view(plan.dtype).reshape(planes, *plan.frame_shape)
+        self.data: NDArray[np.generic] = memory.view(plan.numpy_dtype).reshape(
+            planes, *plan.frame_shape
+        )
         self.slots = bytearray(planes)  # `EMPTY`, `DIRTY` or `STORED`
         self.fill_lock = new_lock()  # held while a plane is copied into it
 

@@ -7,18 +7,18 @@ import math
 from array import array as number_array
 from pathlib import Path
 
-from ome_writers.storage.contract import ArrayTarget
+from ome_writers.dataset import LevelSpec
 from ome_writers.storage.zarr import ShardReader
 
 
 class SequentialArray:
     """One array. A plane's *ordinal* is its number in the order of the array's planes."""
 
-    def __init__(self, root: Path, target: ArrayTarget) -> None:
+    def __init__(self, root: Path, target: LevelSpec) -> None:
         assert target.order is not None, "the registry refuses other orders than nested loops"
         self.key = target.key
-        shards = target.plan.shards or target.plan.chunks  # the library always writes shards
-        self.plan = dataclasses.replace(target.plan, shards=shards)
+        shards = target.shards or target.chunks  # the library always writes shards
+        self.plan = dataclasses.replace(target, shards=shards)
         self.order = target.order
         self.reader = ShardReader(root / target.key, self.plan)
         self.frames = number_array("q")  # frame number of each plane so far, -1: skipped

@@ -10,12 +10,13 @@ import numpy as np
 import tensorstore
 from numpy.typing import NDArray
 
-from ome_writers.storage.contract import ArrayTarget, Options
+from ome_writers.dataset import LevelSpec
+from ome_writers.storage.contract import Options
 from ome_writers.storage.libraries.engine import LibraryEngine
 from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:
+def open_engine(root: Path, targets: Sequence[LevelSpec], options: Options) -> LibraryEngine:
     """Create the arrays of `targets` below `root` and return the engine that fills them."""
     context = tensorstore.Context(
         {

@@ -16,9 +16,10 @@ from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_file
-from ome_writers.storage.contract import ArrayTarget, Options
+from ome_writers.storage.contract import Options
 from ome_writers.storage.libraries.engine import LibraryEngine
 from ome_writers.storage.libraries.inline_event_loop import EventLoops
 from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
@@ -30,16 +31,14 @@ STAGE = ".stage.tmp"
 too."""
 
 
-def open_engine(root: Path, targets: Sequence[ArrayTarget], options: Options) -> LibraryEngine:
+def open_engine(root: Path, targets: Sequence[LevelSpec], options: Options) -> LibraryEngine:
     """Create the arrays of `targets` below `root` and return the engine that fills them."""
     return _open(
         root, targets, options, lambda meta, _: BatchedCodecPipeline.from_codecs(meta.codecs)
     )
 
 
-def open_zarrs_engine(
-    root: Path, targets: Sequence[ArrayTarget], options: Options
-) -> LibraryEngine:
+def open_zarrs_engine(root: Path, targets: Sequence[LevelSpec], options: Options) -> LibraryEngine:
     """Like `open_engine`, with the codecs of zarrs."""
     from zarrs import ZarrsCodecPipeline
 
@@ -47,7 +46,7 @@ def open_zarrs_engine(
 
 
 def _open(
-    root: Path, targets: Sequence[ArrayTarget], options: Options, pipeline: Pipeline
+    root: Path, targets: Sequence[LevelSpec], options: Options, pipeline: Pipeline
 ) -> LibraryEngine:
     loops = EventLoops()
 

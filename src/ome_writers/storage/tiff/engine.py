@@ -25,7 +25,8 @@ from ome_writers.storage.tiff.page_blocks import PageBlock
 from ome_writers.storage.write_buffer import WriteBuffer
 
 if TYPE_CHECKING:
-    from ome_writers.storage.contract import ArrayTarget, Options
+    from ome_writers.dataset import LevelSpec
+    from ome_writers.storage.contract import Options
     from ome_writers.storage.tiff.geometry import Series
     from ome_writers.storage.tiff.page_store import PageStore
 
@@ -62,6 +63,11 @@ class _Pages(NamedTuple):
     store: PageStore
 
 
+def _kind(array: LevelSpec) -> tuple[object, ...]:
+    """Return what the IFDs of an array depend on. Images with the same axes share the tuple of them."""
+    return (array.storage, id(array.dimensions))
+
+
 class TiffEngine:
     """Writes BigTIFF files, resolution levels as SubIFDs; see `storage.contract.Engine`.
 
@@ -69,7 +75,7 @@ class TiffEngine:
     appended one by one.
     """
 
-    def __init__(self, root: Path, targets: Sequence[ArrayTarget], options: Options) -> None:
+    def __init__(self, root: Path, targets: Sequence[LevelSpec], options: Options) -> None:
         self._root = root
         self._durable = options.durable
         self._store = LocalStore(root, durable=options.durable)
@@ -77,26 +83,29 @@ class TiffEngine:
         self._files: list[TiffFile] = []
         self._arrays: dict[str, list[int]] = {}  # those of full resolution, by key of their file
         levels: dict[int, list[int]] = {}  # by array of full resolution
+        full = 0
         for array, target in enumerate(targets):
-            if target.level:
-                levels.setdefault(array - target.level, []).append(array)
+            if target.reduction is not None:
+                levels[full].append(array)
             else:
+                full = array
                 self._arrays.setdefault(target.key, []).append(array)
+                levels[full] = []
         self._file_numbers = {key: number for number, key in enumerate(self._arrays)}
         located: dict[int, tuple[int, Series]] = {}
-        encoders: dict[tuple[int, ...], IfdEncoder] = {}
+        encoders: dict[tuple[object, ...], IfdEncoder] = {}
         self._pages: list[_Pages] = []  # by group of the write buffer
         for key, arrays in self._arrays.items():
-            plans = [targets[array].plan for array in arrays]
-            reduced = [[targets[level].plan for level in levels.get(a, ())] for a in arrays]
-            ids = tuple(id(plan) for each in (plans, *reduced) for plan in each)
-            if ids not in encoders:
+            plans = [targets[array] for array in arrays]
+            reduced = [[targets[level] for level in levels[array]] for array in arrays]
+            kind = tuple(_kind(plan) for each in (plans, *reduced) for plan in each)
+            if kind not in encoders:
                 # tifffile maps contiguous pages of other files of a set onto the file that it opened
                 contiguous = not options.file_set
-                encoders[ids] = IfdEncoder(
+                encoders[kind] = IfdEncoder(
                     Geometry.of(plans, reduced, contiguous=contiguous, durable=options.durable)
                 )
-            file = TiffFile(root / key, encoders[ids], self._handles)
+            file = TiffFile(root / key, encoders[kind], self._handles)
             for k, store in enumerate(file.stores):
                 for series in store.geometry.series:
                     array = arrays[series.number]

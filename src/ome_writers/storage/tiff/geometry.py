@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing import ArrayPlan, PageOrder
+from ome_writers.dataset import LevelSpec
+from ome_writers.routing import PageOrder
 from ome_writers.storage.tiff.ifd import PageKind, aligned
 from ome_writers.storage.tiff.ifd_template import IfdTemplate
 
@@ -36,7 +37,7 @@ _MIN_SEGMENT_ROWS, _MAX_SEGMENT_ROWS = 16, 8192  # in between, each segment doub
 class Series:
     """The pages of one array in its file."""
 
-    def __init__(self, plan: ArrayPlan, kind: PageKind, order: PageOrder, number: int) -> None:
+    def __init__(self, plan: LevelSpec, kind: PageKind, order: PageOrder, number: int) -> None:
         self.kind = kind
         self.number = number  # of its array of full resolution in the file
         self.template = IfdTemplate(self.kind)
@@ -118,8 +119,8 @@ class Geometry:
     @classmethod
     def of(
         cls,
-        plans: Sequence[ArrayPlan],
-        levels: Sequence[Sequence[ArrayPlan]],
+        plans: Sequence[LevelSpec],
+        levels: Sequence[Sequence[LevelSpec]],
         *,
         contiguous: bool,
         durable: bool,

@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 
 from ome_writers.codecs import TiffCodec, tiff_codec
-from ome_writers.routing import ArrayPlan
+from ome_writers.dataset import LevelSpec
 from ome_writers.settings import Dimension
 from ome_writers.units import si_value
 
@@ -102,11 +102,11 @@ class PageKind:
     @classmethod
     def of(
         cls,
-        plan: ArrayPlan,
+        plan: LevelSpec,
         *,
         contiguous: bool,
         levels: int = 0,
-        full: ArrayPlan | None = None,
+        full: LevelSpec | None = None,
     ) -> PageKind:
         """Return the kind of an array's pages, which have `levels` or are a level of those of `full`.
 
@@ -131,7 +131,7 @@ class PageKind:
         resolution = _resolution(plan.dimensions, tuple(factors))
         return cls(
             shape,
-            plan.dtype,
+            plan.numpy_dtype,
             compression,
             rows,
             gap,

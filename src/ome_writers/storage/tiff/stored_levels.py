@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import ImageSpec
 from ome_writers.downsampling import downsample
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
-from ome_writers.routing import ImagePlan
 from ome_writers.storage.positional_io import open_file, read_at, read_fully, write_at
 from ome_writers.storage.tiff.ifd import PageKind, aligned
 from ome_writers.storage.tiff.ifd_template import IfdTemplate
@@ -43,11 +43,11 @@ class StoredLevels:
     """
 
     def __init__(
-        self, chain: IfdRepair, image: ImagePlan, pages: Sequence[int], *, contiguous: bool
+        self, chain: IfdRepair, image: ImageSpec, pages: Sequence[int], *, contiguous: bool
     ) -> None:
         self._path: Path = chain.path
         self._ifds = [(page, chain.pages[page]) for page in pages if page < len(chain.pages)]
-        count = len(image.levels)
+        count = len(image.reductions)
         for page, ifd in self._ifds:
             if len(ifd.levels) != count:
                 raise UnsupportedError(
@@ -55,10 +55,10 @@ class StoredLevels:
                     f"program has rewritten the file."
                 )
         full = PageKind.of(image.array, contiguous=contiguous, levels=count)
-        self._levels = image.levels
+        self._reductions = image.reductions
         self._kinds = [full] + [
-            PageKind.of(level.array, contiguous=contiguous, full=image.array)
-            for level in image.levels
+            PageKind.of(level, contiguous=contiguous, full=image.array)
+            for level in image.levels[1:]
         ]
         tiles = {tuple(each.tile for each in (ifd, *ifd.levels)) for _, ifd in self._ifds}
         if len(tiles) > 1:
@@ -79,12 +79,15 @@ class StoredLevels:
             for page, ifd in self._ifds:
                 plane = self._read(fd, 0, ifd)
                 before: tuple[int, ...] = (1, 1)
-                for k, level in enumerate(self._levels, start=1):
+                for k, reduction in enumerate(self._reductions, start=1):
                     if plane is None:
                         break
-                    factors = level.factors[-2:]
+                    factors = reduction.factors[-2:]
                     fy, fx = (f // b for f, b in zip(factors, before, strict=True))
-                    plane, before = downsample((plane,), level.pyramid.method, (fy, fx)), factors
+                    plane, before = (
+                        downsample((plane,), reduction.pyramid.method, (fy, fx)),
+                        factors,
+                    )
                     stored = self._read(fd, k, ifd.levels[k - 1])
                     if stored is None or not np.array_equal(
                         plane, stored, equal_nan=plane.dtype.kind == "f"

@@ -12,18 +12,18 @@ from contextlib import ExitStack
 from typing import Any
 
 from ome_writers.codecs import zarr_codecs
-from ome_writers.routing import ArrayPlan
+from ome_writers.dataset import LevelSpec
 
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
-def render_array_metadata(plan: ArrayPlan, shape: Sequence[int]) -> dict[str, Any]:
+def render_array_metadata(plan: LevelSpec, shape: Sequence[int]) -> dict[str, Any]:
     """Return the content of an array's ``zarr.json``.
 
     `shape` is the current shape in pixels; along the growing axis it may exceed the planned one.
     """
     compression = zarr_codecs(plan.compression)
-    codecs = [_BYTES, *(codec.metadata(plan.dtype.itemsize) for codec in compression)]
+    codecs = [_BYTES, *(codec.metadata(plan.numpy_dtype.itemsize) for codec in compression)]
     if plan.shards is not None:
         codecs = [
             {
@@ -41,13 +41,13 @@ def render_array_metadata(plan: ArrayPlan, shape: Sequence[int]) -> dict[str, An
         "zarr_format": 3,
         "node_type": "array",
         "shape": list(shape),
-        "data_type": plan.dtype.name,
+        "data_type": plan.dtype,
         "chunk_grid": {
             "name": "regular",
             "configuration": {"chunk_shape": list(plan.shards or plan.chunks)},
         },
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": _fill_value(plan.dtype.kind),
+        "fill_value": _fill_value(plan.numpy_dtype.kind),
         "codecs": codecs,
         "attributes": {},
         "dimension_names": [d.name for d in plan.dimensions],
@@ -57,12 +57,10 @@ def render_array_metadata(plan: ArrayPlan, shape: Sequence[int]) -> dict[str, An
 class ArrayMetadataWriter:
     """Writes the ``zarr.json`` of each array of a dataset when its shape changes."""
 
-    def __init__(
-        self, put: Callable[[str, bytes], object], arrays: Sequence[tuple[str, ArrayPlan]]
-    ) -> None:
+    def __init__(self, put: Callable[[str, bytes], object], arrays: Sequence[LevelSpec]) -> None:
         self._put = put
         self._arrays = arrays
-        self._growing = [plan.growing for _, plan in arrays]
+        self._growing = [plan.growing for plan in arrays]
         self._written: list[tuple[int, ...] | None] = [None] * len(arrays)  # shapes
         self._extents = [0] * len(arrays)  # of the written shapes, along growing axes
         # (frame number, array, extent that includes the frame)
@@ -94,8 +92,8 @@ class ArrayMetadataWriter:
                 self._unpublished.append((number, array, extent))
 
     def _write_array(self, array: int, shape: tuple[int, ...]) -> None:
-        key, plan = self._arrays[array]
-        self._put(f"{key}/zarr.json", json.dumps(render_array_metadata(plan, shape)).encode())
+        plan = self._arrays[array]
+        self._put(f"{plan.key}/zarr.json", json.dumps(render_array_metadata(plan, shape)).encode())
         self._written[array] = shape
         self._extents[array] = shape[self._growing[array] or 0]
 

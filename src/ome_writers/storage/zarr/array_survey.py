@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing import ArrayPlan
+from ome_writers.dataset import LevelSpec
 from ome_writers.storage.contract import Finding
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.recovery import ShardRecovery
@@ -45,7 +45,7 @@ class _Chunk(NamedTuple):
 class ArraySurvey:
     """The chunks of one array on disk."""
 
-    def __init__(self, folder: Path, plan: ArrayPlan) -> None:
+    def __init__(self, folder: Path, plan: LevelSpec) -> None:
         self._folder = folder / "c"
         self._plan = plan
         self._grid = Grid(plan)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing import ArrayPlan
+from ome_writers.dataset import LevelSpec
 
 Cell = tuple[int, ...]
 
@@ -29,28 +29,30 @@ class Grid:
     *column*, an array of shape (tiles, depth, chunk y, chunk x), with a *slot* for each of its `depth` planes.
     """
 
-    def __init__(self, plan: ArrayPlan) -> None:
+    def __init__(self, plan: LevelSpec) -> None:
         *chunk, cy, cx = plan.chunks
         *shard, sy, sx = plan.shards or plan.chunks
         y, x = plan.frame_shape
-        self.dtype = plan.dtype
+        self.dtype = plan.numpy_dtype
         self.sharded = plan.shards is not None
         self.chunk = tuple(chunk)
         self.tile = (cy, cx)
         self.tiles = (math.ceil(y / cy), math.ceil(x / cx))
         self.depth = math.prod(chunk)
         self.column_shape = (math.prod(self.tiles), self.depth, cy, cx)
-        self.chunk_bytes = self.depth * cy * cx * plan.dtype.itemsize
+        self.chunk_bytes = self.depth * cy * cx * plan.numpy_dtype.itemsize
         self.column_bytes = self.column_shape[0] * self.chunk_bytes
         # whether each plane is exactly one chunk
         self.one_chunk_per_plane = self.depth == math.prod(self.tiles) == 1 and (cy, cx) == (y, x)
         # whether chunks extend beyond the planes
         self.padded = self.tiles[0] * cy != y or self.tiles[1] * cx != x
         self.frame_shape = (y, x)
-        self.frame_bytes = y * x * plan.dtype.itemsize
+        self.frame_bytes = y * x * plan.numpy_dtype.itemsize
         # size of the complete array; infinite if it has an unbounded axis
         self.nbytes = (
-            math.inf if plan.growing is not None else math.prod(plan.shape) * plan.dtype.itemsize
+            math.inf
+            if plan.growing is not None
+            else math.prod(plan.shape) * plan.numpy_dtype.itemsize
         )
         self._bounds = tuple(
             None if i == plan.growing else n for i, n in enumerate(plan.index_shape)

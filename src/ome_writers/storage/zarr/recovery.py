@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.file_sync import sync
-from ome_writers.routing import ArrayPlan
 from ome_writers.storage.contract import Finding
 from ome_writers.storage.positional_io import open_file, read_at, write_at
 from ome_writers.storage.zarr import shard_index
@@ -36,12 +36,12 @@ class RecoveredIndex(NamedTuple):
 class ShardRecovery:
     """Recovers the shards of one array."""
 
-    def __init__(self, plan: ArrayPlan) -> None:
+    def __init__(self, plan: LevelSpec) -> None:
         outer = plan.shards or plan.chunks
         self.chunks = tuple(o // c for o, c in zip(outer, plan.chunks, strict=True))
         self._plan = plan
         self._grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.dtype)
+        self._codec = Codec(plan.compression, plan.numpy_dtype)
         self._index_format = ShardIndexFormat(math.prod(self.chunks))
         self._index_bytes = self._index_format.nbytes
 
@@ -99,7 +99,7 @@ class ShardRecovery:
             return None
         if len(raw) != self._grid.chunk_bytes:
             return None
-        return np.frombuffer(raw, self._plan.dtype).reshape(self._plan.chunks)
+        return np.frombuffer(raw, self._plan.numpy_dtype).reshape(self._plan.chunks)
 
     def _find_index(self, fd: int, path: Path, shard: tuple[int, ...]) -> RecoveredIndex | None:
         """Return a shard's index from wherever it can be found; None if there is none."""

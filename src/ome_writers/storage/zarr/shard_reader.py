@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing import ArrayPlan
+from ome_writers.dataset import LevelSpec
 from ome_writers.storage.zarr import shard_index
 from ome_writers.storage.zarr.chunk_grid import Grid
 from ome_writers.storage.zarr.codec import Codec
@@ -26,10 +26,10 @@ _MIN_HOLE_BYTES = 512  # fewer zeros may well be data
 class ShardReader:
     """The shards of one array, with their index at the end, read plane by plane."""
 
-    def __init__(self, folder: Path, plan: ArrayPlan) -> None:
+    def __init__(self, folder: Path, plan: LevelSpec) -> None:
         self._folder = str(folder / "c")
         self._grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.dtype)
+        self._codec = Codec(plan.compression, plan.numpy_dtype)
         self._index_format = ShardIndexFormat(self._grid.shard_chunks)
 
     def shard(self, index: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from ome_writers import AcquisitionSettings, codecs, create_stream
-from ome_writers.routing import ArrayPlan
+from ome_writers.dataset import LevelSpec
 from ome_writers.settings import Dimension
-from ome_writers.storage import ArrayTarget, Options
+from ome_writers.storage import Options
 from ome_writers.storage.direct import DirectEngine, open_engine
 
 zarr = pytest.importorskip(
@@ -61,14 +61,23 @@ def cases() -> list[Case]:
     ]
 
 
-def plan_of(case: Case) -> ArrayPlan:
-    """Return the plan of an array (t, c, y, x)."""
+def array_of(case: Case, key: str = "0") -> LevelSpec:
+    """Return an array (t, c, y, x)."""
     chunks, shards = GRIDS[case.grid]
     names = zip("tcyx", ("time", "channel", "space", "space"), SHAPE, strict=True)
     dims = tuple(Dimension(name=n, type=t, count=c) for n, t, c in names)
     shape = (1, *SHAPE[1:]) if case.growing else SHAPE
     growing = 0 if case.growing else None
-    return ArrayPlan(dims, shape, growing, np.dtype(case.dtype), chunks, shards, case.codec)
+    return LevelSpec(
+        key=key,
+        shape=shape,
+        dtype=case.dtype,
+        chunks=chunks,
+        shards=shards,
+        compression=case.codec,
+        dimensions=dims,
+        growing=growing,
+    )
 
 
 def indices(order: str) -> list[tuple[int, ...]]:
@@ -104,7 +113,7 @@ def by_tensorstore(root: Path) -> np.ndarray:
 @pytest.mark.parametrize("case", cases(), ids=str)
 def test_third_party_readers_see_every_frame(tmp_path: Path, case: Case) -> None:
     """zarr-python and tensorstore read exactly the written frames after each flush and after close."""
-    engine = open_engine(tmp_path, [ArrayTarget("0", plan_of(case))], Options(case.memory))
+    engine = open_engine(tmp_path, [array_of(case)], Options(case.memory))
     expected = np.zeros(SHAPE, case.dtype)
     buffer = np.empty(SHAPE[-2:], case.dtype)
     for number, index in enumerate(indices(case.order)):
@@ -127,8 +136,8 @@ def test_third_party_readers_see_every_frame(tmp_path: Path, case: Case) -> None
 
 
 def test_unwritten_chunks_have_no_file(tmp_path: Path) -> None:
-    plan = plan_of(Case("a chunk a frame", "C", "none", "uint16", False, 2**20))
-    engine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())
+    array = array_of(Case("a chunk a frame", "C", "none", "uint16", False, 2**20))
+    engine = open_engine(tmp_path, [array], Options())
     engine.write(0, 0, (2, 3), frame_of(0, "uint16"))
     engine.close([SHAPE])
     files = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()]
@@ -137,8 +146,8 @@ def test_unwritten_chunks_have_no_file(tmp_path: Path) -> None:
 
 
 def test_complete_shard_contains_chunks_and_index_only(tmp_path: Path) -> None:
-    plan = plan_of(Case("shards of frames", "C", "none", "uint16", False, 2**20))
-    engine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())
+    array = array_of(Case("shards of frames", "C", "none", "uint16", False, 2**20))
+    engine = open_engine(tmp_path, [array], Options())
     for number, index in enumerate(itertools.product(range(4), range(2))):
         engine.write(number, 0, index, frame_of(number, "uint16"))
     engine.flush([SHAPE])
@@ -148,8 +157,8 @@ def test_complete_shard_contains_chunks_and_index_only(tmp_path: Path) -> None:
 
 
 def test_lent_and_owned_frames_are_not_copied(tmp_path: Path) -> None:
-    plan = plan_of(Case("shards of frames", "C", "none", "uint16", False, 2**20))
-    engine: DirectEngine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())
+    array = array_of(Case("shards of frames", "C", "none", "uint16", False, 2**20))
+    engine: DirectEngine = open_engine(tmp_path, [array], Options())
     own = frame_of(1, "uint16")
     lent = engine.lend(0)
     assert engine.stats().bytes_lent == own.nbytes
@@ -166,8 +175,8 @@ def test_lent_and_owned_frames_are_not_copied(tmp_path: Path) -> None:
 
 
 def test_failed_write_reports_its_frames(tmp_path: Path) -> None:
-    plan = plan_of(Case("a chunk a frame", "C", "none", "uint16", False, 2**20))
-    engine = open_engine(tmp_path, [ArrayTarget("0", plan)], Options())
+    array = array_of(Case("a chunk a frame", "C", "none", "uint16", False, 2**20))
+    engine = open_engine(tmp_path, [array], Options())
     (tmp_path / "0" / "c").write_text("in the way")
     engine.write(0, 0, (0, 0), frame_of(0, "uint16"))
     engine.write(1, 0, (0, 1), frame_of(1, "uint16"))
@@ -178,8 +187,8 @@ def test_failed_write_reports_its_frames(tmp_path: Path) -> None:
 
 def test_thousands_of_shards_use_few_file_descriptors(tmp_path: Path) -> None:
     """A thousand arrays with one open shard each."""
-    plan = plan_of(Case("shards of frames", "C", "none", "uint8", False, 2**20))
-    targets = [ArrayTarget(str(i), plan) for i in range(1000)]
+    case = Case("shards of frames", "C", "none", "uint8", False, 2**20)
+    targets = [array_of(case, str(i)) for i in range(1000)]
     engine = open_engine(tmp_path, targets, Options())
     for array in range(1000):
         engine.write(array, array, (0, 0), frame_of(array, "uint8"))

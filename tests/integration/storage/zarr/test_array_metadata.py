@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ome_writers import Dimension
-from ome_writers.routing import ArrayPlan, resolve
+from ome_writers.dataset import LevelSpec
+from ome_writers.routing import resolve
 from ome_writers.storage.zarr import render_array_metadata
 from support.acquisitions import acquisition
 
@@ -24,7 +25,7 @@ CODECS = ["none", "blosc-zstd", "blosc-lz4", "zstd", "gzip"]
 SHAPE = (5, 2, 8, 6)
 
 
-def planned(dtype: str, compression: str = "none", *, sharded: bool = False) -> ArrayPlan:
+def planned(dtype: str, compression: str = "none", *, sharded: bool = False) -> LevelSpec:
     """Return the plan of an array of shape (5, 2, 8, 6) in chunks of (1, 1, 4, 6), shards of (3, 1, 8, 6)."""
     dims = [
         Dimension(name="t", count=5, shard_size_chunks=3 if sharded else None),
@@ -36,7 +37,7 @@ def planned(dtype: str, compression: str = "none", *, sharded: bool = False) -> 
     return dataclasses.replace(array, compression=compression)
 
 
-def on_disk(folder: Path, plan: ArrayPlan) -> dict[str, Any]:
+def on_disk(folder: Path, plan: LevelSpec) -> dict[str, Any]:
     """Put the document of an array on disk; return it as others read it."""
     text = json.dumps(render_array_metadata(plan, plan.shape), allow_nan=False)
     (folder / "zarr.json").write_text(text)

@@ -181,7 +181,7 @@ def test_finish_keeps_extents_in_their_grace_period(tmp_path: Path, in_place: bo
 def test_snapshot_contains_only_recorded_slots(tmp_path: Path) -> None:
     """A flush does not write a plane that is being copied."""
     plan = resolve(settings(tmp_path / "x.ome.zarr", "none")).images[0].array
-    stored = StoredArray(LocalStore(tmp_path), "0", plan, Disk(durable=False, direct_io=False))
+    stored = StoredArray(LocalStore(tmp_path), plan, Disk(durable=False, direct_io=False))
     grid = stored.grid
     block = Block(0, stored, (0,), (0,), 1, by_reference=False)
     block.set_memory(np.empty(grid.column_bytes, np.uint8))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ome_writers import AcquisitionSettings, Dimension
-from ome_writers.routing import ArrayPlan, resolve
+from ome_writers.dataset import LevelSpec
+from ome_writers.routing import resolve
 from ome_writers.storage.disk import Disk
 from ome_writers.storage.zarr import Codec, Grid, Shard, ShardRecovery, ShardShape
 
@@ -18,7 +19,7 @@ FRAME = (5, 7)  # whose stored sizes are not multiples of 16
 SECTOR = 512
 
 
-def array(compression: str) -> ArrayPlan:
+def array(compression: str) -> LevelSpec:
     """Return the plan of an array with one shard."""
     settings = AcquisitionSettings(
         root_path="x",
@@ -46,7 +47,7 @@ class Written:
         plan = array(compression)
         self.path = folder / "0"
         self.files = ShardRecovery(plan)
-        self.codec = Codec(compression, plan.dtype)
+        self.codec = Codec(compression, plan.numpy_dtype)
         grid = Grid(plan)
         shape = ShardShape(
             CHUNKS, self.codec.max_encoded_bytes(grid.chunk_bytes), in_place=self.codec.identity

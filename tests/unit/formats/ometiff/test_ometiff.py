@@ -104,9 +104,9 @@ def test_file_names(root: str, format_: dict[str, Any], output: str, files: list
         dtype="uint8",
         format=OmeTiffFormat(**format_),
     )
-    layout = lay_out(resolve(settings))
+    plan, layout = lay_out(resolve(settings))
     assert layout.output.name == output
-    assert list(layout.arrays) == files
+    assert [image.array.key for image in plan.images] == files
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_documents_are_rendered_only_after_changes(tmp_path: Path) -> None:
     plan = resolve(
         Case("a", "p", (2,), format={"multi_file_metadata": "master-tiff"}).settings(tmp_path)
     )
-    made = TiffMetadata(plan, lay_out(plan))
+    made = TiffMetadata(*lay_out(plan))
     keys = ["a_p000.ome.tiff", "a_p001.ome.tiff", "../a.ome.tiff"]
     assert [key for key, _ in made.render()] == keys
     assert list(made.render()) == []

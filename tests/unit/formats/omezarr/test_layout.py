@@ -16,9 +16,11 @@ from support.acquisitions import IMAGES, LAYOUTS, acquisition, contents
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_image_groups_of_each_layout(layout: str) -> None:
     """Image at the root, collection by number, plate by row, column and field (including grid cells)."""
-    laid = lay_out(resolve(acquisition(layout)))
-    assert list(laid.images) == IMAGES[layout]
-    assert list(laid.arrays) == [f"{image}/0".lstrip("/") for image in IMAGES[layout]]
+    plan, laid = lay_out(resolve(acquisition(layout)))
+    assert [image.key for image in plan.images] == IMAGES[layout]
+    assert [image.array.key for image in plan.images] == [
+        f"{image}/0".lstrip("/") for image in IMAGES[layout]
+    ]
     assert laid.root == Path("out.ome.zarr")
     assert [Path(j).parent.as_posix() for j in laid.journals] == [i or "." for i in IMAGES[layout]]
 
@@ -32,7 +34,8 @@ def plate_groups(*places: tuple[str, str, str]) -> list[str]:
         *acquisition("single").dimensions[-2:],
     ]
     plate = Plate(row_names=["A"], column_names=["1", "2"])
-    return list(lay_out(resolve(acquisition("plate", dimensions=dims, plate=plate))).images)
+    plan, _ = lay_out(resolve(acquisition("plate", dimensions=dims, plate=plate)))
+    return [image.key for image in plan.images]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_wells_outside_the_plate_extend_it() -> None:
         *acquisition("single").dimensions[-2:],
     ]
     plan = resolve(acquisition("plate", dimensions=dims))
-    documents = contents(create_metadata(plan, lay_out(plan)).render())
+    documents = contents(create_metadata(*lay_out(plan)).render())
     plate = documents["zarr.json"]["attributes"]["ome"]["plate"]
     assert [row["name"] for row in plate["rows"]] == ["A", "B", "R2"]
     assert [column["name"] for column in plate["columns"]] == ["1", "2", "7"]
@@ -79,7 +82,7 @@ def test_render_1536_positions_in_less_than_a_second() -> None:
     ]
     plan = resolve(acquisition("collection", dimensions=dims))
     start = time.process_time()
-    documents = create_metadata(plan, lay_out(plan))
+    documents = create_metadata(*lay_out(plan))
     assert len(list(documents.render())) == 1536 + 3
     assert time.process_time() - start < 3
 
@@ -90,7 +93,7 @@ def test_grid_cell_name_has_position_row_and_column() -> None:
         ("collection", ["left", "right/.."]),
     ):
         plan = resolve(acquisition(layout))
-        documents = contents(create_metadata(plan, lay_out(plan)).render())
+        documents = contents(create_metadata(*lay_out(plan)).render())
         omes = [documents[f"{i}/zarr.json"]["attributes"]["ome"] for i in IMAGES[layout]]
         assert [ome["multiscales"][0]["name"] for ome in omes] == names
         assert [ome["omero"]["name"] for ome in omes] == names

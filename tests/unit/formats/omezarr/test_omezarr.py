@@ -35,7 +35,7 @@ GOLDEN = Path(__file__).parents[3] / "golden" / "zarr"
 def opened(layout: str, **more: Any) -> tuple[Plan, DatasetMetadata]:
     """Return a plan and its new metadata."""
     plan = resolve(acquisition(layout, **more))
-    return plan, create_metadata(plan, lay_out(plan))
+    return plan, create_metadata(*lay_out(plan))
 
 
 def attributes(documents: DatasetMetadata, group: str = "") -> dict[str, Any]:
@@ -47,7 +47,7 @@ def attributes(documents: DatasetMetadata, group: str = "") -> dict[str, Any]:
 
 def journal_of(plan: Plan, root: Path, lines: dict[int, int]) -> Journal:
     """Return a journal on disk; `lines` maps image number to number of frames."""
-    layout = lay_out(plan)
+    plan, layout = lay_out(plan)
     for key in layout.journals:
         (root / key).parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(root, layout.journals, durable=False)

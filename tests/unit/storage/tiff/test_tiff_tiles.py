@@ -23,12 +23,12 @@ from support.tiff_engine import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ome_writers.routing import ArrayPlan
+    from ome_writers.dataset import LevelSpec
 
 SHAPE = (70, 45)  # 5 x 3 tiles of 16 x 16, padded at both edges
 
 
-def tiled_plan(*counts: int | None, tile: Any = 16, **settings: Any) -> ArrayPlan:
+def tiled_plan(*counts: int | None, tile: Any = 16, **settings: Any) -> LevelSpec:
     settings = {"frame": SHAPE, **settings}
     return make_plan(*counts, format=OmeTiffFormat(tile=tile), **settings)
 
@@ -166,8 +166,8 @@ def test_automatic_tiles_divide_planes_evenly(
         dtype="uint8",
         pyramid={"levels": 2},
     )
-    plans = omew.routing.resolve(settings).images[0].arrays
-    assert [plan.chunks for plan in plans] == tiles
+    levels = omew.routing.resolve(settings).images[0].levels
+    assert [level.chunks for level in levels] == tiles
 
 
 @pytest.mark.parametrize(("counts", "size"), [((3, 2), 2200), ((None, 2), 9896)])
