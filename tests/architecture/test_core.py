@@ -35,6 +35,7 @@ LIMITS = {
     "lines loaded by writing: OME-TIFF": 18050,
     "lines loaded by writing: scratch": 14700,
     "strings that name another package": 52,  # 44 of them are rows of the table of formats
+    "classes that describe images and arrays": 6,
     "open, own OME-Zarr: functions": 132,
     "open, own OME-Zarr: files": 37,
     "view[i], own OME-Zarr: functions": 25,
@@ -182,6 +183,23 @@ def test_strings_that_name_another_package() -> None:
 
 
 @pytest.mark.timeout(300)  # longer on a machine that runs other tests meanwhile
+def test_classes_that_describe_images_and_arrays() -> None:
+    """Of settings, plans, engines, files: dataclasses with one of these fields. `ArraySpec` is computed from others."""
+    described = {"images", "levels", "arrays", "shape", "factors", "first_array"}
+    modules = ("dataset.py", "formats/dataset_metadata.py", "storage/contract.py")
+    found = {
+        node.name
+        for path in [*(CORE / "routing").glob("*.py"), *(CORE / module for module in modules)]
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ClassDef)
+        and any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+        and described & {ast.unparse(s.target) for s in node.body if isinstance(s, ast.AnnAssign)}
+    }
+    print(*sorted(found), sep="\n")
+    assert "ArraySpec" in found
+    check_limit("classes that describe images and arrays", len(found) - 1)
+
+
 @pytest.mark.parametrize("name", DELETIONS)
 def test_package_without_folder(tmp_path: Path, name: str) -> None:
     """Without these folders, the tests of the engine contract pass, and a written dataset is readable."""

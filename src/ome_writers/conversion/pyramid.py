@@ -25,9 +25,9 @@ from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_
 from ome_writers.dataset import Addressing, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
-from ome_writers.formats import format_row
+from ome_writers.formats import format_row, stored_plan
 from ome_writers.formats.omezarr import level_path, with_levels
-from ome_writers.routing import plan_levels, resolve
+from ome_writers.routing import plan_levels
 from ome_writers.settings import OmeZarrFormat, Pyramid, PyramidMethod
 from ome_writers.storage import Downsampling, Options, available_cpus
 from ome_writers.storage.direct import open_engine
@@ -118,12 +118,9 @@ def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImageSpec:
     """Return an image as it is on disk, with the levels that it lacks."""
     image = spec.images[number]
     array = array_plan(image.array)
-    planned = array
-    if (
-        spec.settings is not None
-    ):  # the shape may be trimmed; `repair` plans levels of the whole one
-        stored = resolve(spec.settings).images[number].array
-        planned = replace(array, shape=stored.shape, growing=stored.growing)
+    # the shape may be trimmed; `repair` plans levels of the whole one
+    whole = (stored_plan(spec) or spec).images[number].array
+    planned = replace(array, shape=whole.shape, growing=whole.growing)
     levels = plan_levels(pyramid, planned, OmeZarrFormat()) if len(image.levels) == 1 else ()
     stored_image = replace(image, levels=(array, *levels), addressing=Addressing())
     shapes = stored_image.level_shapes(array.shape)

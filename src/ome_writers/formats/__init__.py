@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.ro_crate import refuse_foreign_crate as refuse_foreign_crate
     from ome_writers.formats.ro_crate import render_crate as render_crate
     from ome_writers.formats.stored_settings import plan_from_settings as plan_from_settings
+    from ome_writers.formats.stored_settings import stored_plan as stored_plan
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -114,6 +115,6 @@ else:
                 "lay_out",
             ),
             ".ro_crate": ("crate_path", "refuse_foreign_crate", "render_crate"),
-            ".stored_settings": ("plan_from_settings",),
+            ".stored_settings": ("plan_from_settings", "stored_plan"),
         },
     )

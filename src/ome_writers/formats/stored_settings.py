@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ome_writers.dataset import ImageSpec
+from ome_writers.dataset import DatasetSpec, ImageSpec, copy_with
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import NOT_STORED
 from ome_writers.routing import Plan, resolve
@@ -39,6 +39,26 @@ def plan_from_settings(settings: Any) -> Plan:
             return resolve(AcquisitionSettings.model_validate(settings, context=context))
     except (ValueError, TypeError, NotImplementedError, ArithmeticError, MemoryError) as error:
         raise UnsupportedError(str(error)) from error
+
+
+def stored_plan(spec: DatasetSpec) -> Plan | None:
+    """Return the plan of a dataset's settings with its arrays as they are on disk; None if it has no settings.
+
+    Shapes are those that were planned. Shards may differ from the settings: acquire-zarr writes every chunk in one.
+    Levels that are not on disk stay as planned.
+    """
+    if spec.settings is None:
+        return None
+    plan, images = resolve(spec.settings), []
+    for image, stored in zip(plan.images, spec.images, strict=True):
+        pairs = zip(image.levels, stored.levels, strict=False)
+        found = [
+            copy_with(level, key=array.key, chunks=array.chunks, shards=array.shards)
+            for level, array in pairs
+        ]
+        levels = (*found, *image.levels[len(found) :])
+        images.append(copy_with(image, key=stored.key, levels=levels))
+    return replace(plan, images=tuple(images))
 
 
 def with_plan(image: ImageSpec, planned: ImageSpec) -> ImageSpec:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats import JOURNAL_NAME, STATUSES, latest_entries, read
+from ome_writers.formats import JOURNAL_NAME, STATUSES, latest_entries, read, stored_plan
 from ome_writers.formats.omezarr import (
     group_attributes,
     layout_and_groups,
@@ -20,8 +19,8 @@ from ome_writers.formats.omezarr import (
     parse_image,
     read_image_frames,
 )
-from ome_writers.routing import resolve
-from ome_writers.settings import AcquisitionSettings, find_engine
+from ome_writers.routing import Plan
+from ome_writers.settings import find_engine
 from ome_writers.storage import Finding
 from ome_writers.storage.direct import StoredLevel
 from ome_writers.storage.zarr import ArraySurvey
@@ -200,25 +199,25 @@ def _inside(index: Any, shape: tuple[int, ...]) -> bool:
 
 def _pixels(dataset: DatasetSpec) -> Check:
     """Decode every compressed chunk, and check the size of the others."""
-    if dataset.settings is None:
+    plan = stored_plan(dataset)
+    if plan is None:
         return Check("pixels", skipped="not written by ome-writers")
-    return Check("pixels", _collect(dataset.path, _chunks(dataset, dataset.settings)))
+    return Check("pixels", _collect(dataset.path, _chunks(dataset, plan)))
 
 
-def _chunks(dataset: DatasetSpec, settings: AcquisitionSettings) -> Iterator[Finding]:
+def _chunks(dataset: DatasetSpec, plan: Plan) -> Iterator[Finding]:
     """Yield chunks that cannot be read or are missing."""
     # while it is written, there may be more chunks than the shape includes
     writing = dataset.status == "writing"
     stored: float = 0.0
     one_plane = True
-    for planned, image in zip(resolve(settings).images, dataset.images, strict=True):
+    settings = plan.settings
+    for planned, image in zip(plan.images, dataset.images, strict=True):
         if not writing:
             yield from _levels(dataset.path, planned, image)
         level = image.levels[0]
         grid = tuple(math.ceil(n / c) for n, c in zip(level.shape, level.chunks, strict=True))
-        # acquire-zarr writes shards that the settings do not have
-        array = replace(planned.array, chunks=level.chunks, shards=level.shards)
-        survey = ArraySurvey(dataset.path / level.key, array)
+        survey = ArraySurvey(dataset.path / level.key, planned.array)
         yield from survey.check(None if writing else grid)
         row = find_engine(settings.format.backend)
         if settings.format.backend != "auto" and (row is None or row.omits_zeros):
@@ -249,11 +248,7 @@ def _levels(root: Path, planned: ImageSpec, image: ImageSpec) -> Iterator[Findin
     if len(image.levels) < len(planned.levels):
         yield Finding(root / image.key, "resolution levels are missing", solved=False)
         return
-    stored = tuple(  # acquire-zarr writes shards that the settings do not have
-        replace(plan, key=level.key, chunks=level.chunks, shards=level.shards)
-        for plan, level in zip(planned.levels, image.levels, strict=False)
-    )
-    planned = replace(planned, levels=stored)
+    stored = planned.levels
     for k in range(1, len(stored)):
         level = StoredLevel(root, planned, k, image.shape)
         wrong = [index for index, _ in islice(level.differences(missing_only=False), _MAX_FINDINGS)]
