@@ -59,7 +59,9 @@ class OpenDataset:
         self.router = stored_router(spec) if self.plan is None else self.plan.router
         self._pixels = pixels
         self._reopen: Callable[[int], partial[StreamView]] | None = None
-        self._arrays: dict[int, list[Any]] = {}  # by level: those of all images
+        self._arrays: dict[tuple[int, int], Any] = {}  # those that were read, by image and level
+        # by level: status and time of the last flush of a closed dataset, and its extents
+        self._closed_extents: dict[int, tuple[tuple[str | None, str | None], dict[str, int]]] = {}
         # by planned level and storage axis: how many indices at full resolution are one at the level
         levels = () if self.plan is None else self.plan.images[0].levels
         reductions = (level.reduction for level in levels if level.reduction is not None)
@@ -102,10 +104,19 @@ class OpenDataset:
 
     def extents(self, level: int = 0) -> Mapping[str, int]:
         """Return the stored extent of each acquisition axis; of a dataset being written, the extent reached."""
-        router, largest = self.router, [0] * self.router.rank
-        arrays = self._arrays.get(level) or self._open(level)
-        for array, (planes, plane_axis) in zip(arrays, self._planes, strict=True):
-            for i, stored in enumerate(array.shape[: router.rank]):
+        now = self.spec if self.spec.status is None else self._pixels.spec()
+        state = now.status, now.updated
+        closed = self._closed_extents.get(level)
+        if closed is not None and closed[0] == state:
+            return closed[1]
+        images, router, largest = self.spec.images, self.router, [0] * self.router.rank
+        if state[0] in (None, "writing") or state != (self.spec.status, self.spec.updated):
+            pairs = [(number, level) for number in range(len(images))]
+            shapes = [(self._arrays.get(pair) or self._open(*pair)).shape for pair in pairs]
+        else:  # as they were when the dataset was opened
+            shapes = [image.levels[level].shape for image in images]
+        for shape, (planes, plane_axis) in zip(shapes, self._planes, strict=True):
+            for i, stored in enumerate(shape[: router.rank]):
                 largest[i] = max(largest[i], -(-stored // planes) if i == plane_axis else stored)
         recorded, factors = self._pixels.extents(), self._factors.get(level)
         extents: dict[str, int] = {}
@@ -119,6 +130,8 @@ class OpenDataset:
                 if isinstance(limit, int):
                     extent = min(extent, max(0, -(-limit // factor)))
             extents[name] = extent
+        if now.status not in (None, "writing"):
+            self._closed_extents[level] = state, extents
         return extents
 
     def has_frame(self, index: tuple[int, ...]) -> bool:
@@ -132,7 +145,7 @@ class OpenDataset:
 
         Outside of `region`, pixels may be zeros.
         """
-        array = (self._arrays.get(level) or self._open(level))[image]
+        array = self._arrays.get((image, level)) or self._open(image, level)
         planes, axis = self._planes[image]
         indices = [index]
         if axis is not None:
@@ -160,9 +173,12 @@ class OpenDataset:
     def summary(self) -> Summary:
         return Summary.of(self._pixels.spec())
 
-    def _open(self, level: Any) -> list[Any]:
-        """Open the arrays of a level."""
-        images = self.spec.images
+    def _open(self, image: int, level: int) -> Any:
+        array = self._arrays[image, level] = self._pixels.array(image, level)
+        return array
+
+    def _grid(self, level: Any) -> FrameGrid:
+        images, spec = self.spec.images, self.spec
         levels = min((image.levels for image in images), key=len)
         if not isinstance(level, int) or not 0 <= level < len(levels):
             known = ", ".join(
@@ -170,15 +186,15 @@ class OpenDataset:
                 for k, each in enumerate(levels)
             )
             raise UnsupportedError(
-                f"{self.spec.path} does not have a resolution level {level!r}. Its levels are: {known}."
+                f"{spec.path} does not have a resolution level {level!r}. Its levels are: {known}."
             )
-        arrays = [self._pixels.array(number, level) for number in range(len(images))]
-        self._arrays[level] = arrays
-        return arrays
-
-    def _grid(self, level: int) -> FrameGrid:
-        arrays = self._open(level)
-        images, spec = self.spec.images, self.spec
+        # one image of each kind, to raise for what is not supported; the others are opened when they are read
+        kinds = {
+            (stored.dtype, stored.chunks, stored.shards, stored.compression): number
+            for number, image in reversed([*enumerate(images)])
+            for stored in [image.levels[level]]
+        }
+        arrays = [self._open(number, level) for number in kinds.values()]
         shapes = {
             (*image.levels[level].shape[-2:], image.levels[level].samples * planes)
             for image, (planes, _) in zip(images, self._planes, strict=True)

@@ -67,12 +67,17 @@ class ZarrPixels:
         self._spec = parse_dataset(path)
         name = ".zattrs" if self._spec.version == "0.4" else "zarr.json"
         self._root = CachedJsonFile(path / name, path)
+        self._own: dict[str, Any] | None = None  # the attributes that `_spec` contains
         self._cache_bytes = cache_bytes // len(self._spec.images)
 
     def spec(self) -> DatasetSpec:
         if self._spec.status is None:
             return self._spec
-        return replace(self._spec, **recorded_progress(self._own_attributes()))
+        own = self._own_attributes()
+        if own is not self._own:
+            self._spec = replace(self._spec, **recorded_progress(own))
+            self._own = own
+        return self._spec
 
     def array(self, image: int, level: int) -> Any:
         key = self._spec.images[image].levels[level].key

@@ -382,3 +382,13 @@ def test_plane_is_read_into_the_memory_of_an_earlier_one(
     for t, expected in enumerate([*frames, np.zeros((20, 12))]):
         assert array.read((t,), first) is first
         np.testing.assert_array_equal(first, expected)
+
+
+def test_frame_of_a_closed_dataset_needs_only_the_metadata_of_its_image(tmp_path: Path) -> None:
+    """So that the time of an access does not depend on the number of images."""
+    path = written_plate(tmp_path, ".ome.zarr")
+    view = ome_writers.open(path)
+    (path / "B/2/f0/0/zarr.json").write_text("not JSON")
+    assert view[1, 1, 0, 0].max() == 4 * 2 * (3 + 1)
+    with pytest.raises(InvalidFileError):
+        view[1, 2, 0, 0]

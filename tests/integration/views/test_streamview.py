@@ -226,7 +226,7 @@ def test_indexing_reads_only_selected_frames(tmp_path: Path) -> None:
             has_frame = staticmethod(stream.has_frame)
 
             @staticmethod
-            def read(image: int, index: tuple[int, ...], level: int) -> np.ndarray:
+            def read(image: int, index: Any, level: int, _region: Any = None) -> np.ndarray:
                 reads.append(index)
                 return read(image, index, level)
 
