@@ -386,6 +386,9 @@ class DatasetSpec:
         The settings that ome-writers wrote it with; None if another program wrote it.
     metadata
         Metadata of the whole acquisition, by namespace.
+    description
+        What the dataset is, from `ome_writers.edit`, `Experiment.description` or, in an OME-TIFF of another program,
+        its first image; None if unknown.
     """
 
     path: Path
@@ -404,6 +407,7 @@ class DatasetSpec:
     written_by: str | None = None
     settings: AcquisitionSettings | None = None
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    description: str | None = None
 
     @property
     def root(self) -> Path:

@@ -1,67 +1,39 @@
-"""`edit`: correct pixel size, names, colors and display windows of a dataset in place."""
+"""`edit`: correct pixel size, names, positions, channels, description and start of a dataset in place."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from numbers import Real
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
-
-from pydantic import ValidationError
 
 from ome_writers.conversion.in_place import edit_in_place, replace_json
 from ome_writers.conversion.ngff_version import check_expressible_in_05
-from ome_writers.conversion.rescaling import rescale, rescaled_labels, steps_of
-from ome_writers.conversion.settings_edit import (
-    UNITS,
-    Changes,
-    edit_settings,
-    image_name,
-    z_shift,
-)
+from ome_writers.conversion.ome_xml_edit import edited_xml
+from ome_writers.conversion.requested_changes import requested_changes
+from ome_writers.conversion.rescaling import edited_labels, move, rescale, stage_shift, steps_of
+from ome_writers.conversion.settings_edit import Changes, edit_settings
 from ome_writers.errors import UnsupportedError, checked_call
 from ome_writers.formats import format_row, resolve_entry_file
-from ome_writers.formats.ome_xml import (
-    OWN_NAMESPACE,
-    ome_color,
-    read_acquisition_annotation,
-    with_warning,
-)
 from ome_writers.formats.ometiff import (
     find_entry_file,
-    image_elements,
     ome_xml_files,
-    parse_ome_xml,
     read_ome_xml,
     render_entry_file,
 )
-from ome_writers.formats.omezarr import (
-    XML_KEY,
-    at_version,
-    ngff_color,
-)
-from ome_writers.settings import Channel, duplicates
+from ome_writers.formats.omezarr import XML_KEY, at_version, ngff_color, scene
+from ome_writers.settings import Position
 from ome_writers.storage import atomic_write
 from ome_writers.storage.tiff import IfdRepair
-from ome_writers.untrusted import (
-    Limit,
-    guard_reader,
-    local_path,
-    read_json,
-    read_regular,
-)
+from ome_writers.untrusted import Limit, guard_reader, local_path, read_json, read_regular
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from os import PathLike
 
     from ome_writers.dataset import DatasetSpec
 
     Json = dict[str, Any]
-
-_CHANNEL_FIELDS = ("name", "color", "window")
 
 
 @checked_call
@@ -71,6 +43,9 @@ def edit(
     scale: Mapping[str, float] | None = None,
     names: Mapping[int | str, str] | None = None,
     channels: Mapping[int | str, Mapping[str, Any]] | None = None,
+    positions: Mapping[int | str, Mapping[str, float]] | None = None,
+    description: str | None = None,
+    started: datetime | str | None = None,
 ) -> list[Path]:
     """Correct the metadata of a dataset in place; pixels are not touched.
 
@@ -89,6 +64,15 @@ def edit(
     channels
         By number or present name: ``name``, ``color`` (as `Channel.color` takes it) and ``window`` (low, high). They
         apply to every image.
+    positions
+        Stage position of images, by number or name as in `names`: ``x``, ``y`` and ``z`` in micrometers; an omitted
+        axis stays. Of a single image without a stage position, it is the coordinate of the first pixel and plane. Each
+        frame's own position in the frame metadata stays.
+    description
+        What the dataset is, in one or more sentences: `DatasetSpec.description`, and the description of each image in
+        OME-XML.
+    started
+        When the acquisition began, a datetime or as in ``2026-11-24T09:00:00+01:00``; without a time zone, local time.
 
     Returns
     -------
@@ -103,68 +87,24 @@ def edit(
         If the dataset does not have such an axis, image or channel, its writer was killed, or its format has no place
         for a value. Nothing is changed.
     """
-    for name, value in (("scale", scale), ("names", names), ("channels", channels)):
+    given = {"scale": scale, "names": names, "channels": channels, "positions": positions}
+    for name, value in given.items():
         if not isinstance(value, (Mapping, NoneType)):
             raise TypeError(f"{name} must be a dict by axis, image or channel, got {value!r}.")
+    if not isinstance(description, (str, NoneType)):
+        raise TypeError(f"description must be a text, got {description!r}.")
     root = resolve_entry_file(local_path(path))
     with edit_in_place(root) as spec, guard_reader(root):
-        changes = _checked(spec, scale or {}, names or {}, channels or {})
-        return list(format_row(spec.format).edit(spec, changes))
-
-
-def _checked(
-    spec: DatasetSpec,
-    scale: Mapping[str, Any],
-    names: Mapping[int | str, str],
-    channels: Mapping[int | str, Any],
-) -> Changes:
-    first = spec.images[0]
-    for axis, given in scale.items():
-        step: Any = given if isinstance(given, Real) else -1
-        if axis not in UNITS or axis not in first.dims or not 0 < step < float("inf"):
-            axes = ", ".join(name for name in first.dims if name in UNITS)
-            raise UnsupportedError(
-                f"{spec.path}: scale {axis}={given!r}. Give a positive number for one of the axes {axes}."
-            )
-    new = {}
-    for key, fields in channels.items():
-        number = _number(key, [channel.name for channel in first.channels], spec, "channel")
-        if not isinstance(fields, Mapping):
-            raise UnsupportedError(f"{spec.path}: channel {key} must be a dict, got {fields!r}.")
-        unknown = fields.keys() - set(_CHANNEL_FIELDS)
-        if unknown:
-            raise UnsupportedError(
-                f"{spec.path}: channel {key}: {', '.join(sorted(unknown))} cannot be edited, only "
-                f"{', '.join(_CHANNEL_FIELDS)}."
-            )
-        try:
-            channel = Channel.model_validate({"name": first.channels[number].name, **fields})
-        except ValidationError as error:
-            raise UnsupportedError(
-                f"{spec.path}: channel {key}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-            ) from None
-        new[number] = (channel, frozenset(fields))
-    labels = [new[n][0].name if n in new else c.name for n, c in enumerate(first.channels)]
-    if repeated := duplicates(labels):
-        raise UnsupportedError(
-            f"{spec.path}: several channels would be named {repeated[0]!r}. Choose distinct names."
+        changes = requested_changes(
+            spec,
+            scale or {},
+            names or {},
+            channels or {},
+            positions or {},
+            description,
+            started,
         )
-    images = [image_name(image) for image in spec.images]
-    renamed = {_number(key, images, spec, "image"): name for key, name in names.items()}
-    if not all(renamed.values()):
-        raise UnsupportedError(f"{spec.path}: the name of an image may not be empty.")
-    return Changes(scale, renamed, new, len(first.channels), z_shift(spec, scale))
-
-
-def _number(key: int | str, names: list[str], spec: DatasetSpec, what: str) -> int:
-    if what == "image" and key not in names:
-        own = [image.name for image in spec.images]
-        names = own if own.count(str(key)) == 1 else names
-    number = names.index(key) if key in names else int(key) if str(key).isdecimal() else -1
-    if not 0 <= number < len(names):
-        known = ", ".join(f"{i} ({name})" for i, name in enumerate(names[:20]))
-        raise UnsupportedError(f"{spec.path} has no {what} {key!r}. It has {known}.")
-    return number
+        return list(format_row(spec.format).edit(spec, changes))
 
 
 def edit_omezarr(spec: DatasetSpec, changes: Changes) -> list[Path]:
@@ -182,22 +122,41 @@ def edit_omezarr(spec: DatasetSpec, changes: Changes) -> list[Path]:
         if number in changes.names:
             multiscale["name"] = changes.names[number]
         rescale(multiscale, changes.scale, steps, changes.z_shift)
-        if changes.scale:
-            groups |= rescaled_labels(root, image.key, changes, steps)
+        shift = stage_shift(multiscale, image, changes, number)
+        move(multiscale, shift)
+        if changes.scale or any(shift.values()):
+            groups |= edited_labels(root, image.key, changes, steps, shift)
         if changes.channels:
             _edit_omero(found, changes, file)
         kept = {"scene": ome["scene"]} if "scene" in ome else {}
         group["attributes"]["ome"] = {**at_version(found, version), **kept}
     top = root / "zarr.json"
     last = groups.pop(top, None) or read_json(top, root=root)
-    edit_settings(last["attributes"].get("ome_writers"), changes)
+    _add_scene(last["attributes"]["ome"], spec, changes, groups)
+    own = last["attributes"].get("ome_writers")
+    if own is None and (changes.description is not None or changes.started is not None):
+        own = last["attributes"]["ome_writers"] = {}
+    edit_settings(own, changes)
     changed = [replace_json(file, group) for file, group in groups.items()]
     xml = root / XML_KEY
     if xml.is_file():
         text = read_regular(xml, Limit.XML, root=root)
-        atomic_write(xml, _edited_xml(text, xml, changes), durable=True)
+        atomic_write(xml, edited_xml(text, xml, changes), durable=True)
         changed.append(xml)
     return [*changed, replace_json(top, last)]
+
+
+def _add_scene(ome: Json, spec: DatasetSpec, changes: Changes, groups: Mapping[Path, Json]) -> None:
+    """Add the scene of an OME-Zarr 0.6 whose images get their first stage positions."""
+    if spec.version == "0.6" and spec.layout == "collection" and "scene" not in ome:
+        keys = [image.key for image in spec.images]
+        stages = [
+            Position(name=image.name, **{f"{a}_coord": v for a, v in stage.items()})
+            for n, image in enumerate(spec.images)
+            for stage in [changes.positions.get(n, {})]
+        ]
+        attributes = {key: groups[spec.path / key / "zarr.json"]["attributes"] for key in keys}
+        ome.update(scene(stages, keys, attributes))
 
 
 def _edit_omero(ome: Json, changes: Changes, file: Path) -> None:
@@ -232,7 +191,7 @@ def edit_ometiff(spec: DatasetSpec, changes: Changes) -> list[Path]:
     for file in ome_xml_files(path):
         text = read_ome_xml(file, path if in_folder else None)
         if b"<BinaryOnly" not in text[:4096]:
-            texts[file] = _edited_xml(text, file, changes)
+            texts[file] = edited_xml(text, file, changes)
     if not in_folder and (not texts or b"<UUID FileName=" in texts[path]):
         raise UnsupportedError(
             f"{path} is one file of a set: edit the folder {path.parent} instead."
@@ -250,34 +209,3 @@ def edit_ometiff(spec: DatasetSpec, changes: Changes) -> list[Path]:
         source = min(texts, key=lambda file: (file in chains, file.name))  # a companion file first
         atomic_write(entry, render_entry_file(texts[source], path.name), durable=True)
     return [*texts, *([entry] if entry else ())]
-
-
-def _edited_xml(text: bytes, file: Path, changes: Changes) -> bytes:
-    xml = parse_ome_xml(text, file)
-    info = read_acquisition_annotation(xml)
-    if file.suffix.lower() != ".xml" and "status" not in info:
-        raise UnsupportedError(
-            f"{file} was not written by this library. Convert it with `ome-writers convert`, and edit the copy."
-        )
-    for number, (image, pixels) in enumerate(image_elements(xml, file)):
-        if number in changes.names:
-            image.set("Name", changes.names[number])
-        for axis, step in changes.scale.items():
-            attribute = "TimeIncrement" if axis == "t" else f"PhysicalSize{axis.upper()}"
-            pixels.set(attribute, repr(float(step)))
-            pixels.set(f"{attribute}Unit", UNITS[axis][1])
-        elements = pixels.findall("{*}Channel")
-        for channel_number, (channel, fields) in changes.channels.items():
-            if "name" in fields:
-                elements[channel_number].set("Name", channel.name)
-            if "color" in fields and channel.color is not None:
-                elements[channel_number].set("Color", str(ome_color(channel)))
-    for annotation in xml.iterfind("{*}StructuredAnnotations/*"):
-        value = annotation.find("{*}Value")
-        if annotation.get("Namespace") == OWN_NAMESPACE and value is not None and info:
-            edit_settings(info, changes)
-            value.text = json.dumps(info, allow_nan=False)
-    # tostring's own default_namespace refuses attributes without a namespace
-    ElementTree.register_namespace("", xml.tag.rpartition("}")[0][1:])
-    edited: bytes = ElementTree.tostring(xml, "utf-8", xml_declaration=True)
-    return edited if file.suffix.lower() in (".ome", ".xml") else with_warning(edited)

@@ -1,4 +1,4 @@
-"""Changed pixel sizes, z steps and time intervals in the multiscales of an OME-Zarr image and of its labels."""
+"""Pixel sizes, z steps, time intervals and stage positions in the multiscales of an OME-Zarr image and its labels."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 from ome_writers.conversion.ngff_version import check_expressible_in_05
 from ome_writers.conversion.settings_edit import UNITS, Changes, unit_factor
+from ome_writers.dataset import ImageSpec
 from ome_writers.formats.omezarr import as_transformations, at_version, compose, group_attributes
 from ome_writers.untrusted import member, read_json
 
 Json = dict[str, Any]
 
 
-def rescaled_labels(
-    root: Path, image: str, changes: Changes, old: Mapping[str, float]
+def edited_labels(
+    root: Path, image: str, changes: Changes, old: Mapping[str, float], shift: Mapping[str, float]
 ) -> dict[Path, Json]:
-    """Return the groups of the labels of an image with changed steps."""
+    """Return the groups of the labels of an image with changed steps, moved with the image."""
     folder = root / image / "labels"
     names = group_attributes(folder, root).get("ome", {}).get("labels")
     found: dict[Path, Json] = {}
@@ -34,6 +35,7 @@ def rescaled_labels(
             # labels without a translation do not contain the offset of the stack either
             placed = any(steps_of(multiscale, "translation").values())
             rescale(multiscale, changes.scale, old, changes.z_shift if placed else 0.0)
+            move(multiscale, shift)
             for axis in unknown:
                 axis.pop("unit", None)
         group["attributes"]["ome"] = at_version(changed, ome["version"])
@@ -87,3 +89,34 @@ def rescale(
     for axis in axes:
         if axis["name"] in steps:
             axis["unit"] = UNITS[axis["name"]][0]
+
+
+def stage_shift(
+    multiscale: Json, image: ImageSpec, changes: Changes, number: int
+) -> dict[str, float]:
+    """Return by how much an image moves along each axis to be at its new stage position, in micrometers."""
+    present = steps_of(multiscale, "translation")
+    offsets = dict.fromkeys(present, 0.0)
+    if image.position is not None:  # otherwise the translation contains no other offset
+        level = image.levels[0]
+        for axis, offset in zip(image.axes, level.translation, strict=True):
+            offsets[axis.name] = offset * unit_factor(axis.name, axis.unit)
+        offsets["z"] = offsets.get("z", 0.0) + changes.z_shift
+    stage = changes.positions.get(number, {})
+    return {a: value + offsets[a] - present[a] for a, value in stage.items() if a in present}
+
+
+def move(multiscale: Json, shift: Mapping[str, float]) -> None:
+    """Move a multiscale, by micrometers along each axis."""
+    if not any(shift.values()):
+        return
+    axes = multiscale["axes"]
+    common = multiscale.pop("coordinateTransformations", ())
+    for level in multiscale["datasets"]:
+        transformations = (*level["coordinateTransformations"], *common)
+        scale, translation = compose(transformations, len(axes), level["path"])
+        moved = [
+            t + shift.get(axis["name"], 0.0) / unit_factor(axis["name"], axis.get("unit"))
+            for axis, t in zip(axes, translation, strict=True)
+        ]
+        level["coordinateTransformations"] = as_transformations(scale, moved)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.conversion.in_place import stored_settings
+from ome_writers.routing import resolve
 from ome_writers.units import standard_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from ome_writers.dataset import DatasetSpec, ImageSpec
     from ome_writers.settings import Channel
@@ -40,6 +42,14 @@ class Changes:
         Number of channels of an image.
     z_shift
         By how much the first plane of a z-stack moves from its stage position, in micrometers.
+    positions
+        Number of an image to its new stage coordinates by axis, in micrometers.
+    description
+        What the dataset is; None if it stays.
+    started
+        When the acquisition began, with a time zone; None if it stays.
+    stage_numbers
+        See the function of this name.
     """
 
     scale: Mapping[str, float]
@@ -47,14 +57,29 @@ class Changes:
     channels: Mapping[int, tuple[Channel, frozenset[str]]]
     channel_count: int
     z_shift: float = 0.0
+    positions: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    description: str | None = None
+    started: datetime | None = None
+    stage_numbers: Sequence[int] = ()
 
 
 def edit_settings(own: Any, changes: Changes) -> None:
     """Change the stored settings, which contain what the format has no field for."""
-    for dimension in stored_settings(own).get("dimensions") or ():
+    settings = stored_settings(own)
+    if changes.description is not None:
+        own["description"] = changes.description
+        if isinstance(experiment := settings.get("experiment"), dict):
+            experiment["description"] = changes.description
+    if changes.started is not None:
+        own["started"] = changes.started.isoformat()
+        if settings:
+            settings["acquisition_date"] = changes.started.isoformat()
+    for dimension in settings.get("dimensions") or ():
         name, coords = dimension.get("name"), dimension.get("coords")
         if name in changes.scale:
             _rescale(dimension, changes.scale[name])
+        if changes.positions:
+            _set_positions(dimension, changes)
         if dimension.get("type") != "channel" or not coords:
             continue
         if changes.channel_count > len(coords):  # several per channel: of cameras, or RGB samples
@@ -80,6 +105,39 @@ def _rescale(dimension: Json, step: float) -> None:
             factor = step / before
         dimension["translation"] *= factor
     dimension.update(scale=step, unit=UNITS[dimension["name"]][0])
+
+
+def _set_positions(dimension: Json, changes: Changes) -> None:
+    """Set the stage positions in the axis of positions; without one, the first coordinate of x, y and z."""
+    coords: list[Any] = dimension.get("coords") or []
+    if changes.stage_numbers:
+        if dimension.get("type") == "position":
+            for image, stage in changes.positions.items():
+                number = changes.stage_numbers[image]
+                before = coords[number]
+                entry = before if isinstance(before, dict) else {"name": before}
+                coords[number] = {**entry, **{f"{axis}_coord": v for axis, v in stage.items()}}
+        return
+    first = changes.positions.get(0, {}).get(dimension.get("name", ""))
+    if first is not None:
+        first /= unit_factor(dimension["name"], dimension.get("unit"))
+        if coords:
+            dimension["coords"] = [first + coord - coords[0] for coord in coords]
+        dimension["translation"] = first
+
+
+def stage_numbers(spec: DatasetSpec) -> list[int]:
+    """Return the index of each image's stage position along the axis of positions; empty without our settings or axis.
+
+    Images of several cameras have the same one.
+    """
+    axes = spec.settings.dimensions if spec.settings else ()
+    coords: list[Any] | None = next(
+        (list(dim.coords or ()) for dim in axes if dim.type == "position"), None
+    )
+    if spec.settings is None or coords is None:
+        return []
+    return [coords.index(image.position) for image in resolve(spec.settings).images]
 
 
 def unit_factor(axis: str, unit: str | None) -> float:

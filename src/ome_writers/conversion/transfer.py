@@ -20,11 +20,12 @@ from ome_writers.conversion.destination import (
 )
 from ome_writers.conversion.frame_copy import copy_frames, verify_frames
 from ome_writers.conversion.labels_and_levels import copy_labels_and_levels, kept_pyramid
+from ome_writers.conversion.metadata_edit import edit
 from ome_writers.conversion.ozx import compare, pack, unpack
 from ome_writers.conversion.selection import Selection
 from ome_writers.conversion.source_detection import convertible_images, describe_source
 from ome_writers.errors import SettingsError, checked_call
-from ome_writers.formats import archive_format, format_row, local_copy
+from ome_writers.formats import archive_format, format_row, local_copy, read
 from ome_writers.formats.ometiff import parse_once
 from ome_writers.settings import (
     AcquisitionSettings,
@@ -223,6 +224,8 @@ def convert(
     copied = copy_frames(
         selected, settings, progress(), incomplete=incomplete, with_checksums=verify
     )
+    if selected.spec.description and read(output).description != selected.spec.description:
+        edit(output, description=selected.spec.description)
     not_copied = copy_labels_and_levels(selected, settings, write, verify=verify)
     if verify:
         verify_frames(selected.spec.path, output, write, copied.checksums, progress())

@@ -74,7 +74,7 @@ def render_crate(dataset: Path, spec: DatasetSpec, experiment: Experiment) -> by
         "@id": "./",
         "@type": "Dataset",
         "name": dataset.name,
-        "description": experiment.description or summary,
+        "description": experiment.description or spec.description or summary,
         "datePublished": f"{datetime.now(timezone.utc):%Y-%m-%d}",
         "dateCreated": date.isoformat() if date else spec.updated or spec.started or "",
         "license": _reference(experiment.license),

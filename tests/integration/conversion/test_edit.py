@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import tifffile
 import ome_writers
 from ome_writers import (
     AcquisitionSettings,
+    Camera,
     Channel,
     Dimension,
     OmeTiffFormat,
@@ -139,6 +141,12 @@ def test_edit_of_another_programs_dataset(repository: Path, tmp_path: Path) -> N
         ({"channels": {0: {"color": "no color"}}}, "channel 0: "),
         ({"channels": {0: {"name": "FITC"}}}, "several channels would be named 'FITC'"),
         ({"channels": {0: {"exposure": 3}}}, "exposure cannot be edited, only name, color, window"),
+        ({"positions": {0: {"q": 1}}}, r"position 0: q=1\. Give x, y and z as numbers"),
+        ({"positions": {0: {"x": float("nan")}}}, "position 0: x=nan"),
+        ({"positions": {0: 3}}, "position 0 must be a dict"),
+        ({"positions": {"P9": {"x": 1}}}, r"no image 'P9'"),
+        ({"started": "yesterday"}, "started='yesterday' is not a time"),
+        ({"started": "5"}, "started='5' is not a time"),
     ],
 )
 @pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
@@ -273,3 +281,209 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "s3://bucket/run.ome.zarr: remote datasets are only read" in printed
     assert main(["edit", str(path), "--scale", "x=wide"]) == 2
     assert "expected a number, got 'wide'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_position_description_and_start_are_read_back(name: str, tmp_path: Path) -> None:
+    """Twice, as after an interruption; with more than one resolution level, all of them move."""
+    path = tmp_path / name
+    frames = _write(path, **FORMATS[name])
+    before = [level.translation for level in ome_writers.read(path).images[0].levels]
+    for _ in range(2):
+        edit(
+            path,
+            positions={"P0": {"x": 1200, "y": -35.5}, 1: {"z": 7}},
+            description="HeLa, <2 h> after washout",
+            started="2026-11-24T09:00:00+01:00",
+        )
+    spec = ome_writers.read(path)
+    first, second = (image.position for image in spec.images)
+    assert (first.x_coord, first.y_coord, first.z_coord) == (1200, -35.5, None)
+    assert (second.x_coord, second.z_coord) == (None, 7)
+    assert [level.translation for level in spec.images[0].levels] == before
+    assert spec.description == "HeLa, <2 h> after washout"
+    assert datetime.fromisoformat(spec.started) == datetime(2026, 11, 24, 8, tzinfo=timezone.utc)
+    view = ome_writers.open(path)
+    np.testing.assert_array_equal(np.asarray(view[...]).reshape(frames.shape), frames)
+    assert validate(path).valid
+    if "zarr" in name:
+        group = zarr_attributes(path / "0")["ome"]["multiscales"][0]
+        for level in group["datasets"]:
+            scale, move = flat_transformations(level)
+            assert move[-1] == pytest.approx(1200 + (scale[-1] - 0.5) / 2)
+            assert move[-2] == pytest.approx(-35.5 + (scale[-2] - 0.5) / 2)
+        if spec.version == "0.6":
+            scene = zarr_attributes(path)["ome"]["scene"]
+            assert [t["input"]["path"] for t in scene["coordinateTransformations"]] == ["0", "1"]
+
+
+def zarr_attributes(group: Path) -> dict[str, Any]:
+    attributes: dict[str, Any] = json.loads((group / "zarr.json").read_text(encoding="utf-8"))
+    return attributes["attributes"]
+
+
+def flat_transformations(level: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Return scale and translation; OME-Zarr 0.6 has them in a sequence."""
+    (*steps,) = level["coordinateTransformations"]
+    steps = steps[0].get("transformations", steps)
+    return steps[0]["scale"], steps[1]["translation"]
+
+
+@pytest.mark.parametrize("name", ["run.ome.tiff", "run.ome.zarr"])
+def test_ome_types_reads_position_description_and_start(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    _write(path)
+    edit(
+        path,
+        positions={0: {"x": 1200, "y": -35, "z": 2}},
+        description="control",
+        started=datetime(2026, 11, 24, 9, tzinfo=timezone.utc),
+    )
+    xml = ome_writers.formats.dataset_ome_xml(path).decode()
+    image = ome_types.from_xml(xml, validate=True).images[0]
+    label = image.stage_label
+    assert (label.name, label.x, label.y, label.z) == ("P0", 1200, -35, 2)
+    assert label.x_unit.value == "µm"
+    assert image.description == "control\nAcquisition order, slowest axis first: p, t, c."
+    assert image.acquisition_date == datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
+
+
+def test_tifffile_and_zarr_python_read_the_description(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", minversion="3")
+    for name in ("run.ome.tiff", "run.ome.zarr"):
+        _write(tmp_path / name, 1)
+        edit(tmp_path / name, description="control")
+    with tifffile.TiffFile(tmp_path / "run.ome.tiff") as tiff:
+        assert "<Description>control\n" in tiff.ome_metadata
+    group = zarr.open_group(tmp_path / "run.ome.zarr", mode="r")
+    assert group.attrs["ome_writers"]["description"] == "control"
+
+
+@pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
+def test_position_keeps_the_offset_of_a_stack(name: str, tmp_path: Path) -> None:
+    """Also if the step changes in the same call."""
+    path = tmp_path / name
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="p", coords=[Position(name="A", z_coord=50), "B"]),
+            Dimension(name="z", count=5, scale=1000, unit="nm", translation=-2000),
+            *dims_from_standard_axes({"y": 8, "x": 8}),
+        ],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        for _ in range(10):
+            stream.append(np.ones((8, 8), "uint8"))
+    edit(path, positions={"A": {"z": 60}}, scale={"z": 2})
+    spec = ome_writers.read(path)
+    assert [image.position.z_coord for image in spec.images] == [60, None]
+    assert ome_writers.open(path).coords["z"] == pytest.approx([-4, -2, 0, 2, 4])
+    if "zarr" in name:
+        origins = []
+        for image in spec.images:
+            group = zarr_attributes(path / image.key)["ome"]["multiscales"][0]
+            origins.append(flat_transformations(group["datasets"][0])[1][0])
+        assert origins == pytest.approx([56, -4])
+
+
+@pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
+def test_position_of_a_single_image_is_its_first_pixel(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="z", coords=[0.0, 2, 4], scale=2, unit="micrometer"),
+            Dimension(name="y", count=8, scale=500, unit="nm"),
+            Dimension(name="x", count=8, scale=0.5, unit="micrometer"),
+        ],
+        dtype="uint8",
+    )
+    with create_stream(settings) as stream:
+        for _ in range(3):
+            stream.append(np.ones((8, 8), "uint8"))
+    for _ in range(2):
+        assert main(["edit", str(path), "--position", "x=12,y=-3,z=20"]) == 0
+    coords = ome_writers.open(path).coords
+    assert coords["z"] == pytest.approx([20, 22, 24])
+    assert coords["y"][:2] == pytest.approx([-3000, -2500])
+    assert coords["x"][:2] == pytest.approx([12, 12.5])
+    assert validate(path).valid
+
+
+def test_position_on_a_plate_and_of_several_cameras(tmp_path: Path) -> None:
+    """Images of all cameras at a position move; OME-XML has the position in the well, too."""
+    path = tmp_path / "plate.ome.tiff"
+    fields = [Position(name="f0", plate_row="A", plate_column=column) for column in ("1", "2")]
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="p", coords=fields),
+            Dimension(
+                name="cam",
+                coords=[Camera(name="a"), Camera(name="b", separate_image=True)],
+            ),
+            *dims_from_standard_axes({"y": 8, "x": 8}),
+        ],
+        dtype="uint8",
+        plate=Plate.from_standard_wells(6),
+    )
+    with create_stream(settings) as stream:
+        for _ in range(4):
+            stream.append(np.ones((8, 8), "uint8"))
+    edit(path, positions={2: {"x": 4, "y": 5}}, started="2026-11-24T09:00:00Z")
+    spec = ome_writers.read(path)
+    assert [image.position.x_coord for image in spec.images] == [None, None, 4, 4]
+    ome = ome_types.from_xml(ome_writers.formats.dataset_ome_xml(path).decode(), validate=True)
+    samples = [s for well in ome.plates[0].wells for s in well.well_samples]
+    assert [(s.position_x, s.position_y) for s in samples] == [(None, None)] * 2 + [(4, 5)] * 2
+    start = ome.plates[0].plate_acquisitions[0].start_time
+    assert start == datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
+
+
+def test_position_and_description_of_another_programs_dataset(
+    repository: Path, tmp_path: Path
+) -> None:
+    source = repository / "tests/integration/formats/data/ngff-zarr-0.50.ome.zarr"
+    path = shutil.copytree(source, tmp_path / "copy.ome.zarr")
+    edit(path, positions={0: {"x": 40}}, description="copied", started="2026-11-24T09:00:00Z")
+    spec = ome_writers.read(path)
+    assert spec.images[0].levels[0].translation[-1] == 40
+    assert (spec.description, spec.written_by) == ("copied", ome_writers.read(source).written_by)
+    assert datetime.fromisoformat(spec.started).hour == 9
+
+
+def test_convert_and_crate_keep_the_description(tmp_path: Path) -> None:
+    _write(tmp_path / "run.ome.zarr", 1, experiment={"license": "CC0-1.0", "description": "old"})
+    assert ome_writers.read(tmp_path / "run.ome.zarr").description == "old"
+    edit(tmp_path / "run.ome.zarr", description="corrected")
+    ome_writers.convert(tmp_path / "run.ome.zarr", tmp_path / "run.ome.tiff")
+    assert ome_writers.read(tmp_path / "run.ome.tiff").description == "corrected"
+    assert main(["crate", str(tmp_path / "run.ome.zarr"), "--overwrite"]) == 0
+    crate = (tmp_path / "run.ome.zarr" / "ro-crate-metadata.json").read_text(encoding="utf-8")
+    assert '"corrected"' in crate
+
+
+def test_command_position_description_and_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.ome.zarr"
+    _write(path)
+    options = ["--position", "P0=x=1200,y=-35", "--position", "1=z=3", "--description", "a control"]
+    assert main(["edit", str(path), *options, "--started", "2026-11-24T09:00:00+01:00"]) == 0
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "a control" in printed
+    assert "2026-11-24 09:00:00" in printed
+    assert "x 1200" in printed
+    assert main(["edit", str(path), "--position", "x=1"]) == 1
+    assert '--position "P0=x=1"' in capsys.readouterr().err
+
+
+def test_description_of_another_programs_ome_tiff_is_converted(tmp_path: Path) -> None:
+    frames = np.ones((2, 8, 8), "uint8")
+    metadata = {"axes": "TYX", "Description": "by tifffile"}
+    tifffile.imwrite(tmp_path / "a.ome.tiff", frames, metadata=metadata)
+    assert ome_writers.read(tmp_path / "a.ome.tiff").description == "by tifffile"
+    ome_writers.convert(tmp_path / "a.ome.tiff", tmp_path / "a.ome.zarr")
+    assert ome_writers.read(tmp_path / "a.ome.zarr").description == "by tifffile"

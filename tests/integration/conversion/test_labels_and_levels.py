@@ -235,3 +235,14 @@ def test_labels_follow_an_edited_pixel_size(layout: str, tmp_path: Path) -> None
     assert after["multiscales"][0]["axes"] == before["multiscales"][0]["axes"]
     assert after["image-label"] == before["image-label"]
     assert ome_writers.read(path).images[0].levels[0].scale[-2:] == (0.5, 0.25)
+    ome_writers.edit(path, positions={1 if axes else 0: {"x": 40}})
+    moved = json.loads(file.read_text())["attributes"]["ome"]["multiscales"][0]
+    assert [d["coordinateTransformations"][1]["translation"][-1] for d in moved["datasets"]] == [
+        pytest.approx(each + 40) for each in origins(after)
+    ]
+
+
+def origins(ome: dict[str, Any]) -> list[float]:
+    """Return the translation along x of each level."""
+    steps = [d["coordinateTransformations"][1:] for d in ome["multiscales"][0]["datasets"]]
+    return [step[0]["translation"][-1] if step else 0.0 for step in steps]

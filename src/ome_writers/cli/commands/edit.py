@@ -1,8 +1,9 @@
-"""``ome-writers edit``: corrects pixel size, names, colors and display windows of a dataset in place."""
+"""``ome-writers edit``: corrects pixel size, names, positions and other metadata of a dataset in place."""
 
 from __future__ import annotations
 
 import json
+import re
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,13 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _name(text: str) -> tuple[str, str]:
     return _pair(text) if "=" in text else ("", text)
+
+
+def _position(text: str) -> tuple[str, dict[str, float]]:
+    found = re.fullmatch(r"(?:(.+)=)?([a-z]=[^=,]+(?:,[a-z]=[^=,]+)*)", text)
+    if not found:
+        raise ArgumentTypeError(f"expected IMAGE=x=NUMBER,y=NUMBER, got {text!r}")
+    return found[1] or "", _scale(found[2])
 
 
 def _scale(text: str) -> dict[str, float]:
@@ -58,6 +66,12 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     options: tuple[tuple[str, Any, str, str], ...] = (
         ("--name", _name, "IMAGE=NAME", "rename an image (of a single one: NAME)"),
+        (
+            "--position",
+            _position,
+            "IMAGE=x=X,y=Y,z=Z",
+            "stage position of an image in micrometers (of a single one: x=X,...)",
+        ),
         ("--channel-name", _pair, "CHANNEL=NAME", "rename a channel"),
         ("--channel-color", _pair, "CHANNEL=COLOR", "a name, or #rrggbb"),
         (
@@ -76,6 +90,12 @@ def _arguments(parser: ArgumentParser) -> None:
             metavar=metavar,
             help=f"{text}, given by number or present name; may be repeated",
         )
+    parser.add_argument("--description", metavar="TEXT", help="what the dataset is")
+    parser.add_argument(
+        "--started",
+        metavar="TIME",
+        help="when the acquisition began, as 2026-11-24T09:00:00+01:00; without time zone: local time",
+    )
 
 
 def _run(options: Namespace, screen: Screen) -> int:
@@ -85,12 +105,23 @@ def _run(options: Namespace, screen: Screen) -> int:
     for field in ("name", "color", "window"):
         for key, value in getattr(options, f"channel_{field}"):
             channels.setdefault(key, {})[field] = value
-    if not (options.scale or options.name or channels):
-        raise UsageError("nothing to edit: give --scale, --name, or one of the --channel options")
+    texts = (options.description, options.started)
+    if not (options.scale or options.name or options.position or channels or texts != (None, None)):
+        raise UsageError(
+            "nothing to edit: give --scale, --name, --position, --description, --started, or one of the --channel "
+            "options"
+        )
 
     def process(path: Path, _: Relabel) -> Result:
-        names = _names(path, options.name)
-        files = edit(path, scale=options.scale, names=names, channels=channels)
+        files = edit(
+            path,
+            scale=options.scale,
+            names=_by_image(path, "--name", options.name),
+            channels=channels,
+            positions=_by_image(path, "--position", options.position),
+            description=options.description,
+            started=options.started,
+        )
         content = {"path": str(path), "files": [str(file) for file in files]}
         return Result(
             content, lambda: screen.line(f"{path}: {counted(len(files), 'metadata file')} changed")
@@ -99,28 +130,33 @@ def _run(options: Namespace, screen: Screen) -> int:
     return process_datasets(options, screen, "Editing", process)
 
 
-def _names(path: Path, given: list[tuple[str, str]]) -> dict[int | str, str]:
-    """Return the new names by image; a name without an image belongs to the only one."""
+def _by_image(path: Path, option: str, given: list[tuple[str, Any]]) -> dict[int | str, Any]:
+    """Return the values of an option by image; one without an image belongs to the only one."""
     if all(key for key, _ in given):
         return dict(given)
     from ome_writers.formats import read
 
     images = read(path).images
     if len(images) > 1:
+        value = next(value for key, value in given if not key)
+        if not isinstance(value, str):
+            value = ",".join(f"{axis}={number:g}" for axis, number in value.items())
         raise CommandError(
-            f"{path} has {len(images)} images: say which one --name renames, as in "
-            f"--name {json.dumps(f'{images[0].name}={given[0][1]}')}"
+            f"{path} has {len(images)} images: say which one {option} concerns, as in "
+            f"{option} {json.dumps(f'{images[0].name}={value}')}"
         )
-    return {key or 0: name for key, name in given}
+    return {key or 0: value for key, value in given}
 
 
 COMMAND = Command(
     name="edit",
-    summary="Correct pixel size, names, colors and display windows in place",
+    summary="Correct pixel size, names, positions and other metadata in place",
     examples=(
         ("ome-writers edit run.ome.zarr --scale x=0.325,y=0.325,z=1", "micrometers"),
         ("ome-writers edit run.ome.tiff --channel-name 0=DAPI --channel-color 0=blue", ""),
         ("ome-writers edit run.ome.zarr --channel-window DAPI=100:4000 --name 0=control", ""),
+        ("ome-writers edit run.ome.zarr --position 0=x=1200,y=-35", "micrometers"),
+        ('ome-writers edit run.ome.zarr --description "HeLa, 2 h after washout"', ""),
     ),
     arguments=_arguments,
     run=_run,

@@ -67,8 +67,9 @@ def _run(options: Namespace, screen: Screen) -> int:
         state = writer_state(path)  # before reading: the writer may finish in between
         spec = read(path)
         description, acquisition = describe_spec(spec), describe_acquisition(spec)
+        fields = description.to_json() if options.json else {}  # slow for thousands of images
         return Result(
-            {**description.to_json(), "acquisition": asdict(acquisition)},
+            {**fields, "acquisition": asdict(acquisition)},
             lambda: _show(description, acquisition, options, screen, state),
         )
 
@@ -193,6 +194,8 @@ def _fields(
     description: Description, acquisition: AcquisitionDescription, interrupted: str
 ) -> dict[str, str]:
     fields = {"format": f"{description.format}, {description.layout}"}
+    if description.description:
+        fields["description"] = description.description
     if started := parse_time(acquisition.started):
         fields["acquired"] = f"{started:%Y-%m-%d %H:%M:%S %Z}"
     if acquisition.duration_s is not None:

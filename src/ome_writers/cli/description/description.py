@@ -94,6 +94,7 @@ class Description:
     bytes_raw: int = 0  # size of the pixels that were written, without compression
     # rows and columns of the plate; None if it is not a plate
     plate: PlateDescription | None = None
+    description: str | None = None  # what the dataset is; None if unknown
 
     @property
     def size(self) -> str:
@@ -140,6 +141,7 @@ def describe_spec(spec: DatasetSpec, *, count_files: bool = True) -> Description
         updated=spec.updated,
         bytes_raw=_raw_bytes(spec),
         plate=_describe_plate(spec.plate) if spec.plate else None,
+        description=spec.description,
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml.document import assemble_document as assemble_document
     from ome_writers.formats.ome_xml.document import binary_only as binary_only
     from ome_writers.formats.ome_xml.document import render_body as render_body
+    from ome_writers.formats.ome_xml.images import ACQUISITION_ORDER as ACQUISITION_ORDER
     from ome_writers.formats.ome_xml.images import IfdRuns as IfdRuns
     from ome_writers.formats.ome_xml.images import axis_letters as axis_letters
     from ome_writers.formats.ome_xml.images import dimension_order as dimension_order
@@ -50,7 +51,13 @@ else:
                 "strip_progress",
             ),
             ".document": ("Body", "assemble_document", "binary_only", "render_body"),
-            ".images": ("IfdRuns", "axis_letters", "dimension_order", "ome_color"),
+            ".images": (
+                "ACQUISITION_ORDER",
+                "IfdRuns",
+                "axis_letters",
+                "dimension_order",
+                "ome_color",
+            ),
             ".instrument": ("significant_bits",),
             ".planes": ("PLANE_ATTRIBUTES", "RenderedPlanes", "render_planes"),
             ".text": ("NAMESPACE", "with_warning", "without_warning"),

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml.planes import RenderedPlanes
 
 
+ACQUISITION_ORDER = "Acquisition order, slowest axis first: "
+"""Begin of the last line of an image's description; the axes and a period follow."""
+
+
 @dataclass(frozen=True)
 class IfdRuns:
     """The IFDs of an image's planes."""
@@ -84,7 +88,7 @@ def images(
     begin = f"<AcquisitionDate>{began}</AcquisitionDate>"
     order = ", ".join(d.name for d in plan.settings.dimensions[:-2])
     if order:
-        description = escape_text(f"Acquisition order, slowest axis first: {order}.")
+        description = escape_text(f"{ACQUISITION_ORDER}{order}.")
         begin += f"<Description>{description}</Description>"
     begin += instrument.references
     default_name = _stem(plan)

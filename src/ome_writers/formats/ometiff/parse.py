@@ -14,6 +14,7 @@ from ome_writers.dataset import AxisType, DatasetLayout, DatasetSpec, ImageSpec,
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.micromanager import NAMESPACE, written_by
 from ome_writers.formats.ome_xml import (
+    ACQUISITION_ORDER,
     FRAME_NAMESPACE,
     OWN_NAMESPACE,
     annotation_pairs,
@@ -144,6 +145,11 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
     status, written = info.get("status"), _count(info.get("frames_written"))
     if not isinstance(status, str):  # another program wrote it
         status, written = None, len(xml.findall(".//{*}Plane")) or None
+    experiment = plan.settings.experiment if plan else None
+    description = info.get("description", experiment and experiment.description)
+    if not info:
+        text = xml.findtext("{*}Image/{*}Description") or ""
+        description = text.partition(ACQUISITION_ORDER)[0].strip()
     updated = info.get("updated")
     return DatasetSpec(
         path=path,
@@ -161,6 +167,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         written_by=xml.get("Creator") or written_by(summary),
         settings=plan.settings if plan else None,
         metadata=user_annotations(xml) | ({NAMESPACE: summary} if summary else {}),
+        description=str(description) if description else None,
     )
 
 

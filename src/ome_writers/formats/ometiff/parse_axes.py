@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import ImageSpec
-from ome_writers.formats.ome_xml import axis_letters
+from ome_writers.formats.ome_xml import ACQUISITION_ORDER, axis_letters
 from ome_writers.formats.ome_xml.text import representable
 from ome_writers.routing import planned_channels, reduced_level
 from ome_writers.settings import Dimension
@@ -170,7 +170,5 @@ def _is_named(image: Element) -> bool:
 
 def _acquisition_order(image: Element) -> list[str]:
     """Return the axes in the order of acquisition that earlier versions wrote into the description."""
-    match = re.search(
-        r"Acquisition order, slowest axis first: (.*)\.", image.findtext("{*}Description", "")
-    )
+    match = re.search(rf"{ACQUISITION_ORDER}(.*)\.", image.findtext("{*}Description", ""))
     return match[1].split(", ") if match else []

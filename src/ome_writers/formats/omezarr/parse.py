@@ -101,11 +101,13 @@ def ome_xml(root: Path) -> bytes | None:
 
 
 def recorded_progress(own: Json) -> Json:
-    """Return `DatasetSpec.status`, numbers of frames, start and last flush from our attributes."""
+    """Return `DatasetSpec.status`, numbers of frames, start, last flush and description from our attributes."""
     frames = own.get("frames")
     counts = frames if isinstance(frames, dict) else {}
     settings = own.get("settings")
-    began = settings.get("acquisition_date") if isinstance(settings, dict) else None
+    settings = settings if isinstance(settings, dict) else {}
+    began, experiment = settings.get("acquisition_date"), settings.get("experiment")
+    description = experiment.get("description") if isinstance(experiment, dict) else None
     return {
         "status": _text(own.get("status")),
         "frames_written": _count(counts.get("written")),
@@ -113,6 +115,7 @@ def recorded_progress(own: Json) -> Json:
         "frames_in_order": _count(counts.get("in_order")),
         "started": _text(began) or _text(own.get("started")),
         "updated": _text(own.get("updated")),
+        "description": _text(own.get("description", description) or None),
     }
 
 
