@@ -130,6 +130,7 @@ class Session:
         body = ast.parse("\n".join(line[4:] for line in mistake.splitlines())).body
         log = io.StringIO()
         handler = logging.StreamHandler(log)
+        handler.setLevel(logging.WARNING)
         logger = logging.getLogger("ome_writers")
         logger.addHandler(handler)
         propagate, logger.propagate = logger.propagate, False

@@ -138,7 +138,7 @@ def test_demo_shows_a_table(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for words in ("opened with", "t, c, z, y, x", "DAPI, FITC", "frames/s", "complete", "run.png"):
         assert words in done.stdout
-    assert "20/20" in done.stderr
+    assert "20 of 20" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -132,11 +132,11 @@ def test_info_of_any_file_of_a_set_shows_frame_count(
 def test_info_of_killed_dataset_shows_frame_count(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It shows "7 of 20 frames", and has a display range, before any repair."""
+    """It shows "7 of 20", and has a display range, before any repair."""
     path = tmp_path / name
     subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60, check=False)
     assert main(["info", str(path)]) == 0
-    assert "7 of 20 frames" in capsys.readouterr().out
+    assert "7 of 20" in capsys.readouterr().out
     if path.is_dir():
         assert windows(path) == [(100, 104)]  # frames 0, 1, 2 and 4 are sampled
     repair(path)
@@ -273,7 +273,7 @@ def test_watch_estimates_remaining_time(name: str, tmp_path: Path) -> None:
             stream.append(frame(200))
         stream.flush()
         shown = monitor.poll(path)[1]
-    assert shown["frames"] == "10 of 100 frames"
+    assert shown["frames"] == "10 of 100"
     speed = float(shown["speed"].split()[0])
     assert 0.2 < speed < 18  # 9 frames in half a second or more
     hours, minutes, seconds = map(int, shown["time left"].removeprefix("about ").split(":"))
@@ -291,7 +291,7 @@ def test_watch_counts_bytes_less_often_than_it_reads_progress(tmp_path: Path) ->
         counted, monitor.next_count_s = monitor.bytes_on_disk, time.monotonic() + 60
         stream.append(frame(200))
         stream.flush()
-        assert monitor.poll(path)[1]["frames"] == "2 of 100 frames"
+        assert monitor.poll(path)[1]["frames"] == "2 of 100"
         assert monitor.bytes_on_disk == counted > 0
     monitor.poll(path)  # the dataset is complete: its size is final
     assert monitor.bytes_on_disk > counted

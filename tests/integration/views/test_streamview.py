@@ -226,9 +226,9 @@ def test_indexing_reads_only_selected_frames(tmp_path: Path) -> None:
             has_frame = staticmethod(stream.has_frame)
 
             @staticmethod
-            def read(image: int, index: Any, level: int, _region: Any = None) -> np.ndarray:
+            def read(image: int, index: tuple[int, ...], *rest: Any) -> np.ndarray:
                 reads.append(index)
-                return read(image, index, level)
+                return read(image, index, *rest)
 
         view = type(stream.view()).of(Counting())
         view[1:3, 0, 2:4]

@@ -210,14 +210,14 @@ def test_describe_while_writing(tmp_path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "is neither an OME-TIFF file nor"),
         (lambda path: _zarr_json(path, "{"), "is not valid JSON"),
-        (lambda path: _zarr_json(path, "{}"), "its attributes have no `ome`"),
+        (lambda path: _zarr_json(path, "{}"), "is a Zarr node without `ome` in its attributes"),
         (
             lambda path: _zarr_json(path, '{"attributes": {"ome": {"multiscales": []}}}'),
             "is not a valid OME-Zarr: list index out of range",
         ),
         (
             lambda path: (path.mkdir(), (path / ".zattrs").write_text("{}")),
-            "its attributes have no `ome`",
+            "is a Zarr node without `ome` in its attributes",
         ),
     ],
 )
