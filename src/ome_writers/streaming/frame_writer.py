@@ -24,7 +24,6 @@ from ome_writers.streaming.cursor import Cursor
 from ome_writers.streaming.frame_check import as_frame
 from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSamples, read_frame
 from ome_writers.streaming.stats import StreamStats
-from ome_writers.untrusted import printable
 
 if TYPE_CHECKING:
     from ome_writers.formats import JournalEntry, Layout, Status
@@ -253,7 +252,8 @@ class FrameWriter:
         counts = f"{written} frames" if expected is None else f"{written} of {expected} frames"
         counts += f", {images} image{'s' * (images > 1)}"
         output = self.recorder.layout.output if self.plan.settings.root_path else "memory"
-        path = printable(str(output))  # a log file cannot contain names that are not valid Unicode
+        # a log file cannot contain names that are not valid Unicode
+        path = str(output).encode(errors="backslashreplace").decode()
         status = "failed" if self.recorder.failed else status
         _log.info("%s: %s, %s, %.1f s", path, status, counts, perf_counter() - self._start_time)
 
