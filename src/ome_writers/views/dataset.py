@@ -60,7 +60,7 @@ class OpenDataset:
         self._pixels = pixels
         self._reopen: Callable[[int], partial[StreamView]] | None = None
         self._arrays: dict[tuple[int, int], Any] = {}  # those that were read, by image and level
-        # by level: status and time of the last flush of a closed dataset, and its extents
+        # of a closed dataset by level: status, time of the last flush, extents
         self._closed_extents: dict[int, tuple[tuple[str | None, str | None], dict[str, int]]] = {}
         # by planned level and storage axis: how many indices at full resolution are one at the level
         levels = () if self.plan is None else self.plan.images[0].levels
@@ -111,8 +111,9 @@ class OpenDataset:
             return closed[1]
         images, router, largest = self.spec.images, self.router, [0] * self.router.rank
         if state[0] in (None, "writing") or state != (self.spec.status, self.spec.updated):
-            pairs = [(number, level) for number in range(len(images))]
-            shapes = [(self._arrays.get(pair) or self._open(*pair)).shape for pair in pairs]
+            for number in {*range(len(images))} - {n for n, at in self._arrays if at == level}:
+                self._open(number, level)
+            shapes = [self._arrays[n, level].shape for n in range(len(images))]
         else:  # as they were when the dataset was opened
             shapes = [image.levels[level].shape for image in images]
         for shape, (planes, plane_axis) in zip(shapes, self._planes, strict=True):
@@ -145,7 +146,8 @@ class OpenDataset:
 
         Outside of `region`, pixels may be zeros.
         """
-        array = self._arrays.get((image, level)) or self._open(image, level)
+        known = (image, level) in self._arrays
+        array = self._arrays[image, level] if known else self._open(image, level)
         planes, axis = self._planes[image]
         indices = [index]
         if axis is not None:
@@ -174,17 +176,14 @@ class OpenDataset:
         return Summary.of(self._pixels.spec())
 
     def _open(self, image: int, level: int) -> Any:
-        array = self._arrays[image, level] = self._pixels.array(image, level)
-        return array
+        return self._arrays.setdefault((image, level), self._pixels.array(image, level))
 
     def _grid(self, level: Any) -> FrameGrid:
         images, spec = self.spec.images, self.spec
         levels = min((image.levels for image in images), key=len)
         if not isinstance(level, int) or not 0 <= level < len(levels):
-            known = ", ".join(
-                f"{k} ({' x '.join(map(str, each.shape[-2:]))} pixels)"
-                for k, each in enumerate(levels)
-            )
+            sizes = (" x ".join(map(str, each.shape[-2:])) for each in levels)
+            known = ", ".join(f"{k} ({size} pixels)" for k, size in enumerate(sizes))
             raise UnsupportedError(
                 f"{spec.path} does not have a resolution level {level!r}. Its levels are: {known}."
             )
