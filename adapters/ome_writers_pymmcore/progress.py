@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pymmcore_plus import CMMCorePlus
 
 _REPORT_INTERVAL_S = 0.1
 _BAR_WIDTH = 24
+_START_TIMEOUT_S = 5.0
+_POLL_INTERVAL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -92,3 +99,27 @@ def _show_bar(counts: Counts) -> None:
         done = min(_BAR_WIDTH, counts.received * _BAR_WIDTH // counts.expected)
         bar = f"[{'#' * done}{'.' * (_BAR_WIDTH - done)}] "
     print(f"\r{bar}{counts}", end="", file=sys.stderr, flush=True)
+
+
+def wait_for_start(
+    started: Callable[[], bool],
+    finished: threading.Event,
+    core: Callable[[], CMMCorePlus],
+    timeout: float | None,
+) -> None:
+    """Wait up to `timeout` seconds for a run that another thread is about to start; raise RuntimeError without one."""
+    now = time.monotonic()
+    end = None if timeout is None else now + timeout
+    latest_start = now + _START_TIMEOUT_S
+    while not started() and not finished.wait(_POLL_INTERVAL_S):
+        now = time.monotonic()
+        alone = threading.active_count() == 1  # no thread could start a run
+        if not alone and core().mda.is_running():
+            latest_start = now + _START_TIMEOUT_S
+        if alone or now >= latest_start:
+            raise RuntimeError(
+                "MDAWriter.result: no run has started with this writer. Pass it to a run, as in "
+                "mda.run(sequence, output=writer), or call attach(core) before the run."
+            )
+        if end is not None and now >= end:
+            return

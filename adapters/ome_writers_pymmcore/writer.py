@@ -24,7 +24,7 @@ from ome_writers_pymmcore.acquisition_settings import list_settings, user_settin
 from ome_writers_pymmcore.frame_metadata import engine_metadata
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
-from ome_writers_pymmcore.progress import Counts
+from ome_writers_pymmcore.progress import Counts, wait_for_start
 from ome_writers_pymmcore.relay import follow_relay, is_relay
 from ome_writers_pymmcore.run_output import RunOutput
 
@@ -229,11 +229,17 @@ class MDAWriter:
 
         Raises
         ------
+        RuntimeError
+            If no run has started and none is starting.
         TimeoutError
             If the run has not finished in time.
         Exception
             The error that ended the run.
         """
+        if not self._start_time:
+            wait_for_start(
+                lambda: self._start_time > 0, self._finished, self._running_core, timeout
+            )
         if not self._finished.wait(timeout):
             raise TimeoutError(f"The run has not finished after {timeout} s: {self.progress}.")
         if self._error is not None:

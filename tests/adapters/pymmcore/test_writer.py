@@ -455,9 +455,37 @@ def test_sequence_metadata_that_is_not_json(demo_core: CMMCorePlus, tmp_path: Pa
     assert summary["mda_sequence"]["metadata"] == {"weights": "[0 1 2]", "user": "me"}
 
 
-def test_result_timeout(tmp_path: Path) -> None:
+def test_result_timeout(demo_core: CMMCorePlus, tmp_path: Path) -> None:
+    sequence = useq.MDASequence(time_plan={"interval": 0.1, "loops": 5})
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    thread = demo_core.run_mda(sequence, output=writer)
     with pytest.raises(TimeoutError, match=r"not finished after 0\.01 s"):
-        MDAWriter(tmp_path / "x.ome.zarr").result(timeout=0.01)
+        writer.result(timeout=0.01)
+    assert writer.result().written == 5
+    thread.join()
+
+
+WITHOUT_A_RUN = """
+import sys
+from ome_writers_pymmcore import MDAWriter
+MDAWriter(sys.argv[1]).result()
+"""
+
+
+def test_result_without_a_run_raises(tmp_path: Path) -> None:
+    script = [sys.executable, "-c", WITHOUT_A_RUN, str(tmp_path / "x.ome.zarr")]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60)
+    assert "RuntimeError: MDAWriter.result: no run has started" in done.stderr
+
+
+def test_result_after_a_run_with_another_output_raises(
+    demo_core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ome_writers_pymmcore.progress._START_TIMEOUT_S", 0.1)
+    writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
+    demo_core.mda.run(useq.MDASequence(channels=["DAPI"]), output=tmp_path / "y.ome.zarr")
+    with pytest.raises(RuntimeError, match="no run has started with this writer"):
+        writer.result()
 
 
 QT = """
