@@ -279,8 +279,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected CHANNEL=LOW:HIGH, got '0=5'" in printed
     assert "run.ome.zarr: channel 0: window must be (low, high)" in printed
     assert "s3://bucket/run.ome.zarr: remote datasets are only read" in printed
-    assert main(["edit", str(path), "--scale", "x=wide"]) == 2
-    assert "expected a number, got 'wide'" in capsys.readouterr().err
+    assert main(["edit", str(path), "--scale", "x=0.2um"]) == 2
+    assert "expected a number without a unit, got '0.2um'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -53,7 +53,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ArgumentTypeError(f"expected a number, got {text!r}") from None
+        raise ArgumentTypeError(f"expected a number without a unit, got {text!r}") from None
 
 
 def _arguments(parser: ArgumentParser) -> None:
