@@ -42,12 +42,6 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
         ValueError,
         "shard_size_chunks must be greater than 0, got -2",
     ),
-    (lambda: t(None, chunk_size=10**30), UnsupportedError, "A chunk of several frames may have"),
-    (
-        lambda: t(None, shard_size_chunks=10**30),
-        UnsupportedError,
-        "A shard may have 16,777,216 chunks",
-    ),
     (lambda: t(scale=math.nan), ValueError, "scale must be greater than 0 and finite, got nan"),
     (lambda: t(scale=math.inf), ValueError, "scale must be greater than 0 and finite, got inf"),
     (lambda: t(scale=-0.5), ValueError, "scale must be greater than 0 and finite, got -0.5"),
@@ -98,6 +92,28 @@ def test_invalid_settings_create_no_files(tmp_path: Path, engine: str) -> None:
         with refusal(error, match=message):
             create_stream(settings(tmp_path, engine, **change()))
         assert not list(tmp_path.iterdir()), message
+
+
+@pytest.mark.parametrize("engine", ONE_ENGINE_PER_FORMAT)
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"chunk_size": 10**30}, "A chunk of several frames may have"),
+        ({"shard_size_chunks": 10**30}, "A shard may have 16,777,216 chunks"),
+    ],
+)
+def test_chunk_of_too_many_frames(
+    tmp_path: Path, engine: str, size: dict[str, int], message: str
+) -> None:
+    """The sizes have no effect in OME-TIFF."""
+    acquisition = settings(tmp_path, engine, **t(None, **size))
+    if ENGINES[engine].format != "ome-tiff":
+        with refusal(UnsupportedError, match=message):
+            create_stream(acquisition)
+        assert not list(tmp_path.iterdir())
+    else:
+        with create_stream(acquisition) as stream:
+            assert stream.plan.images[0].array.chunks[0] == 1
 
 
 @pytest.mark.parametrize("engine", INSTALLED)

@@ -151,7 +151,12 @@ def _add_scene(ome: Json, spec: DatasetSpec, changes: Changes, groups: Mapping[P
     if spec.version == "0.6" and spec.layout == "collection" and "scene" not in ome:
         keys = [image.key for image in spec.images]
         stages = [
-            Position(name=image.name, **{f"{a}_coord": v for a, v in stage.items()})
+            Position(
+                name=image.name,
+                x_coord=stage.get("x"),
+                y_coord=stage.get("y"),
+                z_coord=stage.get("z"),
+            )
             for n, image in enumerate(spec.images)
             for stage in [changes.positions.get(n, {})]
         ]

@@ -96,7 +96,9 @@ class Sum(PlaneFunction):
         planes = iter(planes)
         first = next(planes)
         dtype = self.dtype(first.dtype)
-        total = first.astype(np.promote_types(dtype, np.float64) if dtype.kind in "fc" else dtype)
+        total: NDArray[Any] = first.astype(
+            np.promote_types(dtype, np.float64) if dtype.kind in "fc" else dtype
+        )
         for plane in planes:
             total += plane
         return total.astype(dtype)
@@ -114,7 +116,8 @@ class StandardDeviation(PlaneFunction):
     axis: str  # pyright: ignore[reportIncompatibleVariableOverride]  # the class is frozen
 
     def __call__(self, planes: Iterable[Plane]) -> Plane:
-        mean = squares = deviation = np.float64(0)
+        mean: Any = 0.0
+        squares = deviation = mean
         dtype: np.dtype[np.generic] = np.dtype(np.float32)
         for count, plane in enumerate(planes, 1):  # Welford's algorithm
             dtype = self.dtype(plane.dtype)

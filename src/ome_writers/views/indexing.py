@@ -118,7 +118,7 @@ def _checked(key: Any, axis: int, names: Names) -> Key:
         integers = [i for i in indices if isinstance(i, int)]
         if len(integers) == len(indices):
             return integers
-    if isinstance(key, (bool, np.bool_)) or not hasattr(key, "__index__"):
+    if isinstance(key, (bool, np.bool_, list)) or not hasattr(key, "__index__"):
         raise TypeError(
             "StreamView supports integers, slices, Ellipsis, names such as those of channels, and one list of integers "
             f"or names as indices, got {key!r}."

@@ -49,10 +49,10 @@ def _display(entry: Json) -> Json:
     return found
 
 
-def parse_image(root: Path, group: str, ome: Json | None = None) -> ImageSpec:
-    """Return the image in a group; `ome` are its attributes in the namespace of NGFF, if known."""
+def parse_image(root: Path, group: str, known: Json | None = None) -> ImageSpec:
+    """Return the image in a group; `known` are its attributes in the namespace of NGFF."""
     try:
-        ome = group_attributes(root / group, root)["ome"] if ome is None else ome
+        ome: Json = group_attributes(root / group, root)["ome"] if known is None else known
         multiscale = ome["multiscales"][0]
         axes = _parse_axes(multiscale)
         levels = [_parse_level(root, group, multiscale, d) for d in multiscale["datasets"]]
