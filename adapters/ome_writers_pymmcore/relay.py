@@ -65,11 +65,14 @@ def follow_relay(
                 finishing_since = time.monotonic()
             elif time.monotonic() - finishing_since > _MAX_FINISHING_S:
                 finish()
-        if relay.is_alive():
-            interrupt()
-            relay.stop()
-            relay.join()
-        finish()
+        try:
+            if relay.is_alive():
+                interrupt()
+        finally:  # also after an error, or the process would never end
+            if relay.is_alive():
+                relay.stop()
+                relay.join()
+            finish()
 
     threading.Thread(target=follow, name="ome-writers-relay").start()
     return is_connected

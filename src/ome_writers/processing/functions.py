@@ -49,11 +49,7 @@ class Maximum(PlaneFunction):
     axis: str  # pyright: ignore[reportIncompatibleVariableOverride]  # the class is frozen
 
     def __call__(self, planes: Iterable[Plane]) -> Plane:
-        planes = iter(planes)
-        result: Plane = next(planes).copy()
-        for plane in planes:
-            np.maximum(result, plane, out=result)
-        return result
+        return _extremum(planes, np.maximum)
 
 
 @dataclass(frozen=True)
@@ -79,11 +75,7 @@ class Minimum(PlaneFunction):
     axis: str  # pyright: ignore[reportIncompatibleVariableOverride]  # the class is frozen
 
     def __call__(self, planes: Iterable[Plane]) -> Plane:
-        planes = iter(planes)
-        result: Plane = next(planes).copy()
-        for plane in planes:
-            np.minimum(result, plane, out=result)
-        return result
+        return _extremum(planes, np.minimum)
 
 
 @dataclass(frozen=True)
@@ -250,6 +242,15 @@ def _resampled(dimension: Dimension, count: int, factor: int, offset: float) -> 
         scale=scale and scale * factor,
         translation=scale and (dimension.translation or 0) + scale * offset,
     )
+
+
+def _extremum(planes: Iterable[Plane], choose: np.ufunc) -> Plane:
+    """Return the maximum or minimum of planes, pixel by pixel."""
+    planes = iter(planes)
+    result: Plane = next(planes).copy()
+    for plane in planes:
+        choose(result, plane, out=result)
+    return result
 
 
 def _loaded(values: ArrayLike | str | os.PathLike[str]) -> NDArray[np.float64]:

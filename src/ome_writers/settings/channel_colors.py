@@ -1,9 +1,9 @@
 """Display colors of common dyes, fluorescent proteins, laser lines and contrast methods.
 
-A dye has the color of its emission maximum in FPbase (https://www.fpbase.org/spectra/): blue below 465 nm, cyan below
-500 nm, green below 525 nm, yellow below 555 nm, orange below 590 nm, red below 640 nm, and above magenta, which stands
-for far red. A laser line has the color of the dyes that it excites, and "RFP" is red as its name. Transmitted light is
-grey, for which viewers have the lookup table white.
+A dye has the color of the band with its emission maximum (FPbase lists spectra: https://www.fpbase.org/spectra/): blue
+below 465 nm, cyan below 500 nm, green below 525 nm, yellow below 555 nm, orange below 590 nm, red below 640 nm, and
+magenta above (far red). A laser line has the color of the dyes that it excites, and "RFP" is red as its name.
+Transmitted light is grey, for which viewers have the lookup table white.
 """
 
 from __future__ import annotations

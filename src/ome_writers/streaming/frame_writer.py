@@ -218,7 +218,7 @@ class FrameWriter:
         return entries, outcome
 
     def _now(self) -> datetime:
-        """Return the time of a clock that nobody sets while the stream is open, so that durations are right."""
+        """Return the start time plus the elapsed time: setting the system clock does not change durations."""
         return self._start_date + timedelta(seconds=perf_counter() - self._start_time)
 
     def spec(self, status: Status) -> DatasetSpec:

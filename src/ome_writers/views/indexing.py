@@ -34,7 +34,7 @@ def enclosing_region(
 def normalize_index(key: Any, ndim: int, names: Names = dict) -> list[Key]:
     """Return an integer, slice or list of integers for each of `ndim` axes.
 
-    A name stands for its index along its axis. A name without further indices belongs to the axis that has it.
+    A name is replaced by its index along its axis. A name without further indices belongs to the axis that has it.
 
     Raises IndexError if there are too many indices, more than one Ellipsis or list, or an unknown name; TypeError if an
     index is none of these.
