@@ -12,18 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from ome_writers.settings import (
-    AcquisitionSettings,
-    Channel,
-    Dimension,
-    Plate,
-    Position,
-    Pyramid,
-)
+from ome_writers.settings import AcquisitionSettings, Channel, Dimension, Plate, Position, Pyramid
 from ome_writers.untrusted import is_archive
 
 __all__ = [
@@ -34,10 +27,13 @@ __all__ = [
     "ImageSpec",
     "LevelSpec",
     "Reduction",
+    "Region",
 ]
 
 AxisType = Literal["space", "time", "channel", "other"]
 DatasetLayout = Literal["image", "collection", "plate"]
+Region: TypeAlias = tuple[slice, slice]
+"""Rows and columns that are needed of a frame, without steps: the other pixels of the frame may be zeros."""
 Spec = TypeVar("Spec", "LevelSpec", "ImageSpec")
 
 

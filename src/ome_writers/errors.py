@@ -111,6 +111,10 @@ class WriteError(OMEWritersError, OSError):
         self.frames: tuple[int, ...] = tuple(sorted(set(frames)))
 
 
+class TornChunkError(OSError):
+    """A chunk or shard index that is still not valid after several reads; readers handle it."""
+
+
 class UnclosedStreamWarning(ResourceWarning, UserWarning):
     """A stream with frames was garbage collected without being closed."""
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ome_writers.conversion.destination import refuse_overlap as refuse_overlap
     from ome_writers.conversion.destination import with_chunks as with_chunks
     from ome_writers.conversion.metadata_edit import edit as edit
-    from ome_writers.conversion.ngff_version import convert_ngff_version as convert_ngff_version
-    from ome_writers.conversion.pyramid import add_pyramid as add_pyramid
     from ome_writers.conversion.ro_crate import write_crate as write_crate
     from ome_writers.conversion.selection import Selection as Selection
     from ome_writers.conversion.selection import nested_loop_indices as nested_loop_indices
@@ -23,14 +21,14 @@ if TYPE_CHECKING:
     from ome_writers.conversion.source_detection import split_images as split_images
     from ome_writers.conversion.transfer import Conversion as Conversion
     from ome_writers.conversion.transfer import convert as convert
+    from ome_writers.formats.omezarr import add_pyramid as add_pyramid
+    from ome_writers.formats.omezarr import convert_ngff_version as convert_ngff_version
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
             ".destination": ("destination_settings", "refuse_overlap", "with_chunks"),
             ".metadata_edit": ("edit",),
-            ".ngff_version": ("convert_ngff_version",),
-            ".pyramid": ("add_pyramid",),
             ".ro_crate": ("write_crate",),
             ".selection": ("Selection", "nested_loop_indices", "with_values"),
             ".source_detection": (
@@ -40,5 +38,6 @@ else:
                 "split_images",
             ),
             ".transfer": ("Conversion", "convert"),
+            "ome_writers.formats.omezarr": ("add_pyramid", "convert_ngff_version"),
         },
     )

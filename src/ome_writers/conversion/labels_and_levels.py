@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from ome_writers.conversion.in_place import edit_in_place, replace_json
-from ome_writers.conversion.pyramid import array_plan, plane_runs
 from ome_writers.conversion.selection import Indices, Selection
 from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError, WriteError
-from ome_writers.formats import format_row
+from ome_writers.formats import edit_in_place, format_row, replace_json
 from ome_writers.formats.omezarr import (
+    array_plan,
     as_transformations,
     at_version,
     compose,
     level_path,
+    open_array,
     parse_image,
+    plane_runs,
 )
 from ome_writers.routing import resolve, with_shape
 from ome_writers.settings import AcquisitionSettings, Pyramid, PyramidMethod
 from ome_writers.storage import Options
 from ome_writers.storage.direct import open_engine
 from ome_writers.untrusted import guard_reader, member, read_json
-from ome_writers.views import open_array
 
 Json = dict[str, Any]
 Arrays = Sequence[tuple[LevelSpec, LevelSpec]]

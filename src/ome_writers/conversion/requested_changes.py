@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ome_writers.conversion.settings_edit import (
-    UNITS,
-    Changes,
-    image_name,
-    stage_numbers,
-    z_shift,
-)
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats import UNITS, Changes, image_name, stage_numbers, z_shift
 from ome_writers.settings import Channel, duplicates
 
 if TYPE_CHECKING:

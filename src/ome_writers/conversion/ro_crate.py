@@ -8,9 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ome_writers.conversion.in_place import edit_in_place
 from ome_writers.errors import OutputExistsError, SettingsError
-from ome_writers.formats import crate_path, refuse_foreign_crate, render_crate, resolve_entry_file
+from ome_writers.formats import (
+    crate_path,
+    edit_in_place,
+    refuse_foreign_crate,
+    render_crate,
+    resolve_entry_file,
+)
 from ome_writers.settings import Experiment
 from ome_writers.storage import atomic_write
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata import truncate_partial_line as truncate_partial_line
     from ome_writers.formats.frame_metadata_table import frame_columns as frame_columns
     from ome_writers.formats.frame_metadata_table import frame_table as frame_table
+    from ome_writers.formats.in_place import edit_in_place as edit_in_place
+    from ome_writers.formats.in_place import replace_json as replace_json
     from ome_writers.formats.ometiff.ownership import is_own_entry as is_own_entry
     from ome_writers.formats.ometiff.parse import OmeXml as OmeXml
     from ome_writers.formats.ometiff.parse import load_ome_xml as load_ome_xml
@@ -53,14 +55,23 @@ if TYPE_CHECKING:
     from ome_writers.formats.path_names import path_component as path_component
     from ome_writers.formats.plan_spec import spec_of_plan as spec_of_plan
     from ome_writers.formats.registry import FormatRow as FormatRow
+    from ome_writers.formats.registry import OpenPixels as OpenPixels
     from ome_writers.formats.registry import archive_format as archive_format
     from ome_writers.formats.registry import create_metadata as create_metadata
     from ome_writers.formats.registry import format_row as format_row
     from ome_writers.formats.registry import format_rows as format_rows
     from ome_writers.formats.registry import lay_out as lay_out
+    from ome_writers.formats.report import Check as Check
+    from ome_writers.formats.report import Finding as Finding
     from ome_writers.formats.ro_crate import crate_path as crate_path
     from ome_writers.formats.ro_crate import refuse_foreign_crate as refuse_foreign_crate
     from ome_writers.formats.ro_crate import render_crate as render_crate
+    from ome_writers.formats.settings_edit import UNITS as UNITS
+    from ome_writers.formats.settings_edit import Changes as Changes
+    from ome_writers.formats.settings_edit import edit_settings as edit_settings
+    from ome_writers.formats.settings_edit import image_name as image_name
+    from ome_writers.formats.settings_edit import stage_numbers as stage_numbers
+    from ome_writers.formats.settings_edit import z_shift as z_shift
     from ome_writers.formats.stored_settings import plan_from_settings as plan_from_settings
     from ome_writers.formats.stored_settings import stored_plan as stored_plan
 else:
@@ -97,24 +108,31 @@ else:
                 "truncate_partial_line",
             ),
             ".frame_metadata_table": ("frame_columns", "frame_table"),
+            ".in_place": ("edit_in_place", "replace_json"),
             ".ometiff.ownership": ("is_own_entry",),
             ".ometiff.parse": ("OmeXml", "load_ome_xml", "parse_document"),
             ".ownership": ("SYSTEM_FILES", "foreign_files", "foreign_files_of_aborted_start"),
-            ".path_names": (
-                "check_output_path",
-                "make_distinct",
-                "path_component",
-            ),
+            ".path_names": ("check_output_path", "make_distinct", "path_component"),
             ".plan_spec": ("spec_of_plan",),
             ".registry": (
                 "FormatRow",
+                "OpenPixels",
                 "archive_format",
                 "create_metadata",
                 "format_row",
                 "format_rows",
                 "lay_out",
             ),
+            ".report": ("Check", "Finding"),
             ".ro_crate": ("crate_path", "refuse_foreign_crate", "render_crate"),
+            ".settings_edit": (
+                "Changes",
+                "UNITS",
+                "edit_settings",
+                "image_name",
+                "stage_numbers",
+                "z_shift",
+            ),
             ".stored_settings": ("plan_from_settings", "stored_plan"),
         },
     )

@@ -7,10 +7,10 @@ Formats of other packages are entry points of the group ``ome_writers.formats``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import create_model
 
@@ -67,6 +67,22 @@ def _refuse(path: Any, *_: object, **__: object) -> Any:
     )
 
 
+class OpenPixels(Protocol):
+    """What a format provides of a dataset on disk. All methods may be called from any thread."""
+
+    def spec(self) -> DatasetSpec:
+        """Return what the dataset is; status and numbers of frames are those of now."""
+        ...
+
+    def array(self, image: int, level: int) -> Any:
+        """Return an array of the current `shape` whose items are planes: ``array[t, c, z]`` in storage order."""
+        ...
+
+    def extents(self) -> Mapping[str, Any]:
+        """Return the extent that the acquisition has reached, of the axes for which the writer records it."""
+        ...
+
+
 @dataclass(frozen=True)
 class FormatRow:
     """One format: the functions that write, recognize and read its metadata, and what it can represent.
@@ -107,7 +123,7 @@ class FormatRow:
         Returns the attributes of the label images, by name, of the image with a key.
     open_pixels
         Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache; see
-        `views.OpenPixels`.
+        `OpenPixels`.
     find_problems
         Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
     check
@@ -147,7 +163,7 @@ class FormatRow:
     frame_metadata: Callable[[Path], FramesByImage] = _refuse
     stored_settings: Callable[[Path], Any] = _nothing
     labels: Callable[[DatasetSpec, str], dict[str, Any]] = _no_labels
-    open_pixels: Callable[[Path, int], Any] = _refuse
+    open_pixels: Callable[[Path, int], OpenPixels] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[[Path], Iterable[Any]] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
@@ -196,7 +212,7 @@ _FORMATS: dict[str, FormatRow] = {
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             labels=_zarr_labels,
-            open_pixels=_lazy("ome_writers.views.zarr_array:ZarrPixels"),
+            open_pixels=_lazy("ome_writers.formats.omezarr.zarr_array:ZarrPixels"),
             chunked=True,
         ),
         FormatRow(
@@ -212,10 +228,10 @@ _FORMATS: dict[str, FormatRow] = {
             ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
             labels=_zarr_labels,
-            open_pixels=_lazy("ome_writers.views.zarr_array:ZarrPixels"),
-            find_problems=_lazy("ome_writers.repair.omezarr:findings"),
-            check=_lazy("ome_writers.validation.omezarr:checks"),
-            edit=_lazy("ome_writers.conversion.metadata_edit:edit_omezarr"),
+            open_pixels=_lazy("ome_writers.formats.omezarr.zarr_array:ZarrPixels"),
+            find_problems=_lazy("ome_writers.formats.omezarr.repair:findings"),
+            check=_lazy("ome_writers.formats.omezarr.check:checks"),
+            edit=_lazy("ome_writers.formats.omezarr.edit:edit_omezarr"),
             chunked=True,
             has_display_windows=True,
             ngff_versions=("0.5", "0.6"),
@@ -226,14 +242,14 @@ _FORMATS: dict[str, FormatRow] = {
             recognizes=_lazy("ome_writers.formats.micromanager.ndtiff:is_ndtiff"),
             parse=_lazy("ome_writers.formats.micromanager.ndtiff:parse"),
             frame_metadata=_lazy("ome_writers.formats.micromanager.ndtiff:read_frames"),
-            open_pixels=_lazy("ome_writers.views.complete_files:open_ndtiff"),
+            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_ndtiff"),
         ),
         FormatRow(
             settings=_read_only("micro-manager", "Micro-Manager image files"),
             recognizes=_lazy("ome_writers.formats.micromanager.image_files:is_image_files"),
             parse=_lazy("ome_writers.formats.micromanager.image_files:parse"),
             frame_metadata=_lazy("ome_writers.formats.micromanager.image_files:read_frames"),
-            open_pixels=_lazy("ome_writers.views.complete_files:open_image_files"),
+            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_image_files"),
         ),
         FormatRow(
             settings=OmeTiffFormat,
@@ -248,10 +264,10 @@ _FORMATS: dict[str, FormatRow] = {
             files=_lazy("ome_writers.formats.ometiff.parse:files"),
             ome_xml=_lazy("ome_writers.formats.ometiff.parse:ome_xml"),
             frame_metadata=_lazy("ome_writers.formats.ometiff.frame_metadata:read_frames"),
-            open_pixels=_lazy("ome_writers.views.ometiff:TiffPixels"),
-            find_problems=_lazy("ome_writers.repair.ometiff:findings"),
-            check=_lazy("ome_writers.validation.ometiff:checks"),
-            edit=_lazy("ome_writers.conversion.metadata_edit:edit_ometiff"),
+            open_pixels=_lazy("ome_writers.formats.ometiff.pixels:TiffPixels"),
+            find_problems=_lazy("ome_writers.formats.ometiff.repair:findings"),
+            check=_lazy("ome_writers.formats.ometiff.check:checks"),
+            edit=_lazy("ome_writers.formats.ometiff.edit:edit_ometiff"),
             index_axes=_lazy("ome_writers.formats.ometiff.frame_metadata:index_axes"),
             image_named_after_file=True,
             lists_empty_planes=True,
@@ -272,13 +288,13 @@ _FORMATS: dict[str, FormatRow] = {
             recognizes=_lazy("ome_writers.formats.imagej:is_imagej"),
             parse=_lazy("ome_writers.formats.imagej:parse"),
             frame_metadata=_lazy("ome_writers.formats.imagej:read_frames"),
-            open_pixels=_lazy("ome_writers.views.complete_files:open_imagej"),
+            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_imagej"),
         ),
         FormatRow(
             settings=_read_only("npy", "npy"),
             recognizes=_lazy("ome_writers.formats.npy:is_npy"),
             parse=_lazy("ome_writers.formats.npy:parse"),
-            open_pixels=_lazy("ome_writers.views.complete_files:open_npy"),
+            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_npy"),
         ),
     )
 }

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.formats import Finding as Finding
     from ome_writers.repair.dataset import Repair as Repair
     from ome_writers.repair.dataset import repair as repair
-    from ome_writers.storage import Finding as Finding
 else:
     from os import PathLike
 
@@ -25,7 +25,7 @@ else:
         __name__,
         {
             ".dataset": ("Repair", "repair"),
-            "ome_writers.storage": ("Finding",),
+            "ome_writers.formats": ("Finding",),
         },
     )
 

@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 
 from ome_writers.errors import OutputLockedError, checked_call
-from ome_writers.formats import FormatRow, detect_format, resolve_entry_file
-from ome_writers.storage import Finding, hold_claim, lock_owner, lock_path
+from ome_writers.formats import Finding, FormatRow, detect_format, resolve_entry_file
+from ome_writers.storage import hold_claim, lock_owner, lock_path
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 
 

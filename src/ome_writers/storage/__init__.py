@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ome_writers.storage.contract import DERIVED as DERIVED
     from ome_writers.storage.contract import Engine as Engine
     from ome_writers.storage.contract import EngineStats as EngineStats
-    from ome_writers.storage.contract import Finding as Finding
     from ome_writers.storage.contract import LendingEngine as LendingEngine
     from ome_writers.storage.contract import Options as Options
     from ome_writers.storage.contract import PatchingEngine as PatchingEngine
     from ome_writers.storage.contract import TruncatingEngine as TruncatingEngine
     from ome_writers.storage.contract import WriteFailure as WriteFailure
+    from ome_writers.storage.disk import Disk as Disk
     from ome_writers.storage.exclusive_lock import Lock as Lock
     from ome_writers.storage.exclusive_lock import acquire_lock as acquire_lock
     from ome_writers.storage.exclusive_lock import hold_claim as hold_claim
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from ome_writers.storage.lock_file import lock_path as lock_path
     from ome_writers.storage.lock_file import locked_error as locked_error
     from ome_writers.storage.lock_file import sibling_path as sibling_path
+    from ome_writers.storage.positional_io import open_file as open_file
+    from ome_writers.storage.positional_io import read_at as read_at
     from ome_writers.storage.positional_io import read_fully as read_fully
+    from ome_writers.storage.positional_io import write_at as write_at
     from ome_writers.storage.process_identity import is_running as is_running
     from ome_writers.storage.pyramid import Downsampling as Downsampling
     from ome_writers.storage.pyramid import open_with_levels as open_with_levels
@@ -60,13 +63,13 @@ else:
                 "DERIVED",
                 "Engine",
                 "EngineStats",
-                "Finding",
                 "LendingEngine",
                 "Options",
                 "PatchingEngine",
                 "TruncatingEngine",
                 "WriteFailure",
             ),
+            ".disk": ("Disk",),
             ".exclusive_lock": ("Lock", "acquire_lock", "hold_claim", "remove_attempts"),
             ".files": ("atomic_write", "is_temporary"),
             ".lock_file": (
@@ -78,7 +81,7 @@ else:
                 "locked_error",
                 "sibling_path",
             ),
-            ".positional_io": ("read_fully",),
+            ".positional_io": ("open_file", "read_at", "read_fully", "write_at"),
             ".process_identity": ("is_running",),
             ".pyramid": ("Downsampling", "open_with_levels"),
             ".registry": ("choose", "open_engine", "unsupported_reasons"),

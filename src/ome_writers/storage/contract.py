@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -61,30 +60,6 @@ class WriteFailure:
     error: BaseException
     frames: tuple[int, ...] = ()
     repairable: bool = False
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A problem in a dataset, found by repair or validation.
-
-    Attributes
-    ----------
-    path
-        The file or directory.
-    what
-        The problem and, after a colon, what repair does about it, in a few words.
-    solved
-        Whether repair solves it.
-    """
-
-    path: Path
-    what: str
-    solved: bool = True
-
-    @property
-    def problem(self) -> str:
-        """`what` without the repair."""
-        return self.what.partition(": ")[0] if self.solved else self.what
 
 
 class Engine(Protocol):

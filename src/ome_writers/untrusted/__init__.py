@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.remote_store import ListingError as ListingError
     from ome_writers.untrusted.sizes import MAX_FRAMES as MAX_FRAMES
     from ome_writers.untrusted.sizes import MAX_IMAGES as MAX_IMAGES
+    from ome_writers.untrusted.sizes import check_chunk_shape as check_chunk_shape
     from ome_writers.untrusted.sizes import check_count as check_count
     from ome_writers.untrusted.sizes import check_distinct as check_distinct
     from ome_writers.untrusted.sizes import check_memory as check_memory
@@ -41,13 +42,6 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.sizes import short_repr as short_repr
     from ome_writers.untrusted.text import printable as printable
     from ome_writers.untrusted.text import printable_json as printable_json
-    from ome_writers.untrusted.tiff import LoopDetector as LoopDetector
-    from ome_writers.untrusted.tiff import TiffDirectory as TiffDirectory
-    from ome_writers.untrusted.tiff import TiffStructure as TiffStructure
-    from ome_writers.untrusted.tiff import open_tiff as open_tiff
-    from ome_writers.untrusted.zarr import ArrayMetadata as ArrayMetadata
-    from ome_writers.untrusted.zarr import array_metadata_file as array_metadata_file
-    from ome_writers.untrusted.zarr import parse_array_metadata as parse_array_metadata
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -76,6 +70,7 @@ else:
             ".sizes": (
                 "MAX_FRAMES",
                 "MAX_IMAGES",
+                "check_chunk_shape",
                 "check_count",
                 "check_distinct",
                 "check_memory",
@@ -84,7 +79,5 @@ else:
                 "short_repr",
             ),
             ".text": ("printable", "printable_json"),
-            ".tiff": ("LoopDetector", "TiffDirectory", "TiffStructure", "open_tiff"),
-            ".zarr": ("ArrayMetadata", "array_metadata_file", "parse_array_metadata"),
         },
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ome_writers.errors import OutputLockedError, UnsupportedError, checked_call
 from ome_writers.formats import (
+    Check,
     detect_format,
     local_copy,
     referenced_copy,
@@ -17,7 +18,7 @@ from ome_writers.formats import (
 from ome_writers.formats.ometiff import parse_once
 from ome_writers.repair import repair
 from ome_writers.untrusted import ListingError, guard_reader, path_or_url, refuse_archive
-from ome_writers.validation.report import Check, Validation
+from ome_writers.validation.report import Validation
 
 _LEFTOVERS = "left over by a writer"
 

@@ -1,4 +1,4 @@
-"""The result of a validation: checks and their findings."""
+"""The result of a validation: all checks."""
 
 from __future__ import annotations
 
@@ -7,26 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ome_writers.storage import Finding
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of a dataset.
-
-    Attributes
-    ----------
-    name
-        ``"metadata"``, ``"pixels"``, ``"yaozarrs 0.3"`` ...
-    findings
-        The defects; empty if the check passed.
-    skipped
-        The reason if the check could not run, otherwise None.
-    """
-
-    name: str
-    findings: tuple[Finding, ...] = ()
-    skipped: str | None = None
+    from ome_writers.formats import Check, Finding
 
 
 @dataclass(frozen=True)

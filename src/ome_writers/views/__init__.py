@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.formats import OpenPixels as OpenPixels
     from ome_writers.views.dataset import OpenDataset as OpenDataset
-    from ome_writers.views.dataset import OpenPixels as OpenPixels
     from ome_writers.views.dataset import open as open  # noqa: A004 # the public name, as in h5py, tifffile and zarr
     from ome_writers.views.dataset import open_dataset as open_dataset
     from ome_writers.views.signals import call_on_gui_thread as call_on_gui_thread
@@ -20,19 +20,15 @@ if TYPE_CHECKING:
     from ome_writers.views.summary import Summary as Summary
     from ome_writers.views.summary import html_summary as html_summary
     from ome_writers.views.summary import summary_line as summary_line
-    from ome_writers.views.tiff_pages import set_decoder as set_decoder
-    from ome_writers.views.zarr_array import ZarrArray as ZarrArray
-    from ome_writers.views.zarr_array import open_array as open_array
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            ".dataset": ("OpenDataset", "OpenPixels", "open", "open_dataset"),
+            ".dataset": ("OpenDataset", "open", "open_dataset"),
             ".signals": ("call_on_gui_thread", "guarded_signal_class", "log_listener_errors"),
             ".source": ("coordinates", "view_names"),
             ".streamview": ("StreamView",),
             ".summary": ("Summary", "html_summary", "summary_line"),
-            ".tiff_pages": ("set_decoder",),
-            ".zarr_array": ("ZarrArray", "open_array"),
+            "ome_writers.formats": ("OpenPixels",),
         },
     )

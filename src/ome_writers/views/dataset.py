@@ -6,38 +6,21 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.dataset import DatasetSpec
-from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats import detect_format, resolve_entry_file
+from ome_writers.dataset import DatasetSpec, Region
+from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedError
+from ome_writers.formats import OpenPixels, detect_format, resolve_entry_file
 from ome_writers.routing import Plan, Router, Step, resolve
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory, guard_reader, path_or_url
-from ome_writers.views.source import Region, view_names
+from ome_writers.views.source import view_names
 from ome_writers.views.stream_source import FrameGrid, StreamSource
 from ome_writers.views.streamview import StreamView
 from ome_writers.views.summary import Summary
-from ome_writers.views.zarr_array import TornChunkError
-
-
-class OpenPixels(Protocol):
-    """What a format provides of a dataset on disk. All methods may be called from any thread."""
-
-    def spec(self) -> DatasetSpec:
-        """Return what the dataset is; status and numbers of frames are those of now."""
-        ...
-
-    def array(self, image: int, level: int) -> Any:
-        """Return an array of the current `shape` whose items are planes: ``array[t, c, z]`` in storage order."""
-        ...
-
-    def extents(self) -> Mapping[str, Any]:
-        """Return the extent that the acquisition has reached, of the axes for which the writer records it."""
-        ...
 
 
 class OpenDataset:

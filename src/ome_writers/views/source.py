@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import Region
 from ome_writers.settings import Dimension
 
 if TYPE_CHECKING:
     from ome_writers.views.summary import Summary
-
-
-Region: TypeAlias = tuple[slice, slice]
-"""Rows and columns that are needed of a frame, without steps: the other pixels of the frame may be zeros."""
 
 
 class PlaneSource(Protocol):

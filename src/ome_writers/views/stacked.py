@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import Region
 from ome_writers.settings import Dimension
-from ome_writers.views.source import Region, pad_frame
+from ome_writers.views.source import pad_frame
 from ome_writers.views.summary import Summary
 
 

@@ -13,7 +13,7 @@ import pytest
 import ome_writers as omew
 from ome_writers import Dimension, OutputExistsError, Position, Pyramid, UnsupportedError
 from ome_writers.cli import main
-from ome_writers.conversion import pyramid as pyramid_module
+from ome_writers.formats.omezarr import pyramid as pyramid_module
 from ome_writers.repair import repair
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ome_writers import Pyramid, create_stream, dims_from_standard_axes, validate
-from ome_writers.validation.array_metadata import array_metadata_problems
+from ome_writers.formats.omezarr.array_metadata_check import array_metadata_problems
 
 
 def write(path: Path, **options: object) -> Path:

@@ -19,7 +19,7 @@ import tifffile
 
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.ometiff import read_ome_xml
-from ome_writers.views.tiff_pages import ChangeDetector, CompleteReads, TiffPages
+from ome_writers.formats.ometiff.tiff_pages import ChangeDetector, CompleteReads, TiffPages
 
 if TYPE_CHECKING:
     from pathlib import Path

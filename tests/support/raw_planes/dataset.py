@@ -22,7 +22,8 @@ from ome_writers.formats import (
     plan_from_settings,
     spec_of_plan,
 )
-from ome_writers.storage import Finding, atomic_write
+from ome_writers.formats.report import Finding
+from ome_writers.storage import atomic_write
 from ome_writers.untrusted import read_json, read_lines
 from ome_writers.validation import Check
 

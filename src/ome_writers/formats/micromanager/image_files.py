@@ -23,7 +23,8 @@ from ome_writers.formats.micromanager.acquisition import (
     describe,
     frame_metadata,
 )
-from ome_writers.untrusted import Limit, open_tiff, read_regular
+from ome_writers.formats.ometiff.tiff_structure import open_tiff
+from ome_writers.untrusted import Limit, read_regular
 
 Json = dict[str, Any]
 

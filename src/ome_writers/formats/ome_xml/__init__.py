@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml.document import assemble_document as assemble_document
     from ome_writers.formats.ome_xml.document import binary_only as binary_only
     from ome_writers.formats.ome_xml.document import render_body as render_body
+    from ome_writers.formats.ome_xml.edit import edited_xml as edited_xml
     from ome_writers.formats.ome_xml.images import ACQUISITION_ORDER as ACQUISITION_ORDER
     from ome_writers.formats.ome_xml.images import IfdRuns as IfdRuns
     from ome_writers.formats.ome_xml.images import axis_letters as axis_letters
@@ -51,6 +52,7 @@ else:
                 "strip_progress",
             ),
             ".document": ("Body", "assemble_document", "binary_only", "render_body"),
+            ".edit": ("edited_xml",),
             ".images": (
                 "ACQUISITION_ORDER",
                 "IfdRuns",

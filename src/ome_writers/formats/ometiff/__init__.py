@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from ome_writers.formats.ometiff.first_page import read_description as read_description
     from ome_writers.formats.ometiff.first_page import read_first_page as read_first_page
     from ome_writers.formats.ometiff.first_page import read_ome_xml as read_ome_xml
+    from ome_writers.formats.ometiff.ifd_repair import IfdRepair as IfdRepair
     from ome_writers.formats.ometiff.layout import ifd_runs as ifd_runs
     from ome_writers.formats.ometiff.metadata import TiffMetadata as TiffMetadata
-    from ome_writers.formats.ometiff.pixels import PlaneRun as PlaneRun
-    from ome_writers.formats.ometiff.pixels import image_elements as image_elements
-    from ome_writers.formats.ometiff.pixels import pixel_sizes as pixel_sizes
-    from ome_writers.formats.ometiff.pixels import plane_runs as plane_runs
+    from ome_writers.formats.ometiff.pixels_element import PlaneRun as PlaneRun
+    from ome_writers.formats.ometiff.pixels_element import image_elements as image_elements
+    from ome_writers.formats.ometiff.pixels_element import pixel_sizes as pixel_sizes
+    from ome_writers.formats.ometiff.pixels_element import plane_runs as plane_runs
     from ome_writers.formats.ometiff.stored_documents import StoredDocument as StoredDocument
     from ome_writers.formats.ometiff.stored_documents import StoredDocuments as StoredDocuments
     from ome_writers.formats.ometiff.stored_documents import load_documents as load_documents
@@ -51,9 +52,10 @@ else:
                 "read_first_page",
                 "read_ome_xml",
             ),
+            ".ifd_repair": ("IfdRepair",),
             ".layout": ("ifd_runs",),
             ".metadata": ("TiffMetadata",),
-            ".pixels": ("PlaneRun", "image_elements", "pixel_sizes", "plane_runs"),
+            ".pixels_element": ("PlaneRun", "image_elements", "pixel_sizes", "plane_runs"),
             ".stored_documents": ("StoredDocument", "StoredDocuments", "load_documents"),
         },
     )

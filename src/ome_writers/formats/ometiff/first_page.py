@@ -11,15 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.untrusted import (
-    Limit,
-    TiffDirectory,
-    TiffStructure,
-    member,
-    open_tiff,
-    parse_xml,
-    read_regular,
-)
+from ome_writers.formats.ometiff.tiff_structure import TiffDirectory, TiffStructure, open_tiff
+from ome_writers.untrusted import Limit, member, parse_xml, read_regular
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -14,8 +14,9 @@ import numpy as np
 
 from ome_writers.dataset import ImageSpec
 from ome_writers.formats.micromanager import channel_color, frame_metadata
-from ome_writers.formats.ometiff.pixels import pixel_sizes, plane_runs
-from ome_writers.untrusted import Limit, member, open_regular, open_tiff, parse_json
+from ome_writers.formats.ometiff.pixels_element import pixel_sizes, plane_runs
+from ome_writers.formats.ometiff.tiff_structure import open_tiff
+from ome_writers.untrusted import Limit, member, open_regular, parse_json
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -41,14 +41,10 @@ from ome_writers.formats.ometiff.parse_optics import (
     parse_plate,
     parse_position,
 )
-from ome_writers.formats.ometiff.pixels import image_elements, pixel_sizes
+from ome_writers.formats.ometiff.pixels_element import image_elements, pixel_sizes
 from ome_writers.formats.plan_spec import layout_of_plan
 from ome_writers.formats.plates import stored_plate
-from ome_writers.formats.stored_settings import (
-    own_dimensions,
-    plan_from_settings,
-    with_plan,
-)
+from ome_writers.formats.stored_settings import own_dimensions, plan_from_settings, with_plan
 from ome_writers.routing import Plan
 from ome_writers.settings import Dimension
 from ome_writers.units import UnitKind, kind_of, ngff_name

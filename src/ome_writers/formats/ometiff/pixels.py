@@ -1,108 +1,161 @@
-"""Checked reading of a Pixels element: sizes, axes, pixel type, and the IFDs of its planes.
+"""Pixels of an OME-TIFF file or set on disk, closed or still being written.
 
-Source: https://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd
+Source: https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/specification.html (TiffData, BinaryOnly).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bisect
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ome_writers.errors import InvalidFileError
-from ome_writers.settings import PIXEL_TYPES, dtype_of
-from ome_writers.untrusted import MAX_IMAGES, check_count, check_memory
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
-_MAX_SAMPLES = 2**16 - 1  # TIFF stores SamplesPerPixel in 16 bits
-
-
-class PixelSizes(NamedTuple):
-    """Sizes of an image."""
-
-    axes: str  # T, C and Z, slowest first
-    # extents along these, and X and Y; C is the number of channels, not of samples
-    sizes: dict[str, int]
-    samples: int  # samples per pixel
-    dtype: np.dtype[np.generic]  # data type of a sample
+from ome_writers.dataset import DatasetSpec, Region
+from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.formats import OmeXml, load_ome_xml, parse_document
+from ome_writers.formats.ome_xml import frames_written_in, strip_progress
+from ome_writers.formats.ometiff import (
+    PlaneRun,
+    image_elements,
+    metadata_file,
+    parse_ome_xml,
+    pixel_sizes,
+    plane_runs,
+    read_ome_xml,
+)
+from ome_writers.formats.ometiff.tiff_pages import ChangeDetector, TiffPages
+from ome_writers.untrusted import member
 
 
-class PlaneRun(NamedTuple):
-    """A TiffData element: first plane, number of planes, file name ("" for the same file), and first IFD."""
+class TiffPixels:
+    """The files of one dataset and their current OME-XML; implements `OpenPixels`. No pixels are cached.
 
-    first: int
-    planes: int
-    file: str
-    ifd: int
-
-
-def image_elements(xml: Element, file: Path) -> list[tuple[Element, Element]]:
-    """Return all Image elements with their Pixels; InvalidFileError if there are none, too many, or without Pixels."""
-    images = xml.findall("{*}Image")
-    check_count(len(images), f"{file}: the number of images", MAX_IMAGES)
-    elements = [
-        (image, pixels) for image in images if (pixels := image.find("{*}Pixels")) is not None
-    ]
-    if not images or len(elements) < len(images):
-        raise InvalidFileError(
-            f"{file}: its OME-XML does not contain an Image element, or one without a Pixels element."
-        )
-    return elements
-
-
-def pixel_sizes(pixels: Element, file: Path) -> PixelSizes:
-    """Return the sizes of an image.
-
-    Raises InvalidFileError if a size is not a positive integer, or a plane does not fit into memory.
+    Raises UnsupportedError if it is not an OME-TIFF; EngineMissingError if tifffile is not installed.
     """
-    order = pixels.get("DimensionOrder", "XYZCT")
-    if sorted(order) != sorted("XYZCT"):
-        raise InvalidFileError(
-            f"{file}: DimensionOrder must be a permutation of XYZCT, got {order[:40]!r}."
-        )
-    channel = pixels.find("{*}Channel")
-    samples = check_count(
-        "1" if channel is None else channel.get("SamplesPerPixel", "1"),
-        f"{file}: SamplesPerPixel",
-        _MAX_SAMPLES,
-        minimum=1,
-    )
-    sizes = {
-        axis: check_count(pixels.get(f"Size{axis}", "1"), f"{file}: Size{axis}", minimum=1)
-        for axis in "TCZYX"
-    }
-    sizes["C"] = max(1, sizes["C"] // samples)
-    name = dtype_of(pixels.get("Type", ""))
-    if name not in PIXEL_TYPES:
-        raise InvalidFileError(f"{file}: unknown pixel Type {name[:40]!r}.")
-    dtype = np.dtype(name)
-    check_memory((sizes["Y"], sizes["X"], samples, dtype.itemsize), f"{file}: a plane")
-    return PixelSizes(order[:1:-1], sizes, samples, dtype)
+
+    def __init__(self, path: Path, _cache_bytes: int = 0) -> None:
+        self._path = path
+        self._is_set = path.is_dir()
+        self._source = load_ome_xml(path)
+        self._folder = self._source.first.parent
+        self._files: dict[str, TiffPages] = {}
+        self._lock = threading.Lock()
+        self._text = self._source.text
+        self._spec: DatasetSpec = parse_document(self._source, path)
+        self._runs: list[tuple[PlaneRun, ...]] = _runs(self._source)
+        self._metadata_changes: dict[Path, tuple[ChangeDetector, bytes]] = {}
+
+    def file(self, name: str) -> TiffPages:
+        """Return a file of the set; the first one for an empty name."""
+        first = self._source.first
+        with self._lock:
+            name = name or first.name
+            if name not in self._files:
+                path, root = first, None
+                if path.name != name or self._is_set:
+                    path, root = member(self._folder, name), self._folder
+                self._files[name] = TiffPages(path, root)
+            return self._files[name]
+
+    def spec(self) -> DatasetSpec:
+        return self.current()[0]
+
+    def current(self) -> tuple[DatasetSpec, list[tuple[PlaneRun, ...]]]:
+        """Return what the current OME-XML contains, and where the planes of each image are."""
+        first = self._source.first
+        file, text = first, self.file(first.name).description()
+        if b"BinaryOnly" in text[:4096]:
+            file, text = self._companion(metadata_file(text, first), text)
+        with self._lock:
+            if text != self._text and strip_progress(text) == strip_progress(self._text):
+                # only the number of frames changed: no need to parse it again
+                self._text = text
+                self._spec = replace(self._spec, frames_written=frames_written_in(text))
+            if text != self._text:
+                try:
+                    source = self._source._replace(
+                        xml=parse_ome_xml(text, file), text=text, file=file
+                    )
+                    self._spec, self._runs = parse_document(source, self._path), _runs(source)
+                except UnsupportedError:
+                    return self._spec, self._runs  # the description is being replaced
+                self._text = text
+                for pages in self._files.values():
+                    pages.close()  # their IFD chains may have been rewritten
+            return self._spec, self._runs
+
+    def array(self, image: int, level: int) -> _TiffArray:
+        return _TiffArray(self, image, level)
+
+    def extents(self) -> Mapping[str, Any]:
+        """Return nothing: the sizes in the OME-XML grow with the acquisition."""
+        return {}
+
+    def _companion(self, file: Path, text: bytes) -> tuple[Path, bytes]:
+        """Return the file that contains the OME-XML, and its text; `text` is that of the first file."""
+        if file == self._source.first:
+            return file, text
+        with self._lock:
+            changes, text = self._metadata_changes.get(file) or (ChangeDetector(file), b"")
+            if changes.may_have_changed():
+                text = read_ome_xml(file, self._folder)
+                changes.mark_read(text)
+                self._metadata_changes[file] = changes, text
+            return file, text
 
 
-def plane_runs(pixels: Element, sizes: PixelSizes, file: Path) -> Iterator[PlaneRun]:
-    """Yield the planes and IFDs of each TiffData element; planes are numbered along `axes`, the last the fastest.
+class _TiffArray:
+    """One image: ``array[t, c, z]`` is the plane (y, x) or (y, x, samples)."""
 
-    Raises InvalidFileError if an attribute is not a non-negative integer.
-    """
-    total = 1
-    for axis in sizes.axes:
-        total *= sizes.sizes[axis]
-    for data in pixels.iterfind("{*}TiffData"):
-        first = 0
-        for axis in sizes.axes:
-            start = check_count(data.get(f"First{axis}", "0"), f"{file}: First{axis}")
-            first = first * sizes.sizes[axis] + start
-        ifd = data.get("IFD")
-        count = data.get("PlaneCount", str(total) if ifd is None else "1")
-        uuid = data.find("{*}UUID")
-        yield PlaneRun(
-            first,
-            check_count(count, f"{file}: PlaneCount"),
-            "" if uuid is None else uuid.get("FileName", ""),
-            check_count(ifd or "0", f"{file}: IFD"),
-        )
+    def __init__(self, files: TiffPixels, number: int, level: int) -> None:
+        self._files = files
+        self._number = number
+        self._level = level
+        self.dtype = np.dtype(files.spec().images[number].levels[0].dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        level = self._files.current()[0].images[self._number].levels[self._level]
+        return (*level.shape, level.samples) if level.samples > 1 else level.shape
+
+    def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
+        return self.read_region(index, None)
+
+    def read_region(self, index: tuple[int, ...], region: Region | None) -> NDArray[np.generic]:
+        """Return a plane; outside of `region`, pixels may be zeros."""
+        spec, runs = self._files.current()
+        shape, places = spec.images[self._number].levels[self._level].shape, runs[self._number]
+        plane = 0
+        for i, size in zip(index, shape, strict=False):
+            plane = plane * size + i
+        run = bisect.bisect_right(places, plane, key=lambda run: run[0]) - 1
+        page = None
+        if run >= 0:
+            first, count, name, ifd = places[run]
+            if plane < first + count:
+                page = self._files.file(name).page(ifd + plane - first, self._level, region)
+        if page is None:
+            return np.zeros(self.shape[len(index) :], self.dtype)
+        if self._level and page.shape != (expected := self.shape[len(index) :]):
+            raise InvalidFileError(
+                f"{spec.path}: level {self._level} of plane {plane} has shape {page.shape}, expected {expected}. "
+                f"Open level 0."
+            )
+        return page
+
+
+def _runs(source: OmeXml) -> list[tuple[PlaneRun, ...]]:
+    """Return the runs of planes of each image, sorted by their first plane."""
+    found = []
+    for _, pixels in image_elements(source.xml, source.first):
+        sizes = pixel_sizes(pixels, source.first)
+        count = math.prod(sizes.sizes[axis] for axis in sizes.axes)
+        runs = sorted(plane_runs(pixels, sizes, source.first))
+        found.append(tuple(runs) or (PlaneRun(0, count, "", 0),))
+    return found

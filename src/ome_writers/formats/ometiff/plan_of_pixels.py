@@ -14,7 +14,7 @@ from ome_writers.untrusted import read_lines
 
 if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import Layout
-    from ome_writers.formats.ometiff.pixels import PixelSizes
+    from ome_writers.formats.ometiff.pixels_element import PixelSizes
 
 _TYPES: dict[str, DimensionType] = {"T": "time", "C": "channel", "Z": "space"}
 

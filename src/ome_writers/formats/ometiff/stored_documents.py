@@ -19,15 +19,10 @@ from ome_writers.formats.ome_xml import (
     strip_progress,
 )
 from ome_writers.formats.ometiff.file_sets import ome_xml_files
-from ome_writers.formats.ometiff.first_page import (
-    ROOT_UUID,
-    parse_ome_xml,
-    read_ome_xml,
-    root_uuid,
-)
+from ome_writers.formats.ometiff.first_page import ROOT_UUID, parse_ome_xml, read_ome_xml, root_uuid
 from ome_writers.formats.ometiff.layout import TiffSet, in_files, is_set, journal_keys
 from ome_writers.formats.ometiff.parse import own_plan
-from ome_writers.formats.ometiff.pixels import (
+from ome_writers.formats.ometiff.pixels_element import (
     PixelSizes,
     PlaneRun,
     image_elements,

@@ -23,14 +23,30 @@ if TYPE_CHECKING:
     from ome_writers.formats.omezarr.metadata import ZarrMetadata as ZarrMetadata
     from ome_writers.formats.omezarr.ngff import as_transformations as as_transformations
     from ome_writers.formats.omezarr.ngff import ngff_color as ngff_color
+    from ome_writers.formats.omezarr.ngff_version import (
+        check_expressible_in_05 as check_expressible_in_05,
+    )
+    from ome_writers.formats.omezarr.ngff_version import (
+        convert_ngff_version as convert_ngff_version,
+    )
     from ome_writers.formats.omezarr.parse import parse_dataset as parse_dataset
     from ome_writers.formats.omezarr.parse import read_image_frames as read_image_frames
     from ome_writers.formats.omezarr.parse import recorded_progress as recorded_progress
     from ome_writers.formats.omezarr.parse_multiscale import parse_image as parse_image
+    from ome_writers.formats.omezarr.pyramid import add_pyramid as add_pyramid
+    from ome_writers.formats.omezarr.pyramid import array_plan as array_plan
+    from ome_writers.formats.omezarr.pyramid import plane_runs as plane_runs
+    from ome_writers.formats.omezarr.rescaling import edited_labels as edited_labels
+    from ome_writers.formats.omezarr.rescaling import move as move
+    from ome_writers.formats.omezarr.rescaling import rescale as rescale
+    from ome_writers.formats.omezarr.rescaling import stage_shift as stage_shift
+    from ome_writers.formats.omezarr.rescaling import steps_of as steps_of
     from ome_writers.formats.omezarr.versions import VERSIONS as VERSIONS
     from ome_writers.formats.omezarr.versions import at_version as at_version
     from ome_writers.formats.omezarr.versions import scene as scene
     from ome_writers.formats.omezarr.versions import with_levels as with_levels
+    from ome_writers.formats.omezarr.zarr_array import ZarrArray as ZarrArray
+    from ome_writers.formats.omezarr.zarr_array import open_array as open_array
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -47,8 +63,12 @@ else:
             ".layout": ("XML_KEY", "level_path", "stored_layout"),
             ".metadata": ("MAX_WINDOW_UPDATES", "ZarrMetadata"),
             ".ngff": ("as_transformations", "ngff_color"),
+            ".ngff_version": ("check_expressible_in_05", "convert_ngff_version"),
             ".parse": ("parse_dataset", "read_image_frames", "recorded_progress"),
             ".parse_multiscale": ("parse_image",),
+            ".pyramid": ("add_pyramid", "array_plan", "plane_runs"),
+            ".rescaling": ("edited_labels", "move", "rescale", "stage_shift", "steps_of"),
             ".versions": ("VERSIONS", "at_version", "scene", "with_levels"),
+            ".zarr_array": ("ZarrArray", "open_array"),
         },
     )

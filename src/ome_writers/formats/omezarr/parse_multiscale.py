@@ -14,11 +14,12 @@ from typing import Any
 from ome_writers.codecs import compression_of_codecs
 from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError
+from ome_writers.formats.omezarr.array_metadata import array_metadata_file, parse_array_metadata
 from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.settings import Channel, Dimension, Position
 from ome_writers.units import kind_of, ngff_name, standard_size
-from ome_writers.untrusted import array_metadata_file, member, parse_array_metadata, read_json
+from ome_writers.untrusted import member, read_json
 
 Json = dict[str, Any]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
+from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
 from ome_writers.formats.omezarr.group_metadata import read_settings
 from ome_writers.formats.omezarr.layout import XML_KEY
 from ome_writers.untrusted import (
@@ -19,7 +20,6 @@ from ome_writers.untrusted import (
     guard_reader,
     is_remote,
     member,
-    parse_array_metadata,
     read_json,
 )
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.storage.direct.arrays import StoredArray as StoredArray
     from ome_writers.storage.direct.engine import DirectEngine as DirectEngine
     from ome_writers.storage.direct.engine import open_engine as open_engine
-    from ome_writers.storage.direct.stored_level import StoredLevel as StoredLevel
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            ".arrays": ("StoredArray",),
             ".engine": ("DirectEngine", "open_engine"),
-            ".stored_level": ("StoredLevel",),
         },
     )

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 
@@ -29,8 +30,11 @@ ENTRY_BYTES = 20
 ASCII = 2
 """Field type of text."""
 
-DESCRIPTION, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 270, 273, 279
-TILE_OFFSETS, TILE_BYTE_COUNTS = 324, 325
+DESCRIPTION: Final = 270
+STRIP_OFFSETS: Final = 273
+STRIP_BYTE_COUNTS: Final = 279
+TILE_OFFSETS: Final = 324
+TILE_BYTE_COUNTS: Final = 325
 """Tags of the entries that change while a file is written."""
 
 TILE_WIDTH, TILE_LENGTH = 322, 323

@@ -18,15 +18,12 @@ if TYPE_CHECKING:
     from ome_writers.storage.zarr.array_metadata import (
         render_array_metadata as render_array_metadata,
     )
-    from ome_writers.storage.zarr.array_survey import ArraySurvey as ArraySurvey
-    from ome_writers.storage.zarr.array_survey import Survey as Survey
     from ome_writers.storage.zarr.chunk_files import ChunkFiles as ChunkFiles
     from ome_writers.storage.zarr.chunk_files import ChunkKeys as ChunkKeys
     from ome_writers.storage.zarr.chunk_grid import Cell as Cell
     from ome_writers.storage.zarr.chunk_grid import Grid as Grid
     from ome_writers.storage.zarr.chunk_grid import ShardPart as ShardPart
     from ome_writers.storage.zarr.codec import Codec as Codec
-    from ome_writers.storage.zarr.recovery import ShardRecovery as ShardRecovery
     from ome_writers.storage.zarr.shard_file import Shard as Shard
     from ome_writers.storage.zarr.shard_file import ShardShape as ShardShape
     from ome_writers.storage.zarr.shard_index import EMPTY as EMPTY
@@ -38,11 +35,9 @@ else:
         __name__,
         {
             ".array_metadata": ("ArrayMetadataWriter", "render_array_metadata"),
-            ".array_survey": ("ArraySurvey", "Survey"),
             ".chunk_files": ("ChunkFiles", "ChunkKeys"),
             ".chunk_grid": ("Cell", "Grid", "ShardPart"),
             ".codec": ("Codec",),
-            ".recovery": ("ShardRecovery",),
             ".shard_file": ("Shard", "ShardShape"),
             ".shard_index": ("EMPTY", "ShardIndexFormat", "TornIndexError"),
             ".shard_reader": ("ShardReader",),

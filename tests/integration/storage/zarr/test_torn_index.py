@@ -10,9 +10,10 @@ import pytest
 
 from ome_writers import AcquisitionSettings, Dimension
 from ome_writers.dataset import LevelSpec
+from ome_writers.formats.omezarr.shard_recovery import ShardRecovery
 from ome_writers.routing import resolve
 from ome_writers.storage.disk import Disk
-from ome_writers.storage.zarr import Codec, Grid, Shard, ShardRecovery, ShardShape
+from ome_writers.storage.zarr import Codec, Grid, Shard, ShardShape
 
 CHUNKS = 100
 FRAME = (5, 7)  # whose stored sizes are not multiples of 16

@@ -10,7 +10,7 @@ import tifffile
 
 import ome_writers as omew
 from ome_writers import Dimension, OmeTiffFormat
-from ome_writers.storage.tiff import IfdRepair
+from ome_writers.formats.ometiff.ifd_repair import IfdRepair
 from support.tiff_engine import (
     COMPRESSIONS,
     finish,

@@ -18,8 +18,9 @@ from pathlib import Path
 from ome_writers.codecs import compression_of_tag, tiff_codec
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
-from ome_writers.storage.positional_io import open_file, read_at, write_at
-from ome_writers.storage.tiff.ifd import (
+from ome_writers.formats.ometiff.tiff_structure import LoopDetector
+from ome_writers.storage import open_file, read_at, write_at
+from ome_writers.storage.tiff import (
     DESCRIPTION,
     ENTRY_BYTES,
     FIRST_PAGE_TAGS,
@@ -36,7 +37,7 @@ from ome_writers.storage.tiff.ifd import (
     TILED_PAGE_TAGS,
     aligned,
 )
-from ome_writers.untrusted import LoopDetector, open_regular
+from ome_writers.untrusted import open_regular
 
 # bytes per value, by field type
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}

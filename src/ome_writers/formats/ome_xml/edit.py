@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from ome_writers.conversion.settings_edit import UNITS, Changes, edit_settings
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.ome_xml import (
     ACQUISITION_ORDER,
@@ -18,6 +17,7 @@ from ome_writers.formats.ome_xml import (
     with_warning,
 )
 from ome_writers.formats.ometiff import image_elements, parse_ome_xml
+from ome_writers.formats.settings_edit import UNITS, Changes, edit_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import LevelSpec
 from ome_writers.file_sync import sync
-from ome_writers.storage.contract import Finding
-from ome_writers.storage.positional_io import open_file, read_at, write_at
-from ome_writers.storage.zarr import shard_index
-from ome_writers.storage.zarr.chunk_grid import Grid
-from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat, TornIndexError
+from ome_writers.formats.report import Finding
+from ome_writers.storage import open_file, read_at, write_at
+from ome_writers.storage.zarr import (
+    EMPTY,
+    Codec,
+    Grid,
+    ShardIndexFormat,
+    TornIndexError,
+    shard_index,
+)
 from ome_writers.untrusted import open_regular
 
 

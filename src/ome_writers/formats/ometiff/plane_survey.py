@@ -19,7 +19,7 @@ from ome_writers.untrusted import MAX_FRAMES, check_count
 if TYPE_CHECKING:
     from ome_writers.formats import Journal
     from ome_writers.formats.ometiff import StoredDocument, StoredDocuments
-    from ome_writers.storage.tiff import IfdRepair
+    from ome_writers.formats.ometiff.ifd_repair import IfdRepair
 
 
 def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Journal) -> Outcome:

@@ -15,14 +15,12 @@ from ome_writers.dataset import ImageSpec
 from ome_writers.downsampling import downsample
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
-from ome_writers.storage.positional_io import open_file, read_at, read_fully, write_at
-from ome_writers.storage.tiff.ifd import PageKind, aligned
-from ome_writers.storage.tiff.ifd_template import IfdTemplate
-from ome_writers.storage.tiff.tiles import TileGrid
+from ome_writers.storage import open_file, read_at, read_fully, write_at
+from ome_writers.storage.tiff import IfdTemplate, PageKind, TileGrid, aligned
 from ome_writers.untrusted import open_regular
 
 if TYPE_CHECKING:
-    from ome_writers.storage.tiff.ifd_repair import Ifd, IfdRepair
+    from ome_writers.formats.ometiff.ifd_repair import Ifd, IfdRepair
 
     Plane = NDArray[np.generic]
 

@@ -21,18 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers import codecs
-from ome_writers.conversion.in_place import edit_in_place, replace_json, stored_settings
 from ome_writers.dataset import Addressing, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
 from ome_writers.formats import format_row, stored_plan
+from ome_writers.formats.in_place import edit_in_place, replace_json, stored_settings
 from ome_writers.formats.omezarr import level_path, with_levels
+from ome_writers.formats.omezarr.zarr_array import ZarrArray, open_array
 from ome_writers.routing import plan_levels
 from ome_writers.settings import OmeZarrFormat, Pyramid, PyramidMethod
 from ome_writers.storage import Downsampling, Options, available_cpus
 from ome_writers.storage.direct import open_engine
 from ome_writers.untrusted import read_json
-from ome_writers.views import ZarrArray, open_array
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

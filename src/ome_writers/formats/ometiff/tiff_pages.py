@@ -19,16 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.codecs import TIFF, compression_of_tag, tiff_codec
+from ome_writers.dataset import Region
 from ome_writers.errors import EngineMissingError, InvalidFileError
 from ome_writers.formats.ometiff import read_description, read_first_page
-from ome_writers.untrusted import (
-    LoopDetector,
-    TiffDirectory,
-    TiffStructure,
-    guard_reader,
-    open_regular,
-)
-from ome_writers.views.source import Region
+from ome_writers.formats.ometiff.tiff_structure import LoopDetector, TiffDirectory, TiffStructure
+from ome_writers.untrusted import guard_reader, open_regular
 
 _TIMESTAMP_RESOLUTION_S = 3.0  # the coarsest timestamps (FAT) have a resolution of two seconds
 _WRITING_STATUS = re.compile(rb'"status"(?::"|>"?)writing\b')

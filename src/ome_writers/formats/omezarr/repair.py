@@ -18,11 +18,13 @@ from ome_writers.formats.omezarr import (
     read_image_frames,
     read_json_object,
 )
-from ome_writers.repair.stored_plan import refuse_rewritten, stored_plan
+from ome_writers.formats.omezarr.array_survey import ArraySurvey, Survey
+from ome_writers.formats.omezarr.stored_level import StoredLevel
+from ome_writers.formats.omezarr.stored_plan import refuse_rewritten, stored_plan
+from ome_writers.formats.report import Finding
 from ome_writers.routing import Plan
-from ome_writers.storage import LOCK_NAME, Finding, files
-from ome_writers.storage.direct import StoredLevel
-from ome_writers.storage.zarr import ArraySurvey, Survey, render_array_metadata
+from ome_writers.storage import LOCK_NAME, files
+from ome_writers.storage.zarr import render_array_metadata
 from ome_writers.untrusted import is_link
 
 if TYPE_CHECKING:

@@ -21,12 +21,13 @@ from ome_writers.formats.ometiff import (
     plane_runs,
     read_ome_xml,
 )
-from ome_writers.storage import Finding
-from ome_writers.storage.tiff import IfdRepair, StoredLevels
-from ome_writers.untrusted import TiffStructure, open_regular
-from ome_writers.validation.report import Check
-from ome_writers.validation.validators import run_ome_types
-from ome_writers.views import set_decoder
+from ome_writers.formats.ometiff.ifd_repair import IfdRepair
+from ome_writers.formats.ometiff.stored_levels import StoredLevels
+from ome_writers.formats.ometiff.tiff_pages import set_decoder
+from ome_writers.formats.ometiff.tiff_structure import TiffStructure
+from ome_writers.formats.report import Check, Finding
+from ome_writers.formats.validators import run_ome_types
+from ome_writers.untrusted import open_regular
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import plan_from_settings
-from ome_writers.formats.omezarr import (
-    read_json_object,
-    read_settings,
-    stored_layout,
-)
+from ome_writers.formats.omezarr import read_json_object, read_settings, stored_layout
+from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
 from ome_writers.routing import Plan
-from ome_writers.untrusted import check_shape, parse_array_metadata
+from ome_writers.untrusted import check_shape
 
 if TYPE_CHECKING:
     from ome_writers.formats import Layout

@@ -24,12 +24,16 @@ from numpy.typing import NDArray
 
 from ome_writers.codecs import Decoder, find_zarr_codec
 from ome_writers.dataset import DatasetSpec
-from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedError
 from ome_writers.formats.omezarr import parse_dataset, recorded_progress
-from ome_writers.storage.zarr import EMPTY, ShardIndexFormat
-from ome_writers.untrusted import (
+from ome_writers.formats.omezarr.array_metadata import (
     ArrayMetadata,
     array_metadata_file,
+    parse_array_metadata,
+)
+from ome_writers.formats.omezarr.zarr_python import open_with_zarr_python
+from ome_writers.storage.zarr import EMPTY, ShardIndexFormat
+from ome_writers.untrusted import (
     check_count,
     check_memory,
     check_shape,
@@ -37,11 +41,9 @@ from ome_writers.untrusted import (
     is_remote,
     member,
     open_range,
-    parse_array_metadata,
     read_json,
     read_regular,
 )
-from ome_writers.views.zarr_python import open_with_zarr_python
 
 _MAX_READ_RETRIES = 20
 _RETRY_INTERVAL_S = 0.005
@@ -49,10 +51,6 @@ _MAX_CHUNKS_PER_PLANE = 2**17  # each is one file to open
 _MAX_KEPT_INDEXES = 256
 _MAX_KEPT_INDEX_BYTES = 2**20
 _MAX_CODEC_OVERHEAD_BYTES = 2**20  # of chunks that cannot be compressed
-
-
-class TornChunkError(OSError):
-    """A chunk or shard index that is still not valid after several reads."""
 
 
 class ZarrPixels:

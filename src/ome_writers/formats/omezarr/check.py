@@ -19,15 +19,15 @@ from ome_writers.formats.omezarr import (
     parse_image,
     read_image_frames,
 )
+from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
+from ome_writers.formats.omezarr.array_metadata_check import array_metadata_problems
+from ome_writers.formats.omezarr.array_survey import ArraySurvey
+from ome_writers.formats.omezarr.stored_level import StoredLevel
+from ome_writers.formats.report import Check, Finding
+from ome_writers.formats.validators import run_ome_zarr_models, run_yaozarrs
 from ome_writers.routing import Plan
 from ome_writers.settings import find_engine
-from ome_writers.storage import Finding
-from ome_writers.storage.direct import StoredLevel
-from ome_writers.storage.zarr import ArraySurvey
-from ome_writers.untrusted import guard_reader, parse_array_metadata, read_json, read_lines
-from ome_writers.validation.array_metadata import array_metadata_problems
-from ome_writers.validation.report import Check
-from ome_writers.validation.validators import run_ome_zarr_models, run_yaozarrs
+from ome_writers.untrusted import guard_reader, read_json, read_lines
 
 _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 _MAX_FINDINGS = 10_000

@@ -17,9 +17,11 @@ from ome_writers.formats.ometiff import (
     render_entry_file,
     render_entry_xml,
 )
-from ome_writers.repair.plane_survey import kept_ifds, outcome_of_closed, survey
-from ome_writers.storage import LOCK_NAME, Finding, files, lock_path
-from ome_writers.storage.tiff import IfdRepair, StoredLevels
+from ome_writers.formats.ometiff.ifd_repair import IfdRepair
+from ome_writers.formats.ometiff.plane_survey import kept_ifds, outcome_of_closed, survey
+from ome_writers.formats.ometiff.stored_levels import StoredLevels
+from ome_writers.formats.report import Finding
+from ome_writers.storage import LOCK_NAME, files, lock_path
 
 if TYPE_CHECKING:
     from ome_writers.formats import Outcome

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import LevelSpec
-from ome_writers.storage.contract import Finding
-from ome_writers.storage.zarr.chunk_grid import Grid
-from ome_writers.storage.zarr.recovery import ShardRecovery
-from ome_writers.storage.zarr.shard_index import EMPTY
+from ome_writers.formats.omezarr.shard_recovery import ShardRecovery
+from ome_writers.formats.report import Finding
+from ome_writers.storage.zarr import EMPTY, Grid
 from ome_writers.untrusted import is_link, open_regular
 
 

@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.downsampling import downsample
+from ome_writers.formats.omezarr.array_survey import ArraySurvey
 from ome_writers.settings import PyramidMethod
-from ome_writers.storage.contract import Options
-from ome_writers.storage.direct.arrays import StoredArray
-from ome_writers.storage.direct.engine import open_engine
-from ome_writers.storage.disk import Disk
-from ome_writers.storage.store import LocalStore
-from ome_writers.storage.zarr import ArraySurvey
+from ome_writers.storage import Disk, LocalStore, Options
+from ome_writers.storage.direct import StoredArray, open_engine
 
 Plane = NDArray[np.generic]
 Index = tuple[int, ...]

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError
-from ome_writers.untrusted.files import Limit, open_regular
-from ome_writers.untrusted.sizes import check_count, check_memory
+from ome_writers.untrusted import Limit, check_count, check_memory, open_regular
 
 if sys.platform == "win32":
     from ome_writers.windows_api import pread as _pread

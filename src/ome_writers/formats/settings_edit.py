@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.conversion.in_place import stored_settings
+from ome_writers.formats.in_place import stored_settings
 from ome_writers.routing import resolve
 from ome_writers.units import standard_size
 

@@ -15,11 +15,11 @@ from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats import imagej, npy
 from ome_writers.formats.micromanager import Acquisition, read_image_files, read_ndtiff
+from ome_writers.formats.ometiff.tiff_pages import TiffPages
 from ome_writers.untrusted import guard_reader
-from ome_writers.views.tiff_pages import TiffPages
 
 if TYPE_CHECKING:
-    from ome_writers.views.dataset import OpenPixels
+    from ome_writers.formats.registry import OpenPixels
 
 K = TypeVar("K")
 

@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from ome_writers.storage import Finding
-from ome_writers.validation.report import Check
+from ome_writers.formats.report import Check, Finding
 
 _REQUIREMENTS = {"ome-types": "ome-writers[cli]", "yaozarrs": "ome-writers[cli]"}
 """What to install for validation where the library's name is not enough."""

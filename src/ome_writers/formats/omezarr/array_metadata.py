@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.untrusted.sizes import check_chunk_shape, check_count, check_shape
+from ome_writers.untrusted import check_chunk_shape, check_count, check_shape
 
 Json = dict[str, Any]
 
