@@ -171,7 +171,7 @@ def test_file_with_status_writing_may_always_have_changed(
         AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint8")
     )
     now = [100.0]
-    monkeypatch.setattr("ome_writers.views.tiff_pages.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ome_writers.formats.ometiff.tiff_pages.time.monotonic", lambda: now[0])
     for changed in (True, False):
         changes = ChangeDetector(path)
         assert changes.may_have_changed()
@@ -181,4 +181,4 @@ def test_file_with_status_writing_may_always_have_changed(
         assert changes.may_have_changed() is changed
         monkeypatch.undo()
         stream.close()
-        monkeypatch.setattr("ome_writers.views.tiff_pages.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("ome_writers.formats.ometiff.tiff_pages.time.monotonic", lambda: now[0])
