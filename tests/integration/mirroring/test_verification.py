@@ -283,12 +283,13 @@ def test_object_that_a_store_drops_or_cuts_is_an_error(tmp_path: Path) -> None:
 
 
 _SLOW_CLOSE = """
-import sys, time, threading, signal, os, numpy as np
+import faulthandler, sys, numpy as np
 from ome_writers import create_stream, dims_from_standard_axes
 stream = create_stream(root_path=sys.argv[1], dimensions=dims_from_standard_axes({"t": 4, "y": 8, "x": 8}),
                        dtype="uint16", mirror=sys.argv[2])
 for t in range(4):
     stream.append(np.full((8, 8), t, "uint16"))
+faulthandler.dump_traceback_later(40, exit=True)  # shows where it hangs
 print("closing", flush=True)
 stream.close()
 """
@@ -311,7 +312,7 @@ def test_ctrl_c_ends_the_wait_for_a_slow_store(tmp_path: Path) -> None:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10, errors.decode()
     assert b"KeyboardInterrupt" in errors
     assert values(path) == [0, 1, 2, 3]
     assert ome_writers.read(path).status == "complete"
