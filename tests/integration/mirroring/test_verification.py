@@ -283,12 +283,13 @@ def test_object_that_a_store_drops_or_cuts_is_an_error(tmp_path: Path) -> None:
 
 
 _SLOW_CLOSE = """
-import faulthandler, sys, numpy as np
+import faulthandler, signal, sys, numpy as np
 from ome_writers import create_stream, dims_from_standard_axes
 stream = create_stream(root_path=sys.argv[1], dimensions=dims_from_standard_axes({"t": 4, "y": 8, "x": 8}),
                        dtype="uint16", mirror=sys.argv[2])
 for t in range(4):
     stream.append(np.full((8, 8), t, "uint16"))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore SIGINT
 faulthandler.dump_traceback_later(40, exit=True)  # shows where it hangs
 print("closing", flush=True)
 stream.close()
