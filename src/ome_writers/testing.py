@@ -23,7 +23,7 @@ import ome_writers
 from ome_writers.formats import lay_out
 from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Dimension, Position
-from ome_writers.storage import DERIVED, Options, open_engine, unsupported_reasons
+from ome_writers.storage import DERIVED, Options, open_engine, part_of, unsupported_reasons
 
 if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
@@ -79,11 +79,11 @@ class EngineContract:
             assert engine.stats().frames_written == plan.frames
 
     def test_derived_planes_are_not_counted_as_frames(self, tmp_path: Path) -> None:
-        """The number of a plane that is derived from a frame, as of a resolution level, is `storage.DERIVED`."""
+        """The numbers of planes of a resolution level, and of all samples of a frame but the last, are negative."""
         for _, plan, engine in self._engines(tmp_path):
             count = plan.frames or 0
             for number in range(count):
-                kind = DERIVED if number % 3 else number
+                kind = (number, DERIVED, part_of(number))[number % 3]
                 engine.write(kind, *plan.router.address(number), _frame(number))
             engine.close(_shapes(plan))
             _check(plan, engine, {n: n for n in range(count)})

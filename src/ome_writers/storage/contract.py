@@ -18,6 +18,19 @@ DERIVED = -1
 """Number of a plane that is derived from a frame, such as one of a resolution level. It does not count as a frame."""
 
 
+def part_of(number: int) -> int:
+    """Return the number of the planes of frame `number` before the last one, which has the number of the frame.
+
+    It is less than `DERIVED`: a negative number does not count as a frame. `frame_of` is the inverse.
+    """
+    return -2 - number
+
+
+def frame_of(number: int) -> int:
+    """Return the frame that a plane of this number belongs to; `DERIVED` for a derived plane."""
+    return number if number >= DERIVED else -2 - number
+
+
 @dataclass(frozen=True)
 class Options:
     """How to write, for all arrays alike."""
@@ -40,7 +53,7 @@ class Options:
 class EngineStats:
     """Progress of an engine, and its use of memory."""
 
-    frames_written: int = 0  # frames on disk, without planes whose number is `DERIVED`
+    frames_written: int = 0  # planes on disk whose number is not negative
     bytes_written: int = 0  # bytes of all planes on disk, before compression
     queue_depth: int = 0  # number of write tasks that wait or run
     # bytes of the written frames that `write` copied, because it could not write the caller's memory
@@ -52,7 +65,7 @@ class EngineStats:
 
 @dataclass(frozen=True)
 class WriteFailure:
-    """An error, and the numbers of the frames that are not on disk because of it.
+    """An error, and the numbers (see `Engine.write`) of the planes that are not on disk because of it.
 
     With `repairable` the frames are on disk, but no metadata refers to them: `repair` makes them readable.
     """
@@ -77,7 +90,9 @@ class Engine(Protocol):
         frame: NDArray[np.generic],
         owned: bool = False,
     ) -> None:
-        """Write frame `number`, or a plane that is `DERIVED`, to `index` (storage order, without y and x) of `array`.
+        """Write frame `number` to `index` (storage order, without y and x) of `array`.
+
+        The number is negative if the plane is `DERIVED`, or a `part_of` a frame that has a later plane.
 
         `frame` has the dtype and shape of the array's planes: (y, x), or (y, x, samples). The caller may reuse its
         memory when `write` returns, unless `owned` is True: then the engine may keep a reference until the frame is

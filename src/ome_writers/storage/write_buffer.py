@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ome_writers.locks import new_lock
 from ome_writers.storage.background import Background, available_cpus
-from ome_writers.storage.contract import DERIVED, EngineStats
+from ome_writers.storage.contract import EngineStats
 from ome_writers.storage.memory_budget import MemoryBudget
 
 Plane = NDArray[np.generic]
@@ -246,7 +246,10 @@ class WriteBuffer(Generic[U]):
                 frames = unit.frames[: len(unit.frames) if last else count]
                 with self._counter_lock:
                     self.planes_written += len(frames)
-                    self.frames_written += len(frames) - frames.count(DERIVED)
+                    some_negative = min(frames, default=0) < 0
+                    self.frames_written += (
+                        sum(n >= 0 for n in frames) if some_negative else len(frames)
+                    )
                     self.bytes_written += unit.nbytes
                     self.bytes_copied += 0 if unit.by_reference else unit.nbytes
                     self._stored.append((unit, frames))

@@ -19,7 +19,7 @@ from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import Outcome, format_row, spec_of_plan
 from ome_writers.routing import Address, Plan, Progress
-from ome_writers.storage import LendingEngine, run_stages
+from ome_writers.storage import LendingEngine, part_of, run_stages
 from ome_writers.streaming.cursor import Cursor
 from ome_writers.streaming.frame_check import as_frame
 from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSamples, read_frame
@@ -69,7 +69,6 @@ class FrameWriter:
         self._progress = Progress(plan)
         self._split_samples = SplitSamples(plan.images)
         self._display_range = DisplayRange(plan.images)
-        self._accepted_planes = 0
         self._start_date, self._start_time = datetime.now(timezone.utc), perf_counter()
 
     @property
@@ -120,7 +119,6 @@ class FrameWriter:
             self.longest_append_s = duration
         if encoded is not None:
             self.recorder.journal.record(frames.number, frames.plane(stored), encoded)
-        self._accepted_planes += frames.planes
         written_at: int | Mapping[str, int]
         if index is None or acquired is None:
             written_at = cursor.advance()
@@ -192,7 +190,7 @@ class FrameWriter:
         engine = self.engine.stats()
         return StreamStats(
             frames_accepted=self.accepted,
-            frames_written=engine.frames_written * self.accepted // (self._accepted_planes or 1),
+            frames_written=engine.frames_written,
             bytes_written=engine.bytes_written,
             queue_depth=engine.queue_depth,
             longest_append=self.longest_append_s,
@@ -271,9 +269,12 @@ class FrameWriter:
         stages: list[Stage] = [] if frames.planes == 1 else [self._split_samples]
         if sampled:
             stages.append(self._display_range)
-        for (array, stored), plane in run_stages(stages, (frames.first_array, index), frame):
+        last = frames.planes - 1
+        planes = run_stages(stages, (frames.first_array, index), frame)
+        for i, ((array, stored), plane) in enumerate(planes):
             new = not np.may_share_memory(plane, frame)
-            self.engine.write(number, array, stored, plane, owned or new)
+            of_plane = number if i == last else part_of(number)
+            self.engine.write(of_plane, array, stored, plane, owned or new)
 
     def _complete_index(self, index: Mapping[str, int]) -> dict[str, int]:
         if not self._engine_row.random_access:

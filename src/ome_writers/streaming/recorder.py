@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ from ome_writers.errors import WriteError, describe_frames
 from ome_writers.file_sync import sync_folder
 from ome_writers.formats import SupportsCarryOver, SupportsGrow
 from ome_writers.routing import Plan
-from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure
+from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure, frame_of
 
 if TYPE_CHECKING:
     from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
@@ -104,7 +105,11 @@ class Recorder:
         return isinstance(raised, WriteError) and any(raised.__cause__ is cause for cause in causes)
 
     def _all_failures(self) -> list[WriteFailure]:
-        return [*self._engine_failures, *self._failures]
+        """Return what has failed, with the numbers of frames instead of planes."""
+        return [
+            replace(failure, frames=tuple(dict.fromkeys(map(frame_of, failure.frames))))
+            for failure in (*self._engine_failures, *self._failures)
+        ]
 
     def flush(self, snapshot: Callable[[], tuple[Sequence[JournalEntry], Outcome]]) -> None:
         """Write to disk what `snapshot` returns: frame metadata, and the current shapes and extents."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,22 @@ def test_rgb_and_grayscale_camera(tmp_path: Path, suffix: str) -> None:
         assert colour.shape == (3, 6, *SMALL)
         colour = np.moveaxis(colour.reshape(6, 3, *SMALL), 1, -1)
     np.testing.assert_array_equal(colour.reshape(6, *SMALL, 3), appended[1::2])
+
+
+def test_stats_count_frames_of_rgb_and_grayscale_cameras(tmp_path: Path) -> None:
+    """Two frames of one camera complete a chunk and are on disk, the RGB frame of the other one is in memory."""
+    cameras = [Camera(name="A"), Camera(name="B", rgb=True)]
+    options = settings(tmp_path, "zarr", cameras, flush_interval=None)
+    time, *others = options.dimensions
+    options.dimensions = [time.model_copy(update={"chunk_size": 2}), *others]
+    with create_stream(options) as stream:
+        for camera, t in ((0, 0), (1, 0), (0, 1)):
+            frame = np.ones((*SMALL, 3) if camera else SMALL, "uint16")
+            stream.append(frame, index={"t": t, "c": 0, "cam": camera})
+        while stream.stats().queue_depth:
+            sleep(0.01)
+        assert stream.stats().frames_written == 2
+    assert stream.stats().frames_written == stream.stats().frames_accepted == 3
 
 
 def test_cameras_with_equal_frames_share_an_image(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import LevelSpec
-from ome_writers.storage.contract import DERIVED, EngineStats, Options, WriteFailure
+from ome_writers.storage.contract import EngineStats, Options, WriteFailure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.direct.write_through import WriteThrough
@@ -97,7 +97,7 @@ class DirectEngine:
             try:
                 if self._write_through.write(stored, index, frame):
                     self._written_through[array].append(number)
-                    if number == DERIVED:
+                    if number < 0:
                         self._derived_through += 1
                     return
             except Exception as error:

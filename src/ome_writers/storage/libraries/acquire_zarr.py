@@ -28,6 +28,7 @@ from ome_writers.storage.contract import (
     EngineStats,
     Options,
     WriteFailure,
+    part_of,
 )
 from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
 from ome_writers.storage.libraries.openmp import passive_openmp_threads
@@ -117,7 +118,7 @@ class AcquireEngine:
             if skipped:
                 skip: Callable[[Any], Any] = partial(self._stream.skip, key=key)  # type: ignore[call-arg]  # its types are older than it
                 nbytes = skipped * target.plan.frame_bytes
-                target.frames.extend(_after(skip, nbytes, repeat(-1, skipped)))
+                target.frames.extend(_after(skip, nbytes, repeat(DERIVED, skipped)))
             append: Callable[[Any], Any] = partial(self._stream.append, key=key)
             target.frames.extend(_after(append, np.ascontiguousarray(frame), (number,)))
         except Exception as error:
@@ -128,13 +129,14 @@ class AcquireEngine:
             self._cache.drop(array)
         else:
             self._cache.add(array, ordinal // target.row_planes, index, frame)
-        self._frames_written += number != DERIVED
+        self._frames_written += number >= 0
         self._bytes_written += frame.nbytes
 
     def recover(self, number: int) -> bool:
         """Return whether the library has frame `number`: its plane cannot be written again then."""
         self._cache.recover()
-        return any(len(array.frames) and array.frames[-1] == number for array in self._arrays)
+        numbers = number, part_of(number)
+        return any(len(array.frames) and array.frames[-1] in numbers for array in self._arrays)
 
     def flush(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write the array metadata; the library cannot flush incomplete shards."""

@@ -47,7 +47,7 @@ class ShardReader:
 
         With `strict`, a plane is also lost if one of its chunks is missing from its shard or has a hole: a full disk
         can truncate a write, and the index may be written later, after space was freed. Without `strict`, a missing
-        chunk counts as zeros, which writers omit. Negative numbers, of skipped planes, are never returned.
+        chunk counts as zeros, which writers omit. The number -1, of skipped and derived planes, is never returned.
         """
         indexes: dict[tuple[int, ...], list[NDArray[np.uint64] | None]] = {}
         lost = []
@@ -57,7 +57,7 @@ class ShardReader:
                 indexes[outer] = [self._index((*outer, *part.yx)) for part in self._grid.parts]
             first = plane * self._grid.plane_chunks
             for part, entries in zip(self._grid.parts, indexes[outer], strict=True):
-                if number < 0:
+                if number == -1:
                     continue
                 wanted = None if entries is None else entries[[first + i for i in part.inner]]
                 path = self._path((*outer, *part.yx))
