@@ -187,7 +187,7 @@ def test_rgb_and_grayscale_camera(tmp_path: Path, suffix: str) -> None:
 def test_stats_count_frames_of_rgb_and_grayscale_cameras(tmp_path: Path) -> None:
     """Two frames of one camera complete a chunk and are on disk, the RGB frame of the other one is in memory."""
     cameras = [Camera(name="A"), Camera(name="B", rgb=True)]
-    options = settings(tmp_path, "zarr", cameras, flush_interval=None)
+    options = settings(tmp_path, "zarr", cameras, flush_interval=1000)
     time, *others = options.dimensions
     options.dimensions = [time.model_copy(update={"chunk_size": 2}), *others]
     with create_stream(options) as stream:
