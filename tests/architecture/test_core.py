@@ -36,6 +36,8 @@ LIMITS = {
     "lines loaded by writing: scratch": 14700,
     "strings that name another package": 52,  # 44 of them are rows of the table of formats
     "classes that describe images and arrays": 6,
+    # resolve, parse, stored_plan; and how acquire-zarr and copies of label images are written
+    "places that describe arrays": 5,
     "open, own OME-Zarr: functions": 132,
     "open, own OME-Zarr: files": 37,
     "view[i], own OME-Zarr: functions": 25,
@@ -198,6 +200,34 @@ def test_classes_that_describe_images_and_arrays() -> None:
     print(*sorted(found), sep="\n")
     assert "ArraySpec" in found
     check_limit("classes that describe images and arrays", len(found) - 1)
+
+
+# files of one place
+PLACES = {
+    "routing/(planning|levels)": "resolve",
+    "formats/(.*/parse.*|plane_files)": "parse",
+    "formats/stored_settings": "stored_plan",
+}
+
+
+def test_places_that_describe_arrays() -> None:
+    """They create a `LevelSpec` or `ImageSpec`, or copy one with other chunks or shards."""
+    found: dict[str, str] = {}
+    for path in source_files(CORE):
+        if "ome_writers.dataset" not in {module for module, _ in imported(path)}:
+            continue
+        for node in ast.walk(parse(path)):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func).rpartition(".")[2]
+            keywords = {keyword.arg for keyword in node.keywords}
+            copies = called in ("replace", "copy_with") and keywords & {"chunks", "shards"}
+            if called in ("LevelSpec", "ImageSpec") or copies:
+                name = path.relative_to(CORE).with_suffix("").as_posix()
+                places = (place for files, place in PLACES.items() if re.fullmatch(files, name))
+                found[f"{name}:{node.lineno}"] = next(places, name)
+    print(*found.items(), sep="\n")
+    check_limit("places that describe arrays", len(set(found.values())))
 
 
 @pytest.mark.parametrize("name", DELETIONS)

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.settings_edit import z_shift as z_shift
     from ome_writers.formats.stored_settings import plan_from_settings as plan_from_settings
     from ome_writers.formats.stored_settings import stored_plan as stored_plan
+    from ome_writers.formats.stored_settings import with_stored_arrays as with_stored_arrays
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -133,6 +134,6 @@ else:
                 "stage_numbers",
                 "z_shift",
             ),
-            ".stored_settings": ("plan_from_settings", "stored_plan"),
+            ".stored_settings": ("plan_from_settings", "stored_plan", "with_stored_arrays"),
         },
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
-from ome_writers.dataset import DatasetSpec, ImageSpec, copy_with
+from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec, copy_with
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import NOT_STORED
 from ome_writers.routing import Plan, resolve
@@ -42,22 +43,34 @@ def plan_from_settings(settings: Any) -> Plan:
 
 
 def stored_plan(spec: DatasetSpec) -> Plan | None:
-    """Return the plan of a dataset's settings with its arrays as they are on disk; None if it has no settings.
-
-    Shapes are those that were planned. Shards may differ from the settings: acquire-zarr writes every chunk in one.
-    Levels that are not on disk stay as planned.
-    """
+    """Return the plan of a dataset's settings with its arrays as they are on disk; None if it has no settings."""
     if spec.settings is None:
         return None
-    plan, images = resolve(spec.settings), []
-    for image, stored in zip(plan.images, spec.images, strict=True):
-        pairs = zip(image.levels, stored.levels, strict=False)
-        found = [
-            copy_with(level, key=array.key, chunks=array.chunks, shards=array.shards)
-            for level, array in pairs
-        ]
-        levels = (*found, *image.levels[len(found) :])
-        images.append(copy_with(image, key=stored.key, levels=levels))
+    arrays = [image.levels for image in spec.images]
+    plan = with_stored_arrays(resolve(spec.settings), arrays)
+    pairs = zip(plan.images, spec.images, strict=True)
+    return replace(plan, images=tuple(copy_with(image, key=stored.key) for image, stored in pairs))
+
+
+def with_stored_arrays(plan: Plan, arrays: Sequence[Sequence[LevelSpec | None]]) -> Plan:
+    """Return a plan with keys, chunks and shards of the arrays on disk; shapes are those that were planned.
+
+    `arrays` has the levels of each image; None for an array that is missing or damaged. Shards may differ from the
+    settings: acquire-zarr writes every chunk in one. Smaller levels that are not on disk have shards if full resolution
+    has.
+    """
+    images = []
+    for image, found in zip(plan.images, arrays, strict=True):
+        one_chunk_each = bool(found and found[0] and found[0].shards) and not image.array.shards
+        levels = []
+        for level, stored in zip_longest(image.levels, found[: len(image.levels)]):
+            if stored is not None:
+                values = {"key": stored.key, "chunks": stored.chunks, "shards": stored.shards}
+                level = copy_with(level, **values)
+            elif one_chunk_each:
+                level = copy_with(level, shards=level.chunks)
+            levels.append(level)
+        images.append(copy_with(image, levels=tuple(levels)))
     return replace(plan, images=tuple(images))
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from ome_writers.storage.contract import PatchingEngine as PatchingEngine
     from ome_writers.storage.contract import TruncatingEngine as TruncatingEngine
     from ome_writers.storage.contract import WriteFailure as WriteFailure
-    from ome_writers.storage.disk import Disk as Disk
     from ome_writers.storage.contract import frame_of as frame_of
     from ome_writers.storage.contract import part_of as part_of
+    from ome_writers.storage.disk import Disk as Disk
     from ome_writers.storage.exclusive_lock import Lock as Lock
     from ome_writers.storage.exclusive_lock import acquire_lock as acquire_lock
     from ome_writers.storage.exclusive_lock import hold_claim as hold_claim

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,12 @@ from support.links import create_link
 pytest.importorskip("tifffile", reason="tifffile reads the repaired files")
 
 import tifffile
-from ome_types import from_tiff
 
 from ome_writers import (
     AcquisitionSettings,
     Dimension,
     OutputLockedError,
     UnsupportedError,
-    convert,
     create_stream,
     read,
     read_frame_metadata,
@@ -341,55 +339,29 @@ def test_torn_journal_line_is_skipped(tmp_path: Path, line: int, torn: bytes) ->
     assert validate(path).valid
 
 
-WITHOUT_SETTINGS = {
-    "bounded.ome.tiff": [[[1, 2], [3, 4], [5, 0]]],
-    "unbounded.ome.tiff": [[[1, 2], [3, 4], [5, 0]]],
-    "set": [[1, 3, 5], [2, 4]],
-}
-
-
-@pytest.mark.parametrize("name", WITHOUT_SETTINGS)
-def test_files_of_earlier_versions_without_settings_are_repaired(name: str, tmp_path: Path) -> None:
-    """Pixels, frame metadata and edits of the OME-XML survive."""
-    shutil.unpack_archive(Path(__file__).parent / "data" / "ometiff_without_settings.zip", tmp_path)
-    path = tmp_path / name
-    assert (read(path).status, read(path).settings) == ("writing", None)
-    assert repair_and_check(path).findings
-    dataset = read(path)
-    assert (dataset.status, dataset.frames_written, dataset.settings) == ("failed", 5, None)
-    expected = WITHOUT_SETTINGS[name]
-    for found, values in zip(images(path), expected, strict=True):
-        assert found[..., 0, 0].tolist() == values
-    serials = [frame["serial"] for frame in read_frame_metadata(path)]
-    assert serials == ([0, 2, 4, 1, 3] if name == "set" else [0, 1, 2, 3, 4])
-    document = path / "set.companion.ome" if path.is_dir() else path
-    text = document.read_bytes()
-    assert b"mine &amp; &lt;yours&gt;" in text
-    assert b'<M K="who">me</M>' in text
-    checked = validate(path)
-    assert checked.valid, checked.findings
-
-
-def test_prerelease_file_with_status_in_map_annotation_is_repaired(tmp_path: Path) -> None:
+def test_file_without_settings_is_refused_and_readable(tmp_path: Path) -> None:
+    """A version before 1.0 wrote it."""
     path = tmp_path / "map_annotation.ome.tiff"
     shutil.copy(GOLDEN / path.name, path)
     shutil.copy(GOLDEN / "map_annotation.jsonl", tmp_path / f".{path.name}.jsonl")
     assert describe(path).status == "writing"
-    repair_and_check(path)
-    described = describe(path)
-    assert (described.status, described.frames_written, described.frames_expected) == (
-        "failed",
-        3,
-        4,
-    )
+    before = path.read_bytes()
+    with pytest.raises(UnsupportedError, match="another version of this library, whose settings"):
+        repair(path)
+    assert path.read_bytes() == before
     assert [frame["serial"] for frame in read_frame_metadata(path)] == [0, 1, 2]
-    model = from_tiff(path)
-    notes = model.structured_annotations.map_annotations
-    assert [(note.namespace, dict(note.value)) for note in notes] == [
-        ("lab", {"who": '"me"'}),
-        *(("ome_writers/frame_metadata", {"serial": str(i)}) for i in range(3)),
-    ]
-    done = convert(path, tmp_path / "copy.ome.zarr")
-    assert done.frames == 3
-    attributes = json.loads((tmp_path / "copy.ome.zarr" / "zarr.json").read_text())["attributes"]
-    assert attributes["lab"] == {"who": "me"}
+    assert open_view(path)[2].any()
+    assert read(path).metadata["lab"] == {"who": "me"}
+
+
+@pytest.mark.parametrize("sizes", [b'SizeT="9"', b'SizeY="7"'])
+def test_file_that_another_program_has_rewritten_is_refused(tmp_path: Path, sizes: bytes) -> None:
+    path = write_and_kill(settings(tmp_path, {"t": 4}), 2, 2)
+    content = path.read_bytes()
+    name = sizes.partition(b'"')[0]
+    changed = re.sub(name + rb'"\d"', sizes, content, count=1)
+    assert changed != content
+    path.write_bytes(changed)
+    with pytest.raises(UnsupportedError, match="differ from the settings .* Nothing was changed"):
+        repair(path)
+    assert path.read_bytes() == changed

@@ -123,7 +123,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         plate, images = parse_plate(xml, [e.get("ID", "") for e, _ in elements], images)
     images = distinct_positions(images)
     layout: DatasetLayout = "plate" if is_plate else "image" if len(images) == 1 else "collection"
-    plan = own_plan(info, len(images))
+    plan = _own_plan(info, len(images))
     if plan is None:
         endless = info.get("frames_expected", 0) is None
         images, dimensions = stored_dimensions(elements[0][0], images, endless=endless)
@@ -230,14 +230,19 @@ def _step(pixels: Element, axis: str) -> tuple[float | None, str | None]:
     return step, ngff_name(unit, kind)
 
 
-def own_plan(info: dict[str, Any], images: int) -> Plan | None:
-    """Return the plan of the settings in our annotation; None where they do not describe these images."""
+def plan_of_annotation(info: dict[str, Any]) -> Plan:
+    """Return the plan of the settings in our annotation; see `plan_from_settings`."""
     settings = info.get("settings")
     if isinstance(settings, dict) and isinstance(settings.get("format"), dict):
         # versions without this setting wrote strips
         settings = {**settings, "format": {"tile": None, **settings["format"]}}
+    return plan_from_settings(settings)
+
+
+def _own_plan(info: dict[str, Any], images: int) -> Plan | None:
+    """Return the plan of the settings in our annotation; None where they do not describe these images."""
     try:
-        plan = plan_from_settings(settings)
+        plan = plan_of_annotation(info)
     except UnsupportedError:  # another program, or another version wrote the file
         return None
     return plan if len(plan.images) == images else None

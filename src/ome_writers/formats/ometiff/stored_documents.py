@@ -21,7 +21,7 @@ from ome_writers.formats.ome_xml import (
 from ome_writers.formats.ometiff.file_sets import ome_xml_files
 from ome_writers.formats.ometiff.first_page import ROOT_UUID, parse_ome_xml, read_ome_xml, root_uuid
 from ome_writers.formats.ometiff.layout import TiffSet, in_files, is_set, journal_keys
-from ome_writers.formats.ometiff.parse import own_plan
+from ome_writers.formats.ometiff.parse import plan_of_annotation
 from ome_writers.formats.ometiff.pixels_element import (
     PixelSizes,
     PlaneRun,
@@ -29,7 +29,6 @@ from ome_writers.formats.ometiff.pixels_element import (
     pixel_sizes,
     plane_runs,
 )
-from ome_writers.formats.ometiff.plan_of_pixels import plan_of_pixels
 from ome_writers.routing import Plan
 
 
@@ -110,7 +109,8 @@ class StoredDocuments:
 def load_documents(root: Path) -> StoredDocuments:
     """Return the documents of an OME-TIFF, a file or the folder of a set.
 
-    Raises UnsupportedError if it was not written by this library, or is one file of a set.
+    Raises UnsupportedError if it was not written by this library, or by a version whose settings are not supported; if
+    it is one file of a set, or another program has rewritten it.
     """
     in_folder = root.is_dir()
     folder = root if in_folder else root.parent
@@ -141,10 +141,16 @@ def load_documents(root: Path) -> StoredDocuments:
                 f"that are not part of the dataset to another folder. Nothing was changed."
             )
     layout = Layout(folder, root, journal_keys(files, in_folder=in_folder))
-    plan = own_plan(latest.info, len(files))
-    # the document may be shorter than the plan
-    if plan is None or is_set(plan) != in_folder or not all(map(_fits, plan.images, latest.sizes)):
-        plan = plan_of_pixels(latest.sizes, latest.info, layout, files)
+    plan = _own_plan(latest, root)
+    if (
+        len(plan.images) != len(files)
+        or is_set(plan) != in_folder
+        or not all(map(_fits, plan.images, latest.sizes))
+    ):
+        raise UnsupportedError(
+            f"{root} cannot be repaired: the images in its OME-XML differ from the settings that the dataset was "
+            f"written with. Another program has rewritten it. Nothing was changed."
+        )
     keys = {number: name for name, number in numbers.items()}
     uuids = {number: root_uuid(texts.get(name, b"")) for name, number in numbers.items()}
     complete_numbers = tuple(n for n, name in keys.items() if name in complete)
@@ -156,6 +162,15 @@ def load_documents(root: Path) -> StoredDocuments:
         {n: texts[keys[n]] for n in complete_numbers},
         {n: complete[keys[n]] for n in complete_numbers},
     )
+
+
+def _own_plan(document: StoredDocument, root: Path) -> Plan:
+    try:
+        return plan_of_annotation(document.info)
+    except UnsupportedError as error:
+        raise UnsupportedError(
+            f"{root} was written by another version of this library, whose settings are not supported: {error}"
+        ) from error
 
 
 def _latest(documents: Sequence[StoredDocument]) -> StoredDocument:
@@ -170,6 +185,7 @@ def _time(text: object) -> datetime | None:
 
 
 def _fits(image: ImageSpec, found: PixelSizes) -> bool:
+    """Return whether a Pixels element may be that of an image; incomplete acquisitions are shorter than planned."""
     array, axes = image.array, axis_letters(image)
     planned = {letter: array.shape[axis] for letter, axis in axes.items()}
     return (

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.omezarr.parse import parse_dataset as parse_dataset
     from ome_writers.formats.omezarr.parse import read_image_frames as read_image_frames
     from ome_writers.formats.omezarr.parse import recorded_progress as recorded_progress
+    from ome_writers.formats.omezarr.parse_multiscale import parse_array as parse_array
     from ome_writers.formats.omezarr.parse_multiscale import parse_image as parse_image
     from ome_writers.formats.omezarr.pyramid import add_pyramid as add_pyramid
     from ome_writers.formats.omezarr.pyramid import array_plan as array_plan
@@ -65,7 +66,7 @@ else:
             ".ngff": ("as_transformations", "ngff_color"),
             ".ngff_version": ("check_expressible_in_05", "convert_ngff_version"),
             ".parse": ("parse_dataset", "read_image_frames", "recorded_progress"),
-            ".parse_multiscale": ("parse_image",),
+            ".parse_multiscale": ("parse_array", "parse_image"),
             ".pyramid": ("add_pyramid", "array_plan", "plane_runs"),
             ".rescaling": ("edited_labels", "move", "rescale", "stage_shift", "steps_of"),
             ".versions": ("VERSIONS", "at_version", "scene", "with_levels"),

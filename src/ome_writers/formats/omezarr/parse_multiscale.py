@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.codecs import compression_of_codecs
-from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
+from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec, copy_with
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.omezarr.array_metadata import array_metadata_file, parse_array_metadata
 from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
@@ -142,7 +142,7 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
     folder = member(root / group, entry["path"])
     key = f"{group}/{entry['path']}" if group else str(entry["path"])
     try:
-        array = parse_array_metadata(read_json(array_metadata_file(folder), root=root), folder)
+        array = parse_array(read_json(array_metadata_file(folder), root=root), key, folder)
     except FileNotFoundError:
         raise InvalidFileError(f"{folder} is not an array, but the image refers to it.") from None
     common = (
@@ -150,6 +150,12 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
     )
     transformations = (*entry.get("coordinateTransformations", ()), *(common or ()))
     scale, translation = compose(transformations, len(array.shape), str(folder))
+    return copy_with(array, scale=tuple(scale), translation=tuple(translation))
+
+
+def parse_array(metadata: Json, key: str, name: object) -> LevelSpec:
+    """Return what array metadata contain. `key` is that of the array; `name` begins the error messages."""
+    array = parse_array_metadata(metadata, name)
     return LevelSpec(
         key=key,
         shape=array.shape,
@@ -157,8 +163,6 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
         chunks=array.chunks,
         shards=array.shards,
         compression=compression_of_codecs(array.codecs),
-        scale=tuple(scale),
-        translation=tuple(translation),
     )
 
 

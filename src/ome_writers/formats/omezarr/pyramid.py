@@ -98,7 +98,12 @@ def add_pyramid(
                 f"{path}: levels can be added in place to an OME-Zarr 0.5 or 0.6 only. "
                 f"Write a copy with `ome-writers convert {path} ... --pyramid {pyramid.method}`."
             )
-        planned = [_image_plan(spec, number, pyramid) for number in range(len(spec.images))]
+        # shapes may be trimmed; `repair` plans levels of whole images
+        whole = (stored_plan(spec) or spec).images
+        planned = [
+            _with_missing_levels(image, as_planned.array, pyramid)
+            for image, as_planned in zip(spec.images, whole, strict=True)
+        ]
         total = sum(int(np.prod(plan.array.index_shape)) for plan in planned if plan.reductions)
         done, added = 0, []
         for image, plan in zip(spec.images, planned, strict=True):
@@ -114,12 +119,9 @@ def add_pyramid(
         return added
 
 
-def _image_plan(spec: DatasetSpec, number: int, pyramid: Pyramid) -> ImageSpec:
-    """Return an image as it is on disk, with the levels that it lacks."""
-    image = spec.images[number]
+def _with_missing_levels(image: ImageSpec, whole: LevelSpec, pyramid: Pyramid) -> ImageSpec:
+    """Return an image as it is on disk, with the levels that it lacks; `whole` has the planned shape."""
     array = array_plan(image.array)
-    # the shape may be trimmed; `repair` plans levels of the whole one
-    whole = (stored_plan(spec) or spec).images[number].array
     planned = replace(array, shape=whole.shape, growing=whole.growing)
     levels = plan_levels(pyramid, planned, OmeZarrFormat()) if len(image.levels) == 1 else ()
     stored_image = replace(image, levels=(array, *levels), addressing=Addressing())

@@ -20,7 +20,7 @@ from ome_writers.formats.omezarr import (
 )
 from ome_writers.formats.omezarr.array_survey import ArraySurvey, Survey
 from ome_writers.formats.omezarr.stored_level import StoredLevel
-from ome_writers.formats.omezarr.stored_plan import refuse_rewritten, stored_plan
+from ome_writers.formats.omezarr.stored_plan import plan_of_stored_settings
 from ome_writers.formats.report import Finding
 from ome_writers.routing import Plan
 from ome_writers.storage import LOCK_NAME, files
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Repair an OME-Zarr and yield the findings."""
-    plan, layout = stored_plan(root)
-    refuse_rewritten(root, plan)
+    plan, layout = plan_of_stored_settings(root)
     return _ZarrRepair(root, plan, layout, dry_run).findings()
 
 

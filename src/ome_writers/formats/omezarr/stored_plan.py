@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import plan_from_settings
-from ome_writers.formats.omezarr import read_json_object, read_settings, stored_layout
-from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
+from ome_writers.formats import plan_from_settings, with_stored_arrays
+from ome_writers.formats.omezarr import (
+    parse_array,
+    read_json_object,
+    read_settings,
+    stored_layout,
+)
 from ome_writers.routing import Plan
 from ome_writers.untrusted import check_shape
 
@@ -17,32 +21,12 @@ if TYPE_CHECKING:
     from ome_writers.formats import Layout
 
 
-def refuse_rewritten(root: Path, plan: Plan) -> None:
-    """Raise UnsupportedError if chunks, data type or shape of an array differ from the stored settings."""
-    for image in plan.images:
-        key = image.array.key
-        metadata = read_json_object(root / key / "zarr.json", root)
-        if not metadata:
-            continue  # missing or truncated: written again from the settings
-        planned, stored = image.array, parse_array_metadata(metadata, f"{root}/{key}")
-        check_shape(stored.shape, f"{root}/{key}", axes=len(planned.shape))
-        differs = []
-        if (stored.chunks, stored.shards) != (planned.chunks, planned.shards):
-            differs.append("chunks")
-        if stored.data_type != planned.dtype:
-            differs.append("data type")
-        fixed = [axis for axis in range(len(planned.shape)) if axis != planned.growing]
-        if any(stored.shape[axis] > planned.shape[axis] for axis in fixed):
-            differs.append("shape")
-        if differs:
-            raise UnsupportedError(
-                f"{root} cannot be repaired: {' and '.join(differs)} in {key}/zarr.json differ from the settings that "
-                f"the dataset was written with. Another program has rewritten it. Nothing was changed."
-            )
+def plan_of_stored_settings(root: Path) -> tuple[Plan, Layout]:
+    """Return plan and layout of a dataset: its stored settings, with its arrays as they are on disk.
 
-
-def stored_plan(root: Path) -> tuple[Plan, Layout]:
-    """Return plan and layout of a dataset from the settings stored in it."""
+    Raises UnsupportedError if the settings are missing or of another version, or the arrays are not those of the
+    settings: another program has rewritten them.
+    """
     stored = read_settings(root)
     if stored is None:
         if not read_json_object(root / "zarr.json"):
@@ -59,19 +43,37 @@ def stored_plan(root: Path) -> tuple[Plan, Layout]:
             f"{root} was written by another version of this library, whose settings are not supported: {error}"
         ) from error
     plan, layout = stored_layout(plan, root)
-    return _with_stored_shards(root, plan), layout
+    arrays = [[_stored_array(root, level) for level in image.levels] for image in plan.images]
+    for image, (full, *_) in zip(plan.images, arrays, strict=True):
+        if full is not None:
+            _refuse_rewritten(root, image.array, full)
+    return with_stored_arrays(plan, arrays), layout
 
 
-def _with_stored_shards(root: Path, plan: Plan) -> Plan:
-    """Return the plan with shards that the settings do not have: acquire-zarr writes every chunk in a shard."""
-    images = []
-    for image in plan.images:
-        full = image.array
-        metadata = read_json_object(root / full.key / "zarr.json")
-        if full.shards is None and metadata:
-            stored = parse_array_metadata(metadata, f"{root}/{full.key}")
-            if stored.chunks == stored.shards == full.chunks:
-                levels = tuple(replace(level, shards=level.chunks) for level in image.levels)
-                image = replace(image, levels=levels)
-        images.append(image)
-    return replace(plan, images=tuple(images))
+def _stored_array(root: Path, planned: LevelSpec) -> LevelSpec | None:
+    """Return an array as it is on disk; None if its metadata are missing or truncated: they are written again."""
+    metadata = read_json_object(root / planned.key / "zarr.json", root)
+    if not metadata:
+        return None
+    stored = parse_array(metadata, planned.key, f"{root}/{planned.key}")
+    check_shape(stored.shape, f"{root}/{planned.key}", axes=len(planned.shape))
+    return stored
+
+
+def _refuse_rewritten(root: Path, planned: LevelSpec, stored: LevelSpec) -> None:
+    """Raise UnsupportedError if chunks, data type or shape of an array differ from the stored settings."""
+    differs = []
+    # acquire-zarr writes every chunk in a shard
+    shards = planned.shards or (stored.shards and planned.chunks)
+    if (stored.chunks, stored.shards) != (planned.chunks, shards):
+        differs.append("chunks")
+    if stored.dtype != planned.dtype:
+        differs.append("data type")
+    fixed = [axis for axis in range(len(planned.shape)) if axis != planned.growing]
+    if any(stored.shape[axis] > planned.shape[axis] for axis in fixed):
+        differs.append("shape")
+    if differs:
+        raise UnsupportedError(
+            f"{root} cannot be repaired: {' and '.join(differs)} in {stored.key}/zarr.json differ from the settings "
+            f"that the dataset was written with. Another program has rewritten it. Nothing was changed."
+        )
