@@ -1,10 +1,11 @@
-"""Camera axes, and the frame shape, dtype and pixel size of each camera."""
+"""Camera axes: the frames of each camera, and the names of channels that combine channel, camera and RGB sample."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ome_writers.settings import AcquisitionSettings, Camera, Dimension
+from ome_writers.settings import AcquisitionSettings, Camera, Channel, Dimension
 
 _NAMES = frozenset({"cam", "camera"})
 
@@ -52,13 +53,13 @@ def frame_kinds(settings: AcquisitionSettings) -> tuple[FrameKind, ...]:
     """Return the frame kind of each camera, in the order of the camera axis; a single one without such an axis."""
     axis = camera_axis(settings)
     if axis is None:
-        return (FrameKind("", settings.frame_dimensions, settings.dtype, bool(settings.rgb)),)
+        return (FrameKind("", settings.dimensions[-2:], settings.dtype, bool(settings.rgb)),)
     return tuple(_kind(camera, settings) for camera in cameras_along(axis))
 
 
 def _kind(camera: Camera, settings: AcquisitionSettings) -> FrameKind:
     frame = []
-    for dim, count in zip(settings.frame_dimensions, (camera.height, camera.width), strict=True):
+    for dim, count in zip(settings.dimensions[-2:], (camera.height, camera.width), strict=True):
         dim = dim.with_count(count)
         if camera.pixel_size is not None:
             dim = dim.model_copy(update={"scale": camera.pixel_size})
@@ -66,3 +67,60 @@ def _kind(camera: Camera, settings: AcquisitionSettings) -> FrameKind:
     rgb = settings.rgb if camera.rgb is None else camera.rgb
     dtype = camera.dtype or settings.dtype
     return FrameKind(camera.name, tuple(frame), dtype, bool(rgb), camera.separate_image)
+
+
+_RGB = {"Red": "#FF0000", "Green": "#00FF00", "Blue": "#0000FF"}
+
+
+def label_of(dim: Dimension, i: int) -> str:
+    """Return the name of index `i` along a camera axis, or along an axis whose indices become images."""
+    if dim.coords:
+        coord = dim.coords[i]
+        if isinstance(coord, (int, float)):
+            return f"{dim.name} {coord:g}"
+        return str(getattr(coord, "name", coord))
+    return camera_name(i) if is_camera_axis(dim) else f"{dim.name}{i}"
+
+
+def with_cameras(
+    channel: Dimension, folded: Sequence[Dimension], planes: int, camera: str
+) -> Dimension:
+    """Return a channel axis that includes cameras and RGB samples.
+
+    An unbounded channel axis is returned unchanged. `folded` are the camera axes to include (``DAPI / Camera-1``), and
+    `planes` is 3 if the samples of a frame become channels (``DAPI / Red``). `camera` records all these channels,
+    unless it is empty.
+    """
+    if channel.count is None or (not folded and planes == 1 and (not camera or not channel.coords)):
+        return channel
+    named = channel.coords or (channel.count or 1) > 1
+    names: list[Channel] = []
+    for one in _channels(channel) if named else [None]:
+        labels: list[tuple[str | None, str | None]] = [(one.name if one else None, None)]
+        for dim in folded:
+            labels = [(n, label_of(dim, i)) for n, _ in labels for i in range(dim.count or 1)]
+        for label, label_camera in labels:
+            for sample in _RGB if planes > 1 else (None,):
+                words = [w for w in (label, label_camera, sample) if w]
+                update: dict[str, object] = {"name": " / ".join(words)}
+                if folded or camera:
+                    update["camera"] = label_camera or camera
+                if sample:
+                    update["color"] = _RGB[sample]
+                names.append(Channel(**{**(one.model_dump() if one else {}), **update}))
+    return Dimension(
+        name=channel.name,
+        type="channel",
+        count=len(names),
+        coords=list(names),
+        chunk_size=channel.chunk_size,
+        shard_size_chunks=channel.shard_size_chunks,
+    )
+
+
+def _channels(dim: Dimension) -> list[Channel]:
+    """Return the channels of a channel axis, named by their index if it has no coords."""
+    return [
+        c if isinstance(c, Channel) else Channel(name=str(c))
+        for c in (dim.coords or range(dim.count or 1))
+    ]

@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from ome_writers.settings.engines import temporary_targets as temporary_targets
     from ome_writers.settings.experiment import Author as Author
     from ome_writers.settings.experiment import Experiment as Experiment
-    from ome_writers.settings.format_names import BackendName as BackendName
-    from ome_writers.settings.format_names import Format as Format
-    from ome_writers.settings.format_names import TiffBackendName as TiffBackendName
-    from ome_writers.settings.format_names import ZarrBackendName as ZarrBackendName
-    from ome_writers.settings.format_names import inferred_format as inferred_format
+    from ome_writers.settings.formats import BackendName as BackendName
+    from ome_writers.settings.formats import Format as Format
     from ome_writers.settings.formats import FormatSettings as FormatSettings
     from ome_writers.settings.formats import OmeTiffFormat as OmeTiffFormat
     from ome_writers.settings.formats import OmeZarrFormat as OmeZarrFormat
     from ome_writers.settings.formats import ScratchFormat as ScratchFormat
+    from ome_writers.settings.formats import TiffBackendName as TiffBackendName
+    from ome_writers.settings.formats import ZarrBackendName as ZarrBackendName
     from ome_writers.settings.formats import format_models as format_models
+    from ome_writers.settings.formats import inferred_format as inferred_format
     from ome_writers.settings.formats import split_suffix as split_suffix
     from ome_writers.settings.instrument import Detector as Detector
     from ome_writers.settings.instrument import Instrument as Instrument
@@ -78,19 +78,17 @@ else:
                 "temporary_targets",
             ),
             ".experiment": ("Author", "Experiment"),
-            ".format_names": (
+            ".formats": (
                 "BackendName",
                 "Format",
-                "TiffBackendName",
-                "ZarrBackendName",
-                "inferred_format",
-            ),
-            ".formats": (
                 "FormatSettings",
                 "OmeTiffFormat",
                 "OmeZarrFormat",
                 "ScratchFormat",
+                "TiffBackendName",
+                "ZarrBackendName",
                 "format_models",
+                "inferred_format",
                 "split_suffix",
             ),
             ".instrument": ("Detector", "Instrument", "Objective"),

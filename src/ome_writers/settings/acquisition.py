@@ -32,7 +32,7 @@ from ome_writers.settings.coordinates import Position
 from ome_writers.settings.dimension import Dimension
 from ome_writers.settings.dtypes import read_dtype
 from ome_writers.settings.experiment import Experiment
-from ome_writers.settings.format_names import Format, read_format
+from ome_writers.settings.formats import Format, read_format
 from ome_writers.settings.instrument import Instrument
 from ome_writers.settings.model import Model
 from ome_writers.settings.paths import read_root_path

@@ -16,7 +16,7 @@ from ome_writers.settings.engines import engines_of, find_engine
 from ome_writers.settings.model import warn_user
 
 if TYPE_CHECKING:
-    from ome_writers.settings.format_names import Format
+    from ome_writers.settings.formats import Format
 
 
 def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]:

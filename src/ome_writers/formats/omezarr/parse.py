@@ -108,14 +108,20 @@ def recorded_progress(own: Json) -> Json:
     settings = settings if isinstance(settings, dict) else {}
     began, experiment = settings.get("acquisition_date"), settings.get("experiment")
     description = experiment.get("description") if isinstance(experiment, dict) else None
+    texts = {
+        "status": own.get("status"),
+        "started": began or own.get("started"),
+        "updated": own.get("updated"),
+        "description": own.get("description", description) or None,
+    }
+    numbers = {
+        "frames_written": counts.get("written"),
+        "frames_expected": counts.get("expected"),
+        "frames_in_order": counts.get("in_order"),
+    }
     return {
-        "status": _text(own.get("status")),
-        "frames_written": _count(counts.get("written")),
-        "frames_expected": _count(counts.get("expected")),
-        "frames_in_order": _count(counts.get("in_order")),
-        "started": _text(began) or _text(own.get("started")),
-        "updated": _text(own.get("updated")),
-        "description": _text(own.get("description", description) or None),
+        **{name: None if value is None else str(value) for name, value in texts.items()},
+        **{name: value if type(value) is int else None for name, value in numbers.items()},
     }
 
 
@@ -242,14 +248,6 @@ def _creator(attributes: Json) -> str | None:
     if isinstance(creator, dict) and creator.get("name"):
         return " ".join(str(creator[key]) for key in ("name", "version") if creator.get(key))
     return None
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _count(value: object) -> int | None:
-    return value if type(value) is int else None
 
 
 def read_frames(root: Path) -> list[tuple[str, list[Json]]]:

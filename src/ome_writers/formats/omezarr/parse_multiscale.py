@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.codecs import compression_of_codecs
-from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec, copy_with
+from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.omezarr.array_metadata import array_metadata_file, parse_array_metadata
 from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
@@ -150,7 +150,7 @@ def _parse_level(root: Path, group: str, multiscale: Json, entry: Json) -> Level
     )
     transformations = (*entry.get("coordinateTransformations", ()), *(common or ()))
     scale, translation = compose(transformations, len(array.shape), str(folder))
-    return copy_with(array, scale=tuple(scale), translation=tuple(translation))
+    return replace(array, scale=tuple(scale), translation=tuple(translation))
 
 
 def parse_array(metadata: Json, key: str, name: object) -> LevelSpec:
