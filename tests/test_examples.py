@@ -6,25 +6,26 @@ import os
 import re
 import runpy
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 
 from ome_writers.storage import ENGINES
 from support.codeblocks import skip_where_python_is_too_old
+from support.preloaded import run_python
 
 # Micro-Manager's core sometimes crashes during interpreter shutdown, so the process skips it.
 # With an engine name, all other OME-Zarr engines are removed from the registry.
 RUN = (
-    "import os, runpy, sys; from ome_writers.storage import ENGINES; engine = sys.argv.pop(1); sys.argv.pop(0); "
+    "import os, runpy, sys, warnings; from ome_writers.storage import ENGINES; "
+    "engine = sys.argv.pop(1); sys.argv.pop(0); "
+    "warnings.simplefilter('error'); warnings.filterwarnings('ignore', 'Error fetching icon'); "  # of superqt
     "[ENGINES.pop(n) for n, row in [*ENGINES.items()] if engine and row.format == 'ome-zarr' and n != engine]; "
     "runpy.run_path(sys.argv[0], run_name='__main__'); "
     "sys.stdout.flush(); 'pymmcore_plus' in sys.modules and os._exit(0)"
 )
-NO_ICONS = "ignore:Error fetching icon"  # superqt downloads them
 ABORTED = "FATAL: exception not rethrown"
 FOLDER = Path(__file__).parent.parent / "examples"
 PAGES = runpy.run_path(str(FOLDER.parent / "docs" / "build_examples.py"))
@@ -36,21 +37,19 @@ EXAMPLES_PER_ENGINE = (
 )
 
 
-def run(example: Path, folder: Path, engine: str = "") -> subprocess.CompletedProcess[str]:
+def run(example: Path, folder: Path, engine: str = "") -> CompletedProcess[str]:
     """Run an example in a separate process."""
     skip_where_python_is_too_old(example.read_text(encoding="utf-8"))
-    return subprocess.run(
+    return run_python(
         # --close: windows run and close by themselves
-        [sys.executable, "-W", "error", "-W", NO_ICONS, "-c", RUN, engine, str(example), "--close"],
+        ["-c", RUN, engine, str(example), "--close"],
         cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={"QT_QPA_PLATFORM": "offscreen", **os.environ, "PYTHONUNBUFFERED": "1"},
+        timeout_s=100,
+        env={"QT_QPA_PLATFORM": os.environ.get("QT_QPA_PLATFORM", "offscreen")},
     )
 
 
-def succeeded(done: subprocess.CompletedProcess[str]) -> bool:
+def succeeded(done: CompletedProcess[str]) -> bool:
     """A core that exists during interpreter shutdown may abort: see `ome_writers_pymmcore.notifications`."""
     aborted = (done.returncode, done.stderr.strip()) == (-signal.SIGABRT, ABORTED)
     return done.returncode == 0 or aborted

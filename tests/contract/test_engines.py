@@ -123,7 +123,7 @@ def test_replaced_frame_while_the_first_is_queued(
     """A frame that replaces a queued one, or a neighbour of queued ones, is stored."""
     if compression not in row.compressions:
         pytest.skip(f"replaced frames in compressed chunks: {row.name} has no {compression}")
-    for turn in range(10 if SWEEPS else 3):
+    for turn in range(10 if SWEEPS else 1):
         case = Case(compression=compression)
         plan, engine = opened(row, case, tmp_path / str(turn), buffer_bytes=memory)
         last: dict[int, int] = {}

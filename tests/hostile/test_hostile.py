@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 ALL = os.environ.get("OME_WRITERS_HOSTILE") == "all"
 QUICK = ("fifo", "zero", "link", "deep", "json", "sparse", "array")
-NAMES = [name for name in CORPUS if ALL or name.startswith(QUICK)]
+SLOW = "json-millions-of-values root"  # 20 s of CPU time
+NAMES = [name for name in CORPUS if ALL or (name.startswith(QUICK) and name != SLOW)]
 WORKERS = 2
 WORKER_TIMEOUT_S = 120  # for all runs on one dataset; signals do not interrupt every system call
 MAX_DURATION_S = 10.5
