@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     )
     from ome_writers.streaming import CoordUpdate, OMEStream, create_stream
     from ome_writers.validation import validate
-    from ome_writers.views import StreamView
+    from ome_writers.views import StreamView, follow, wait_for
     from ome_writers.views import open as open  # noqa: A004 # the name that users expect next to create_stream
     from ome_writers_useq import (
         AcquisitionSettingsDict,
@@ -124,6 +124,7 @@ __all__ = [
     "dims_from_standard_axes",
     "dims_from_useq",
     "edit",
+    "follow",
     "frame_table",
     "mirror",
     "process",
@@ -132,6 +133,7 @@ __all__ = [
     "repair",
     "useq_to_acquisition_settings",
     "validate",
+    "wait_for",
 ]
 
 # `open` is public too, but not in `__all__`: a star import must not replace the builtin.
@@ -174,7 +176,7 @@ _MODULES = {
     ),
     "ome_writers.streaming": ("CoordUpdate", "OMEStream", "create_stream"),
     "ome_writers.validation": ("validate",),
-    "ome_writers.views": ("StreamView", "open"),
+    "ome_writers.views": ("StreamView", "follow", "open", "wait_for"),
     "ome_writers_useq": _USEQ,
 }
 _exported = lazy_exports(__name__, _MODULES)[0]

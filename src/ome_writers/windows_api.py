@@ -24,10 +24,12 @@ if sys.platform == "win32":
     _ERROR_ACCESS_DENIED = 5
     _ERROR_HANDLE_EOF = 38
     _FSCTL_SET_SPARSE = 0x000900C4
+    _GENERIC_READ = 0x80000000
     _GENERIC_READ_WRITE = 0xC0000000
     _OPEN_EXISTING = 3
     _PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
     _STILL_ACTIVE = 259
+    _SHARE_ALL = 7  # FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_SHARE_DELETE
     _THREAD_PRIORITY_LOWEST = -2
     _INVALID_HANDLE = c_void_p(-1).value
     _CONSOLE_ENDS = {2, 5, 6}  # CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT
@@ -113,6 +115,14 @@ if sys.platform == "win32":
             error = ctypes.get_last_error()
             raise OSError(None, ctypes.FormatError(error), path, error)
         return msvcrt.open_osfhandle(handle, os.O_RDWR | os.O_BINARY | os.O_NOINHERIT)
+
+    def open_shared(path: str) -> int:
+        """Open an existing file for reading; meanwhile other processes can write, rename and remove it."""
+        handle = _kernel.CreateFileW(path, _GENERIC_READ, _SHARE_ALL, None, _OPEN_EXISTING, 0, None)
+        if handle == _INVALID_HANDLE:
+            error = ctypes.get_last_error()
+            raise OSError(None, ctypes.FormatError(error), path, error)
+        return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
 
     def pread(fd: int, count: int, offset: int) -> bytes:
         """Return at most `count` bytes from `offset`; fewer at the end of the file, and at most 32 MiB.

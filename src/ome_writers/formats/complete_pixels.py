@@ -107,6 +107,9 @@ class _Planes(Generic[K]):
         self.dtype = np.dtype(found.levels[0].dtype)
         self._path, self._keys, self._read = spec.path, keys, read
 
+    def has_plane(self, index: tuple[int, ...], known: object) -> bool:
+        return index in self._keys
+
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         shape = self.shape[len(index) :]
         if index not in self._keys:

@@ -202,6 +202,12 @@ class Router:
             rest[column] -= index[name] * stride
         return index
 
+    @cached_property
+    def strides(self) -> NDArray[np.int64]:
+        """The number of an acquisition index is its product with these: the frame number if there is no schedule."""
+        inner = [count or 1 for count in self.counts[1:]]
+        return np.array([math.prod(inner[i:]) for i in range(len(self.counts))], np.int64)
+
     def complete_index(self, index: Mapping[str, int], repeat: int = 0) -> dict[str, int]:
         """Return the full acquisition index for a partial one.
 

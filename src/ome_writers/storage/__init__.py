@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from ome_writers.storage.positional_io import read_fully as read_fully
     from ome_writers.storage.positional_io import write_at as write_at
     from ome_writers.storage.process_identity import is_running as is_running
+    from ome_writers.storage.progress_file import ProgressFile as ProgressFile
+    from ome_writers.storage.progress_reader import ProgressHeader as ProgressHeader
+    from ome_writers.storage.progress_reader import ProgressReader as ProgressReader
     from ome_writers.storage.pyramid import Downsampling as Downsampling
     from ome_writers.storage.pyramid import open_with_levels as open_with_levels
     from ome_writers.storage.registry import choose as choose
@@ -87,6 +90,8 @@ else:
             ),
             ".positional_io": ("open_file", "read_at", "read_fully", "write_at"),
             ".process_identity": ("is_running",),
+            ".progress_file": ("ProgressFile",),
+            ".progress_reader": ("ProgressHeader", "ProgressReader"),
             ".pyramid": ("Downsampling", "open_with_levels"),
             ".registry": ("choose", "open_engine", "unsupported_reasons"),
             ".staged_engine": ("StagedEngine",),

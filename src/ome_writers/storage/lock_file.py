@@ -26,7 +26,7 @@ _MAX_NAME_BYTES = 150  # of the output's name in the name of a lock: file system
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 if os.name == "nt":
     _ABSENT.add(errno.EINVAL)  # ERROR_INVALID_NAME, also of names that are too long
-_ATTEMPT = re.compile(r"(?:\.[0-9a-f]{16})*(?:\.[0-9]{1,20}-[0-9]{1,20}\.tmp)?")
+_ATTEMPT = re.compile(r"(?:\.[0-9a-f]{16})*(?:\.[0-9]{1,20}-[0-9]{1,20}\.tmp)?|\.progress")
 _PID = re.compile(r"\.([0-9]{1,20})-[0-9]{1,20}\.tmp$")
 
 
@@ -64,6 +64,11 @@ class LockOwner(NamedTuple):
     pid: int
     host: str
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the process runs on this computer."""
+        return self.host == socket.gethostname()
+
     def __str__(self) -> str:
         if not self.pid:
             return f"a process that cannot be identified ({self.host})"
@@ -88,7 +93,7 @@ def locked_error(lock: Path, output: Path, owner: LockOwner) -> OutputLockedErro
 
 
 def is_part_of_lock(name: str, lock: str) -> bool:
-    """Whether a file of this name is the lock, or belongs to an attempt to acquire it."""
+    """Whether a file of this name is the lock, the progress file, or belongs to an attempt to acquire the lock."""
     return name.startswith(lock) and _ATTEMPT.fullmatch(name, len(lock)) is not None
 
 

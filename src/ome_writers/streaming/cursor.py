@@ -50,6 +50,8 @@ class Cursor:
         self._last_partial: tuple[frozenset[tuple[str, int]], int] | None = None
         self._visited: set[Address] = set()  # addresses filled in order; only if the order revisits
         self._in_order = 0  # what `frames_in_order` returned last
+        self._popped = (0, 0)  # offset, and number of skipped ranges, at the last `pop_runs`
+        self._new_explicit: list[Sequence[int]] = []  # acquisition indices since then
 
     def require_next(self) -> Address:
         """Return `next_address`; raise EndOfAcquisitionError at the end."""
@@ -110,6 +112,7 @@ class Cursor:
         accepted, replaced = self.accepted + 1, self.replaced + self.has_frame(acquired)
         self.revisits = True  # the acquisition order will reach this address, too
         self.explicit.add(address)
+        self._new_explicit.append(acquired)
         self._last_partial, self.accepted, self.replaced, self.pending = (
             partial,
             accepted,
@@ -145,6 +148,22 @@ class Cursor:
         for gap in (*self.skipped, range(self.offset, self.offset)):
             yield range(begin, gap.start), gap
             begin = gap.stop
+
+    def pop_runs(self) -> list[tuple[int, int]]:
+        """Return the frames since the last call as runs: first number (see `Router.strides`) and length."""
+        (start, gaps), explicit = self._popped, self._new_explicit
+        self._popped, self._new_explicit = (self.offset, len(self.skipped)), []
+        runs = []
+        for gap in (*self.skipped[gaps:], range(self.offset, self.offset)):
+            if self._router.schedule is None:
+                runs.append((start, gap.start - start))
+            else:
+                offsets = np.arange(start, gap.start, dtype=np.int64)
+                runs += _runs(self._router.acquired(offsets) @ self._router.strides)
+            start = gap.stop
+        if explicit:
+            runs += _runs(np.array(explicit, np.int64) @ self._router.strides)
+        return [run for run in runs if run[1]]
 
     def continue_repeats(self, earlier: Cursor) -> None:
         """Count the frames with a repeated partial index on from those of an earlier cursor."""
@@ -197,3 +216,9 @@ class Cursor:
         if self._last_partial is not None and self._last_partial[0] == frozenset(index.items()):
             return self._last_partial[1]
         return 0
+
+
+def _runs(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+    starts = np.flatnonzero(np.diff(numbers, prepend=-2) != 1)
+    lengths = np.diff(starts, append=len(numbers))
+    return [*zip(numbers[starts].tolist(), lengths.tolist(), strict=True)]

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec, ImageSpec
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import FrameShapeError, FrameTypeError, UnsupportedError
 from ome_writers.formats import Outcome, format_row, spec_of_plan
 from ome_writers.routing import Address, Plan, Progress
 from ome_writers.storage import LendingEngine, part_of, run_stages
 from ome_writers.streaming.cursor import Cursor
-from ome_writers.streaming.frame_check import as_frame
 from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSamples, read_frame
 from ome_writers.streaming.stats import StreamStats
 
@@ -98,7 +97,7 @@ class FrameWriter:
         frames = image.addressing
         shape, dtype = image.frame_shape, image.levels[0].numpy_dtype
         if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
-            frame = as_frame(frame, shape, dtype)
+            frame = _as_frame(frame, shape, dtype)
         if self._inference.active:
             self._inference.frame_received(
                 acquired or self.plan.router.indices(cursor.offset),
@@ -199,8 +198,8 @@ class FrameWriter:
             bytes_lent=engine.bytes_lent,
         )
 
-    def flush_snapshot(self) -> tuple[list[JournalEntry], Outcome]:
-        """Return what a flush writes: pending frame metadata, and the current shapes and extents."""
+    def flush_snapshot(self) -> tuple[list[JournalEntry], Outcome, list[tuple[int, int]]]:
+        """Return what a flush writes: pending frame metadata, the current shapes and extents, and `Cursor.pop_runs`."""
         if self.cursor.pending:
             self.recover()
         self._progress.advance(self.cursor.offset)
@@ -213,7 +212,7 @@ class FrameWriter:
             self._early_metadata += entries
         else:
             self._early_metadata.clear()
-        return entries, outcome
+        return entries, outcome, self.cursor.pop_runs() if self._engine_row.live else []
 
     def _now(self) -> datetime:
         """Return the start time plus the elapsed time: setting the system clock does not change durations."""
@@ -245,7 +244,8 @@ class FrameWriter:
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}
         outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
-        self.recorder.close_metadata(outcome, lambda: self._render_crate(outcome))
+        runs = self.cursor.pop_runs()
+        self.recorder.close_metadata(outcome, lambda: self._render_crate(outcome), runs)
         expected, images = self.plan.distinct_frames, len(shapes)
         counts = f"{written} frames" if expected is None else f"{written} of {expected} frames"
         counts += f", {images} image{'s' * (images > 1)}"
@@ -286,6 +286,39 @@ class FrameWriter:
 
     def _address_of(self, acquired: Mapping[str, int]) -> Address:
         return self.plan.router.address_of(list(acquired.values()))
+
+
+def _as_frame(
+    value: Any, shape: tuple[int, ...], dtype: np.dtype[np.generic]
+) -> np.ndarray[Any, np.dtype[np.generic]]:
+    """Return `value` as an array of exactly this shape and dtype, with unchanged pixel values.
+
+    Accepts arrays, memoryviews, and objects with ``__array__`` or the buffer protocol. Big-endian arrays are
+    byte-swapped.
+
+    Raises FrameTypeError if `value` is not a numeric array, is masked, or has another dtype; FrameShapeError if it has
+    another shape.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise FrameTypeError(
+            "A frame may not be a masked array: neither format stores masks. Append frame.filled(0)."
+        )
+    if isinstance(value, (list, tuple, str, bytes, int, float)) or value is None:
+        raise FrameTypeError(
+            f"A frame must be an array of dtype {dtype} and shape {shape}, got {type(value).__name__}."
+        )
+    array = np.asarray(value)
+    if array.dtype.newbyteorder("<") != dtype:
+        raise FrameTypeError(
+            f"A frame of this stream has dtype {dtype}, got {array.dtype}. Convert it with frame.astype"
+            f"({dtype.name!r}), or set AcquisitionSettings.dtype to the camera's dtype."
+        )
+    if array.shape != shape:
+        raise FrameShapeError(
+            f"A frame of this stream has shape {shape}, got {array.shape}. The last two dimensions of "
+            f"AcquisitionSettings.dimensions define the expected (y, x)."
+        )
+    return array.astype(dtype, copy=False)
 
 
 def _crate_renderer(plan: Plan, layout: Layout) -> Callable[[Outcome], Iterable[tuple[str, bytes]]]:

@@ -24,6 +24,7 @@ from ome_writers.formats import (
 from ome_writers.storage import (
     LOCK_NAME,
     Lock,
+    ProgressFile,
     acquire_lock,
     lock_owner,
     lock_path,
@@ -76,6 +77,7 @@ class OutputClaim:
         if os.path.lexists(self.path) and not overwrite:
             self._refuse_if_locked()
             raise self._exists_error()
+        self._progress: ProgressFile | None = None
         try:
             self._claim = self._acquire_claim()
             self._refuse_if_locked()
@@ -100,6 +102,7 @@ class OutputClaim:
             else:
                 self._lock = acquire_lock(self._lock_path, self.path)
                 self._created = True
+            self._progress = ProgressFile(self._lock_path)
         except BaseException:
             self.rollback()
             raise
@@ -136,6 +139,12 @@ class OutputClaim:
         self._to_remove, self._replaced, self._entry_existed = [], None, False
         self._release_claim()
 
+    @property
+    def progress(self) -> ProgressFile:
+        """The progress file; it must be closed before `release`."""
+        assert self._progress is not None
+        return self._progress
+
     def release(self) -> None:
         """Release the lock of the output path."""
         if self._lock is not None:
@@ -146,6 +155,8 @@ class OutputClaim:
 
         The lock is released last, so that no other process finds the path partly removed and unlocked.
         """
+        if self._progress is not None:
+            self._progress.close("replaced")
         if self._created and os.path.lexists(self.path):
             remove(self.path, last=LOCK_NAME)
         if self._lock is not None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.output_claim import OutputClaim
 
+    Runs = Sequence[tuple[int, int]]
+    """First number and length of runs of frames; see `Cursor.pop_runs`."""
+
 
 class Output(NamedTuple):
     """A created dataset, ready for frames."""
@@ -111,15 +114,17 @@ class Recorder:
             for failure in (*self._engine_failures, *self._failures)
         ]
 
-    def flush(self, snapshot: Callable[[], tuple[Sequence[JournalEntry], Outcome]]) -> None:
-        """Write to disk what `snapshot` returns: frame metadata, and the current shapes and extents."""
+    def flush(self, snapshot: Callable[[], tuple[Sequence[JournalEntry], Outcome, Runs]]) -> None:
+        """Write to disk what `snapshot` returns: frame metadata, the current shapes and extents, and new frames."""
         with self._flush_lock:
-            frame_metadata, outcome = snapshot()
+            frame_metadata, outcome, runs = snapshot()
             self._run(lambda: self.engine.flush(self._array_shapes(outcome.shapes)))
             if not self.failed:  # otherwise some of these frames are not on disk
                 self._write_progress(outcome)
             self._run(lambda: self._write_shapes(outcome.shapes))
             self._run(lambda: self.journal.write(frame_metadata))
+            if self._claim is not None and not self.failed:
+                self._claim.progress.record(runs)
 
     def check_output_exists(self, frames: int) -> None:
         """Report the first `frames` frames as lost if the output was removed while the stream wrote to it.
@@ -139,9 +144,15 @@ class Recorder:
             self._run(lambda: self.journal.write(self.journal.pop_pending()))
 
     def close_metadata(
-        self, outcome: Outcome, render_crate: Callable[[], Iterable[tuple[str, bytes]]]
+        self,
+        outcome: Outcome,
+        render_crate: Callable[[], Iterable[tuple[str, bytes]]],
+        runs: Runs,
     ) -> None:
-        """Write the final metadata and the RO-Crate, and release the output path."""
+        """Write the final metadata and the RO-Crate, and release the output path.
+
+        `runs` are the frames since the last flush.
+        """
         with self._metadata_lock:
             written = self._run(lambda: self.metadata.finish(outcome, self.journal))
             written = self._run(self._write_metadata) and written
@@ -152,6 +163,9 @@ class Recorder:
                 for image in self.metadata.embedded_journals():
                     self.journal.discard(image)
         if self._claim is not None:
+            with self._flush_lock:
+                state = "failed" if self.failed else outcome.status
+                self._claim.progress.close(state, () if self.failed else runs)
             self._run(self._claim.release)
         if self._synced_folder is not None:
             self._run(partial(sync_folder, self._synced_folder))

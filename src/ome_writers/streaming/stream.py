@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -35,7 +36,6 @@ from ome_writers.streaming.flush_timer import FlushTimer
 from ome_writers.streaming.frame_writer import FrameWriter
 from ome_writers.streaming.lifecycle import State
 from ome_writers.streaming.metadata_interpreters import interpret
-from ome_writers.streaming.restart import restart_output
 from ome_writers.streaming.shutdown import (
     RunOnce,
     call_while_alive,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ome_writers.views import StreamView, Summary
 
 _log = logging.getLogger("ome_writers")
+_IDLE_FLUSH_INTERVAL_S = 0.25  # without new frames
 _OPEN = State.OPEN  # before Python 3.12, looking up an enum member is slower than taking a lock
 
 
@@ -91,6 +92,10 @@ class OMEStream:
         self._metadata_lock = threading.Lock()
         self._pid = os.getpid()
         self._fork_count = lifecycle.fork_count
+        self._flushed: tuple[
+            object, ...
+        ] = ()  # writer and counts of frames at the last periodic flush
+        self._next_idle_flush = 0.0
         self._flush_timer = FlushTimer(self._flush_periodically, plan.settings.flush_interval)
         self._at_exit = close_at_exit(self._close_unclosed)
 
@@ -557,6 +562,8 @@ class OMEStream:
             settings = settings_of()
             if settings is None:  # another thread has restarted the stream meanwhile
                 return
+            from ome_writers.streaming.restart import restart_output  # most streams never restart
+
             try:
                 writer = restart_output(self._writer, settings, self._create_output, inference)
             except Exception as error:
@@ -616,6 +623,11 @@ class OMEStream:
 
     def _flush_periodically(self) -> None:
         if self._fork_count == lifecycle.fork_count and self._state is not State.CLOSED:
+            writer, now = self._writer, monotonic()
+            state = writer, writer.cursor.accepted, writer.cursor.offset
+            if state == self._flushed and now < self._next_idle_flush:
+                return  # a flush visits every array
+            self._flushed, self._next_idle_flush = state, now + _IDLE_FLUSH_INTERVAL_S
             with suppress(Exception):  # recorded as a failure, which the next append raises
                 self._flush()
 
@@ -625,7 +637,7 @@ class OMEStream:
             self._recorder.flush(self._flush_snapshot)
         self._recorder.check_output_exists(self._writer.accepted)
 
-    def _flush_snapshot(self) -> tuple[list[JournalEntry], Outcome]:
+    def _flush_snapshot(self) -> tuple[list[JournalEntry], Outcome, list[tuple[int, int]]]:
         with self._lock:
             return self._writer.flush_snapshot()
 

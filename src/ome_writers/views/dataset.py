@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,10 @@ class OpenDataset:
         samples = spec.samples * self._planes[image][0]
         return (*spec.shape[-2:], samples) if samples > 1 else spec.shape[-2:]
 
+    def current_spec(self) -> DatasetSpec:
+        """Return what it contains now."""
+        return self._pixels.spec()
+
     def view(self, level: int = 0) -> StreamView:
         """Return the images as one array.
 
@@ -123,34 +128,55 @@ class OpenDataset:
         return True
 
     def read(
-        self, image: int, index: tuple[int, ...], level: int = 0, region: Region | None = None
+        self,
+        image: int,
+        index: tuple[int, ...],
+        level: int = 0,
+        region: Region | None = None,
+        *,
+        strict: bool = False,
     ) -> NDArray[np.generic]:
         """Return the frame at a storage index; zeros where the writer has not stored readable chunks yet.
 
-        Outside of `region`, pixels may be zeros.
+        Outside of `region`, pixels may be zeros. With `strict`, TornChunkError instead of zeros for a chunk that cannot
+        be read, or is outside of the array.
         """
         known = (image, level) in self._arrays
         array = self._arrays[image, level] if known else self._open(image, level)
         planes, axis = self._planes[image]
-        indices = [index]
-        if axis is not None:
-            first = index[axis] * planes
-            samples = range(first, first + planes)
-            indices = [(*index[:axis], sample, *index[axis + 1 :]) for sample in samples]
+        indices = [index] if axis is None else _samples(index, axis, planes)
         shape, frames = array.shape, []
         for plane in indices:
             try:
                 inside = all(map(operator.lt, plane, shape))
+                if strict and not inside:
+                    raise TornChunkError(f"{self.spec.path}: plane {plane} is outside of {shape}.")
                 if inside and hasattr(array, "read_region"):
                     frames.append(array.read_region(plane, region))
                     continue
                 frames.append(np.asarray(array[plane]) if inside else _zeros(array, shape, plane))
             except TornChunkError:
-                if self._pixels.spec().status != "writing":
+                if strict or self._pixels.spec().status != "writing":
                     raise
                 # some engines write the index of a shard when the shard is complete
                 frames.append(_zeros(array, shape, plane))
         return frames[0] if axis is None else np.stack(frames, axis=-1)
+
+    def is_stored(
+        self, image: int, index: tuple[int, ...], known: dict[Path, Any] | None = None
+    ) -> bool:
+        """Return whether the frame at a storage index is on disk; a part of a chunk counts as the whole.
+
+        `known` keeps what was read of the files, for other frames of the same moment.
+        """
+        array = self._arrays.get((image, 0)) or self._open(image, 0)
+        planes, axis = self._planes[image]
+        plane = index if axis is None else _samples(index, axis, planes)[0]
+        if not all(map(operator.lt, plane, array.shape)):
+            return False
+        if not hasattr(array, "has_plane"):  # of another library, or in memory
+            return True
+        return bool(array.has_plane(plane, {} if known is None else known))
 
     def on(self, event: Any, callback: Callable[[Any], None]) -> None:
         """Do nothing: changes of files are not watched."""
@@ -197,6 +223,12 @@ class OpenDataset:
             dtype=dtype,
             chunks=tuple(chunks),
         )
+
+
+def _samples(index: tuple[int, ...], axis: int, planes: int) -> list[tuple[int, ...]]:
+    """Return the indices of the planes of a frame along a storage axis."""
+    first = index[axis] * planes
+    return [(*index[:axis], first + n, *index[axis + 1 :]) for n in range(planes)]
 
 
 def _zeros(array: Any, shape: tuple[int, ...], index: tuple[int, ...]) -> NDArray[np.generic]:

@@ -19,7 +19,11 @@ from numpy.typing import NDArray
 from ome_writers.dataset import DatasetSpec, Region
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats import OmeXml, load_ome_xml, parse_document
-from ome_writers.formats.ome_xml import frames_written_in, strip_progress
+from ome_writers.formats.ome_xml import (
+    frames_written_in,
+    read_acquisition_annotation,
+    strip_progress,
+)
 from ome_writers.formats.ometiff import (
     PlaneRun,
     image_elements,
@@ -30,7 +34,7 @@ from ome_writers.formats.ometiff import (
     read_ome_xml,
 )
 from ome_writers.formats.ometiff.tiff_pages import ChangeDetector, TiffPages
-from ome_writers.untrusted import member
+from ome_writers.untrusted import MAX_FRAMES, check_count, member
 
 
 class TiffPixels:
@@ -49,6 +53,7 @@ class TiffPixels:
         self._text = self._source.text
         self._spec: DatasetSpec = parse_document(self._source, path)
         self._runs: list[tuple[PlaneRun, ...]] = _runs(self._source)
+        self._empty: tuple[bytes, dict[int, set[int]]] | None = None  # text, empty planes by image
         self._metadata_changes: dict[Path, tuple[ChangeDetector, bytes]] = {}
 
     def file(self, name: str) -> TiffPages:
@@ -83,12 +88,20 @@ class TiffPixels:
                         xml=parse_ome_xml(text, file), text=text, file=file
                     )
                     self._spec, self._runs = parse_document(source, self._path), _runs(source)
+                    self._source = source
                 except UnsupportedError:
                     return self._spec, self._runs  # the description is being replaced
                 self._text = text
                 for pages in self._files.values():
                     pages.close()  # their IFD chains may have been rewritten
             return self._spec, self._runs
+
+    def is_empty(self, image: int, plane: int) -> bool:
+        """Return whether the OME-XML lists a plane among those without a frame; planes as in `PlaneRun`."""
+        with self._lock:
+            if self._empty is None or self._empty[0] != self._text:
+                self._empty = self._text, _planes_without_frames(self._source)
+            return plane in self._empty[1].get(image, ())
 
     def array(self, image: int, level: int) -> _TiffArray:
         return _TiffArray(self, image, level)
@@ -149,6 +162,19 @@ class _TiffArray:
             )
         return page
 
+    def has_plane(self, index: tuple[int, ...], known: object) -> bool:
+        """Return whether the plane at `index` is stored: its page exists, and does not refer to a blank plane."""
+        spec, runs = self._files.current()
+        shape = spec.images[self._number].shape
+        plane = int(np.ravel_multi_index(index, shape[: len(index)])) if index else 0
+        if self._files.is_empty(self._number, plane):
+            return False
+        growing = spec.settings is not None and spec.status == "writing"
+        for first, count, name, ifd in runs[self._number]:
+            if first <= plane < first + count:
+                return self._files.file(name).has_page(ifd + plane - first, growing=growing)
+        return False
+
 
 def _runs(source: OmeXml) -> list[tuple[PlaneRun, ...]]:
     """Return the runs of planes of each image, sorted by their first plane."""
@@ -158,4 +184,20 @@ def _runs(source: OmeXml) -> list[tuple[PlaneRun, ...]]:
         count = math.prod(sizes.sizes[axis] for axis in sizes.axes)
         runs = sorted(plane_runs(pixels, sizes, source.first))
         found.append(tuple(runs) or (PlaneRun(0, count, "", 0),))
+    return found
+
+
+def _planes_without_frames(source: OmeXml) -> dict[int, set[int]]:
+    """Return, by image, the planes of a closed dataset of this library that do not have a frame."""
+    listed = read_acquisition_annotation(source.xml).get("planes_without_frames")
+    found: dict[int, set[int]] = {}
+    for number, (_, pixels) in enumerate(image_elements(source.xml, source.first)):
+        sizes, planes = pixel_sizes(pixels, source.first), found.setdefault(number, set())
+        runs = listed.get(str(number)) if isinstance(listed, dict) else None
+        for run in runs if isinstance(runs, list) else ():
+            if isinstance(run, list) and len(run) == 4 and all(type(i) is int for i in run):
+                first = 0
+                for axis in sizes.axes:
+                    first = first * sizes.sizes[axis] + run["TCZ".index(axis)]
+                planes.update(range(first, first + check_count(run[3], "empty planes", MAX_FRAMES)))
     return found

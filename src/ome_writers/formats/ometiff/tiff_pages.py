@@ -30,6 +30,7 @@ _WRITING_STATUS = re.compile(rb'"status"(?::"|>"?)writing\b')
 _LENGTH, _WIDTH, _BITS, _SAMPLES, _FORMAT = 257, 256, 258, 277, 339
 _COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR = 259, 266, 284, 317
 _OFFSETS, _BYTE_COUNTS = 273, 279  # of strips
+_TILE_OFFSETS = 324
 _JPEG_TABLES = 347
 _KINDS = {1: "u", 2: "i", 3: "f", 6: "c"}  # by SampleFormat
 _MAX_UNCHECKED_BYTES = 2**26  # of a plane
@@ -157,6 +158,20 @@ class TiffPages:
                 if region is not None and page.is_tiled and _has_plain_tiles(page):
                     return _read_tiles(page, raw, region)
                 return np.asarray(page.asarray())
+
+    def has_page(self, number: int, *, growing: bool) -> bool:
+        """Return whether page `number` exists.
+
+        In a `growing` file of this library, pages without pixels share a blank plane before the second IFD.
+        """
+        with self._lock:
+            offset, second = self._ifd_offset(number), self._ifd_offset(1) if growing else 0
+            if offset is None or not second:
+                return offset is not None
+            tiff = TiffStructure(self._open().fileno(), self.path)
+            entries = tiff.directory(offset).entries
+            offsets = tiff.integers(entries.get(_OFFSETS) or entries.get(_TILE_OFFSETS))
+            return bool(len(offsets) and offsets[0] >= second)
 
     def close(self) -> None:
         """Close the file. The next access opens it again."""

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -203,6 +203,31 @@ class ZarrArray:
         return plane
 
     __getitem__ = read
+
+    def has_plane(self, index: tuple[int, ...], known: dict[Path, Any]) -> bool:
+        """Return whether a chunk with the plane at `index` is stored; `known` has the indexes of shards read before."""
+        cell = tuple(i // c for i, c in zip(index, self._chunk, strict=False))
+        tiles = (-(-n // c) for n, c in zip(self.shape[-2:], self._chunk[-2:], strict=True))
+        return any(self._has_chunk((*cell, *tile), known) for tile in np.ndindex(*tiles))
+
+    def _has_chunk(self, coordinate: tuple[int, ...], known: dict[Path, Any]) -> bool:
+        path = self._path([i // n for i, n in zip(coordinate, self._counts, strict=True)])
+        if path not in known:
+            known[path] = None
+            with (
+                suppress(FileNotFoundError, NotADirectoryError),
+                open_range(path, self._root) as (
+                    file,
+                    (start, nbytes),
+                ),
+            ):
+                indexed = self._index_format is not None
+                known[path] = self._index(path, file, start, nbytes) if indexed else nbytes > 0
+        entries = known[path]
+        if entries is None or self._index_format is None:
+            return bool(entries)
+        inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
+        return bool(entries[np.ravel_multi_index(inner, self._counts), 0] != EMPTY)
 
     def _cached_chunk(self, coordinate: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a decoded chunk, from the cache if possible."""

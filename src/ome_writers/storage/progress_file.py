@@ -1,0 +1,79 @@
+"""Progress file: which frames of a running acquisition are on disk, for other processes, without parsing metadata.
+
+It is beside the lock of the output from its creation until the writer has closed it. A killed writer leaves it::
+
+    header | run | run | ...
+
+A run is the number of its first frame and its length. Frames are numbered by acquisition index, as in nested loops
+(see `Router.index_numbers`). The frames of all runs, one run after the other, are those that became readable, in this
+order; a frame that was written again occurs again. The header contains the last run, which may become longer. It is
+written after the runs before it, by one small write; its checksum detects a header that is read meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from zlib import crc32
+
+from ome_writers.file_sharing import remove
+from ome_writers.storage.positional_io import open_new, write_at
+
+SUFFIX = ".progress"
+MAGIC = b"OMEWPRG1"
+# magic, state, whether the dataset has frames of an earlier writer, number of runs before the last, first frame and
+# length of the last run, number of frames of all runs, time of the last flush (`time.time`)
+HEADER = struct.Struct("<8sIIQQQQd")
+RUN = struct.Struct("<QQ")
+RUNS_AT = 64
+STATES = ("writing", "complete", "cancelled", "failed", "replaced")
+"""By number: those of datasets, and that of an output that its stream has removed, to create another one."""
+
+
+class ProgressFile:
+    """The progress file of a writer; for one thread at a time. It is not synced: its content ends with the process."""
+
+    def __init__(self, lock: Path, *, resumed: bool = False) -> None:
+        self._path = Path(f"{lock}{SUFFIX}")
+        self._resumed = resumed
+        self._pending: list[tuple[int, int]] = []  # runs that are not in the file
+        self._runs, self._first, self._length, self._frames = 0, 0, 0, 0  # as in the header
+        self._fd = open_new(self._path)
+        self.record(())
+
+    def record(self, runs: Iterable[tuple[int, int]], state: str = "writing") -> None:
+        """Add runs of frames that are on disk. On a full disk they are added by a later call."""
+        self._pending += runs
+        with suppress(OSError):
+            self._write(STATES.index(state))
+
+    def close(self, state: str, runs: Iterable[tuple[int, int]] = ()) -> None:
+        """Record the end, for processes that have the file open, and remove it. A second call does nothing."""
+        if self._fd >= 0:
+            self.record(runs, state)
+            os.close(self._fd)
+            self._fd = -1
+            with suppress(
+                OSError
+            ):  # a process has it open; the next writer, or `repair`, removes it
+                remove(self._path)
+
+    def _write(self, state: int) -> None:
+        first, length, frames, complete = self._first, self._length, self._frames, []
+        for start, count in self._pending:
+            if length and start != first + length:
+                complete.append(RUN.pack(first, length))
+                length = 0
+            first, length = (first, length + count) if length else (start, count)
+            frames += count
+        if complete:
+            write_at(self._fd, [b"".join(complete)], RUNS_AT + self._runs * RUN.size)
+        runs = self._runs + len(complete)
+        header = HEADER.pack(MAGIC, state, self._resumed, runs, first, length, frames, time.time())
+        write_at(self._fd, [header + crc32(header).to_bytes(4, "little")], 0)
+        self._runs, self._first, self._length, self._frames = runs, first, length, frames
+        self._pending.clear()
