@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ome_writers.errors import OutputLockedError, checked_call
 from ome_writers.formats import Finding, FormatRow, detect_format, resolve_entry_file
-from ome_writers.storage import hold_claim, lock_owner, lock_path
+from ome_writers.storage import hold_claim, lock_owner, lock_path, progress_path
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 
 
@@ -83,6 +83,8 @@ def _findings(root: Path, found: FormatRow, *, dry_run: bool) -> tuple[Finding, 
         )
     with guard_reader(root):
         findings = list(found.find_problems(root, dry_run=dry_run))
+    if not dry_run:
+        progress_path(lock).unlink(missing_ok=True)
     if lock.exists():  # last: until then, the dataset counts as not repaired
         if not dry_run:
             lock.unlink()

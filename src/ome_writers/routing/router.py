@@ -189,8 +189,7 @@ class Router:
 
     def index_of(self, address: Address) -> dict[str, int]:
         """Return the acquisition index of an address, by axis."""
-        image, stored = address
-        rest = [image, *stored]
+        rest = [address[0], *address[1]]
         index = dict.fromkeys(self.axes, 0)
         by_stride = sorted(
             zip(self.axes, self.counts, self.steps, strict=True), key=lambda axis: -axis[2].stride
@@ -205,8 +204,8 @@ class Router:
     @cached_property
     def strides(self) -> NDArray[np.int64]:
         """The number of an acquisition index is its product with these: the frame number if there is no schedule."""
-        inner = [count or 1 for count in self.counts[1:]]
-        return np.array([math.prod(inner[i:]) for i in range(len(self.counts))], np.int64)
+        counts = [count or 1 for count in self.counts]
+        return np.array([math.prod(counts[axis:]) for axis in range(1, len(counts) + 1)], np.int64)
 
     def complete_index(self, index: Mapping[str, int], repeat: int = 0) -> dict[str, int]:
         """Return the full acquisition index for a partial one.

@@ -134,7 +134,8 @@ class AcquisitionSettings(Model):
         What data older than `flush_interval` survives: a crash of the process (``"process"``), or also power loss
         (``"disk"``).
     flush_interval
-        In seconds.
+        In seconds: how soon another process can read a frame. Useful down to 0.01, at the cost of some milliseconds of
+        processor time per flush; see ``docs/explanation/durability.md``.
     on_incomplete
         How to finish an incomplete acquisition: ``"trim"`` cuts the slowest axis to the extent reached, ``"keep"``
         keeps the planned shape.

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.lock_file import lock_owner as lock_owner
     from ome_writers.storage.lock_file import lock_path as lock_path
     from ome_writers.storage.lock_file import locked_error as locked_error
+    from ome_writers.storage.lock_file import progress_path as progress_path
     from ome_writers.storage.lock_file import sibling_path as sibling_path
     from ome_writers.storage.positional_io import open_file as open_file
     from ome_writers.storage.positional_io import read_at as read_at
@@ -86,6 +87,7 @@ else:
                 "lock_owner",
                 "lock_path",
                 "locked_error",
+                "progress_path",
                 "sibling_path",
             ),
             ".positional_io": ("open_file", "read_at", "read_fully", "write_at"),

@@ -46,6 +46,11 @@ def lock_path(output: Path, *, folder: bool) -> Path:
     return output / LOCK_NAME if folder else sibling_path(output, "lock")
 
 
+def progress_path(lock: Path) -> Path:
+    """Return the path of the progress file beside a lock; see `progress_file`."""
+    return lock.with_name(f"{lock.name}.progress")
+
+
 def lock_content(*, edit: bool = False) -> bytes:
     """Return the content of a lock of this process; `edit`: which changes a closed dataset in place."""
     pid = os.getpid()

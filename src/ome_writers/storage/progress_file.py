@@ -21,9 +21,9 @@ from pathlib import Path
 from zlib import crc32
 
 from ome_writers.file_sharing import remove
+from ome_writers.storage.lock_file import progress_path
 from ome_writers.storage.positional_io import open_new, write_at
 
-SUFFIX = ".progress"
 MAGIC = b"OMEWPRG1"
 # magic, state, whether the dataset has frames of an earlier writer, number of runs before the last, first frame and
 # length of the last run, number of frames of all runs, time of the last flush (`time.time`)
@@ -38,7 +38,7 @@ class ProgressFile:
     """The progress file of a writer; for one thread at a time. It is not synced: its content ends with the process."""
 
     def __init__(self, lock: Path, *, resumed: bool = False) -> None:
-        self._path = Path(f"{lock}{SUFFIX}")
+        self._path = progress_path(lock)
         self._resumed = resumed
         self._pending: list[tuple[int, int]] = []  # runs that are not in the file
         self._runs, self._first, self._length, self._frames = 0, 0, 0, 0  # as in the header

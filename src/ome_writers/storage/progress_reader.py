@@ -12,8 +12,9 @@ from typing import NamedTuple
 from zlib import crc32
 
 from ome_writers.errors import InvalidFileError
+from ome_writers.storage.lock_file import progress_path
 from ome_writers.storage.positional_io import read_at, read_fully
-from ome_writers.storage.progress_file import HEADER, MAGIC, RUN, RUNS_AT, STATES, SUFFIX
+from ome_writers.storage.progress_file import HEADER, MAGIC, RUN, RUNS_AT, STATES
 from ome_writers.untrusted import open_regular
 
 _RUNS_PER_READ = 4096
@@ -45,7 +46,7 @@ class ProgressReader:
     """
 
     def __init__(self, lock: Path) -> None:
-        self._path = Path(f"{lock}{SUFFIX}")
+        self._path = progress_path(lock)
         self._fd = _open(self._path)
         self._run = 0  # the run that is read next, and how many of its frames were returned
         self._taken = 0

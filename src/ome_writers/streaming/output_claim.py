@@ -6,6 +6,7 @@ create the files of the new dataset. `commit` then removes the old dataset and r
 killed before `commit` leaves its claim file, its lock file, or both; the next stream finds them and restores the path.
 """
 
+# Longer than 300 lines: one transaction.
 from __future__ import annotations
 
 import logging
@@ -77,7 +78,7 @@ class OutputClaim:
         if os.path.lexists(self.path) and not overwrite:
             self._refuse_if_locked()
             raise self._exists_error()
-        self._progress: ProgressFile | None = None
+        self.progress: ProgressFile | None = None
         try:
             self._claim = self._acquire_claim()
             self._refuse_if_locked()
@@ -102,7 +103,7 @@ class OutputClaim:
             else:
                 self._lock = acquire_lock(self._lock_path, self.path)
                 self._created = True
-            self._progress = ProgressFile(self._lock_path)
+            self.progress = ProgressFile(self._lock_path)
         except BaseException:
             self.rollback()
             raise
@@ -139,14 +140,8 @@ class OutputClaim:
         self._to_remove, self._replaced, self._entry_existed = [], None, False
         self._release_claim()
 
-    @property
-    def progress(self) -> ProgressFile:
-        """The progress file; it must be closed before `release`."""
-        assert self._progress is not None
-        return self._progress
-
     def release(self) -> None:
-        """Release the lock of the output path."""
+        """Release the lock of the output path. `progress` must be closed before."""
         if self._lock is not None:
             self._lock.release()
 
@@ -155,8 +150,8 @@ class OutputClaim:
 
         The lock is released last, so that no other process finds the path partly removed and unlocked.
         """
-        if self._progress is not None:
-            self._progress.close("replaced")
+        if self.progress is not None:
+            self.progress.close("replaced")
         if self._created and os.path.lexists(self.path):
             remove(self.path, last=LOCK_NAME)
         if self._lock is not None:

@@ -65,6 +65,7 @@ class Recorder:
         self._engine_failures = engine.failures  # always the same list: checked for each frame
         self._failures: list[WriteFailure] = []
         self._claim = claim
+        self._progress = None if claim is None else claim.progress
         self._synced_folder = synced_folder
         self._frames_removed = -1  # number of frames reported lost because the output was removed
         self._flush_lock = threading.Lock()
@@ -123,8 +124,8 @@ class Recorder:
                 self._write_progress(outcome)
             self._run(lambda: self._write_shapes(outcome.shapes))
             self._run(lambda: self.journal.write(frame_metadata))
-            if self._claim is not None and not self.failed:
-                self._claim.progress.record(runs)
+            if self._progress is not None and not self.failed:
+                self._progress.record(runs)
 
     def check_output_exists(self, frames: int) -> None:
         """Report the first `frames` frames as lost if the output was removed while the stream wrote to it.
@@ -162,10 +163,10 @@ class Recorder:
             if not self._failures:
                 for image in self.metadata.embedded_journals():
                     self.journal.discard(image)
-        if self._claim is not None:
+        if self._claim is not None and self._progress is not None:
             with self._flush_lock:
                 state = "failed" if self.failed else outcome.status
-                self._claim.progress.close(state, () if self.failed else runs)
+                self._progress.close(state, () if self.failed else runs)
             self._run(self._claim.release)
         if self._synced_folder is not None:
             self._run(partial(sync_folder, self._synced_folder))

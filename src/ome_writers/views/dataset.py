@@ -1,5 +1,6 @@
 """Open a dataset on disk, closed or still being written, in any format and by any program."""
 
+# Longer than 300 lines: one class, and the two functions that return it.
 from __future__ import annotations
 
 import operator

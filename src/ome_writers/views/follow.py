@@ -71,6 +71,7 @@ def follow(
     """
     follower = _Follower(path, timeout, restarts=True)
     try:
+        follower.open()
         for number in follower.numbers():
             frame = follower.frame(number)
             if frame is not None:
@@ -113,12 +114,13 @@ def wait_for(
     """
     follower = _Follower(path, timeout, restarts=False)
     try:
+        follower.open()
+        follower.number(index)  # raises before waiting
         for number in follower.numbers():
             if number == follower.number(index):
                 frame = follower.frame(number)
                 if frame is not None:
                     return frame
-        follower.number(index)  # raises the more precise error
         raise IndexError(
             f"{follower.path} was closed without a frame at {index}. Choose an index that was acquired."
         )
@@ -157,7 +159,6 @@ class _Follower:
     def numbers(self) -> Iterator[int]:
         """Yield the number of each frame that is on disk; return when the writer has closed the dataset."""
         while True:
-            self._open()
             try:
                 for number in (
                     self._from_documents() if self._progress is None else self._recorded()
@@ -171,6 +172,7 @@ class _Follower:
             else:
                 if not self._resumed():
                     return
+            self.open()
 
     def index(self, number: int) -> dict[str, int]:
         names = view_names(self._dataset.spec.dimensions)
@@ -228,7 +230,7 @@ class _Follower:
     def _new_deadline(self) -> float | None:
         return None if self._timeout is None else time.monotonic() + self._timeout
 
-    def _open(self) -> None:
+    def open(self) -> None:
         """Open the dataset, and the progress file if there is one; wait until the dataset exists."""
         while True:
             try:
@@ -297,11 +299,12 @@ class _Follower:
 
     def _from_documents(self) -> Iterator[int]:
         """Yield the frames on disk according to metadata and files, until the dataset is closed."""
-        offset, router = 0, self._dataset.router
+        offset, router, growing = 0, self._dataset.router, False
         while True:
             spec = self._dataset.current_spec()
             if spec.status != "writing":
                 break
+            growing = True
             self._progress = self._open_progress()
             if self._progress is not None:
                 for number in self._recorded():
@@ -325,7 +328,7 @@ class _Follower:
                 raise self._writer_error("has ended without closing it", len(self._seen))
             self._wait(_DOCUMENT_POLL_INTERVAL_S)
         yield from self._on_disk()
-        if spec.status == "failed":
+        if spec.status == "failed" and growing:
             raise self._writer_error("has failed", len(self._seen))
         while spec.status is None and self._timeout is not None:  # nobody knows whether it grows
             try:
@@ -338,6 +341,8 @@ class _Follower:
         """Yield the frames on disk that were not returned before, in the order of the axes."""
         router, known = self._dataset.router, dict[Path, Any]()
         extents = [self._dataset.extents()[name] for name in router.axes]
+        # a number includes the lengths of all axes but the first
+        extents[1:] = map(min, extents[1:], (count or 0 for count in router.counts[1:]))
         for index in np.ndindex(*extents):
             number = int(np.dot(index, router.strides))
             if number not in self._seen and self._dataset.is_stored(
@@ -351,10 +356,12 @@ class _Follower:
             yield number
 
     def _acquired(self, number: int) -> list[int]:
-        router, index = self._dataset.router, []
+        router = self._dataset.router
+        index: list[int] = []
         for count, stride in zip(router.counts, router.strides.tolist(), strict=True):
             i, number = divmod(number, stride)
-            if count is not None and i >= count:
+            # another program may extend the first axis
+            if count is not None and i >= count and (index or self._progress is not None):
                 raise InvalidFileError(
                     f"{self.path}: its progress file lists a frame outside of it."
                 )

@@ -23,6 +23,7 @@ from ome_writers.cli.description import (
 )
 from ome_writers.cli.quantities import human_size
 from ome_writers.formats import read, resolve_entry_file
+from ome_writers.storage import LOCK_NAME, is_part_of_lock
 
 _POLL_INTERVAL_S = 0.5
 # of the time, so that the acquisition keeps its rate
@@ -87,11 +88,13 @@ class DatasetMonitor:
 
 
 def _bytes_on_disk(path: Path) -> int:
-    """Return the bytes that a dataset occupies, without the holes of sparse files."""
+    """Return the bytes that a dataset occupies, without the holes of sparse files, and without lock files."""
     path = resolve_entry_file(path)
     folders = os.walk(path) if path.is_dir() else [("", (), (str(path),))]
     total = 0
     for file in (os.path.join(folder, name) for folder, _, names in folders for name in names):
+        if is_part_of_lock(os.path.basename(file), LOCK_NAME):
+            continue
         try:
             stat = os.stat(file)
         except OSError:
