@@ -35,7 +35,6 @@ from ome_writers.streaming.first_frame import FirstFrameInference, validated_cop
 from ome_writers.streaming.flush_timer import FlushTimer
 from ome_writers.streaming.frame_writer import FrameWriter
 from ome_writers.streaming.lifecycle import State
-from ome_writers.streaming.metadata_interpreters import interpret
 from ome_writers.streaming.shutdown import (
     RunOnce,
     call_while_alive,
@@ -506,6 +505,8 @@ class OMEStream:
 
     def _interpret_metadata(self) -> None:
         """Complete the settings by metadata of other programs; see `metadata_interpreters`."""
+        from ome_writers.streaming.metadata_interpreters import interpret
+
         settings = interpret(self.settings, self._recorder.find_metadata)
         if settings is self.settings:
             return
