@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ome_writers.views.dataset import OpenDataset as OpenDataset
     from ome_writers.views.dataset import open as open  # noqa: A004 # the public name, as in h5py, tifffile and zarr
     from ome_writers.views.dataset import open_dataset as open_dataset
-    from ome_writers.views.follow import follow as follow
-    from ome_writers.views.follow import wait_for as wait_for
+    from ome_writers.views.frame_follower import follow as follow
+    from ome_writers.views.frame_follower import wait_for as wait_for
     from ome_writers.views.signals import call_on_gui_thread as call_on_gui_thread
     from ome_writers.views.signals import guarded_signal_class as guarded_signal_class
     from ome_writers.views.signals import log_listener_errors as log_listener_errors
@@ -27,7 +27,7 @@ else:
         __name__,
         {
             ".dataset": ("OpenDataset", "open", "open_dataset"),
-            ".follow": ("follow", "wait_for"),
+            ".frame_follower": ("follow", "wait_for"),
             ".signals": ("call_on_gui_thread", "guarded_signal_class", "log_listener_errors"),
             ".source": ("coordinates", "view_names"),
             ".streamview": ("StreamView",),
