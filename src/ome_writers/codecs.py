@@ -12,11 +12,13 @@ https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html, TIFF 6.0. Codec librar
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
 
 from ome_writers.errors import EngineMissingError, UnsupportedError
 
@@ -141,90 +143,41 @@ class CompressionRow:
         return codec.v2
 
 
+CRC32C_BYTES = 4
+"""Size of a CRC-32C."""
+
+
 def max_encoded_bytes(nbytes: int) -> int:
     """Return the maximum size of `nbytes` after encoding."""
     return nbytes + (nbytes >> 8) + 1024
 
 
-def decompress_blosc(stored: bytes, max_bytes: int) -> bytes:
-    size = int.from_bytes(stored[4:8], "little") if len(stored) >= 16 else -1
-    encoded = int.from_bytes(stored[12:16], "little")
-    if len(stored) != encoded:  # Blosc itself reads beyond the end of a chunk that was cut
-        raise ValueError(
-            f"the header of the chunk declares {encoded} encoded bytes, it has {len(stored)}"
-        )
-    return _decompress("blosc", stored, size, max_bytes)
-
-
-def decompress_zstd(stored: bytes, max_bytes: int) -> bytes:
-    return _decompress("zstd", stored, _zstd_size(stored), max_bytes)
-
-
-def decompress_zlib(stored: bytes, max_bytes: int) -> bytes:
-    """Decode data of gzip or zlib, by its header."""
-    out = b""
-    while stored:  # there may be several members
-        member = zlib.decompressobj(wbits=47)  # of gzip or zlib
-        try:
-            out += member.decompress(stored, max_bytes + 1 - len(out))
-        except zlib.error as error:
-            raise ValueError(str(error)) from None
-        if len(out) > max_bytes:
-            raise ValueError(f"the chunk has more than {max_bytes} bytes, the maximum")
-        if not member.eof:
-            raise ValueError("the chunk is truncated")
-        stored = member.unused_data.lstrip(b"\0")
-    return out
-
-
-def _decompress(library_id: str, stored: bytes, size: int, max_bytes: int) -> bytes:
-    """Decode with numcodecs what declares to have `size` bytes."""
-    if not 0 <= size <= max_bytes:
-        raise ValueError(
-            f"the header of the chunk declares {size} bytes, at most {max_bytes} are valid"
-        )
-    return bytes(_numcodec({"id": library_id}).decode(stored))
-
-
-def _zstd_size(stored: bytes) -> int:
-    """Return the decompressed size that a zstd frame declares, or the maximum of its blocks.
-
-    Source: RFC 8878, sections 3.1.1.1 and 3.1.1.2.
-    """
-    if stored[:4] != b"\x28\xb5\x2f\xfd" or len(stored) < 6:
-        raise ValueError("the chunk is not a zstd frame")
-    descriptor = stored[4]
-    single = descriptor >> 5 & 1
-    at = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
-    width = (single, 2, 4, 8)[descriptor >> 6]
-    if width:
-        size = int.from_bytes(stored[at : at + width], "little")
-        return size + 256 if width == 2 else size
-    size = 0
-    while at + 3 <= len(stored):
-        header = int.from_bytes(stored[at : at + 3], "little")
-        kind, length = header >> 1 & 3, header >> 3
-        size += 2**17 if kind == 2 else length
-        at += 3 + (1 if kind == 1 else length)
-        if header & 1:
-            break
-    return size
-
-
-def _crc32c(content: Any) -> bytes:
+def crc32c(content: Any) -> bytes:
+    """Return the CRC-32C of a contiguous buffer, as the codec of this name stores it."""
     from google_crc32c import value
 
-    return int(value(bytes(content))).to_bytes(4, "little")
+    # it accepts bytes and arrays, but no memoryview
+    return int(value(np.frombuffer(content, np.uint8))).to_bytes(CRC32C_BYTES, "little")
 
 
-def _without_crc32c(stored: bytes, max_bytes: int) -> bytes:
-    content = stored[:-4]
-    if _crc32c(content) != stored[-4:]:
-        raise OSError("the CRC-32C does not match")
-    return content
+def _lazy_decoder(name: str) -> Decoder:
+    """Return a decoder of `decompression`, which is imported when it is first used."""
+
+    def decode(stored: bytes, max_bytes: int) -> bytes:
+        from ome_writers import decompression
+
+        decoder: Decoder = getattr(decompression, name)
+        return decoder(stored, max_bytes)
+
+    return decode
 
 
-def _numcodec(configuration: Json) -> Any:
+decompress_blosc = _lazy_decoder("decompress_blosc")
+decompress_zstd = _lazy_decoder("decompress_zstd")
+decompress_zlib = _lazy_decoder("decompress_zlib")
+
+
+def numcodec(configuration: Json) -> Any:
     """Return a codec of numcodecs, which release the interpreter lock."""
     from numcodecs.registry import get_codec
 
@@ -232,7 +185,7 @@ def _numcodec(configuration: Json) -> Any:
 
 
 def _numcodecs_encoder(configuration: Json) -> Encoder:
-    codec = cache(lambda: _numcodec(configuration))
+    codec = cache(lambda: numcodec(configuration))
     return lambda content: bytes(codec().encode(content))
 
 
@@ -282,13 +235,10 @@ _MAX_BLOSC_BYTES = 2**31 - 1 - 16  # the header stores sizes as int32, including
 
 CRC32C = ZarrCodec(
     name="crc32c",
-    encode=lambda content: bytes(content) + _crc32c(content),
-    decode=_without_crc32c,
+    encode=lambda content: bytes(content) + crc32c(content),
+    decode=_lazy_decoder("remove_crc32c"),
     members={},
 )
-_READ_ONLY = (CRC32C, ZarrCodec("zlib", zlib.compress, decompress_zlib))
-"""Codecs of other programs, which no row has."""
-
 COMPRESSIONS: dict[str, CompressionRow] = {
     row.name: row
     for row in (
@@ -407,14 +357,17 @@ def find_compression(name: str) -> CompressionRow:
     return COMPRESSIONS[name]
 
 
-def zarr_codecs(compression: str) -> tuple[ZarrCodec, ...]:
-    """Return the codecs of a compression of OME-Zarr; raise UnsupportedError if it does not have it."""
+def zarr_codecs(compression: str, *, checksum: bool = False) -> tuple[ZarrCodec, ...]:
+    """Return the codecs of a compression of OME-Zarr, with `checksum` CRC-32C last.
+
+    Raises UnsupportedError if OME-Zarr does not have the compression.
+    """
     codecs = find_compression(compression).zarr
     if codecs is None:
         raise UnsupportedError(
             f"Compression {compression!r} is not supported for OME-Zarr. Supported: {tuple(ZARR)}."
         )
-    return codecs
+    return (*codecs, CRC32C) if checksum and codecs[-1:] != (CRC32C,) else codecs
 
 
 def tiff_codec(compression: str) -> TiffCodec:
@@ -425,38 +378,3 @@ def tiff_codec(compression: str) -> TiffCodec:
             f"Compression {compression!r} is not supported for OME-TIFF. Supported: {tuple(TIFF)}."
         )
     return codec
-
-
-def compression_of_tag(tag: int) -> str:
-    """Return the compression that a value of the TIFF tag Compression means; ``tiff-N`` if it is not in the table."""
-    for name, row in COMPRESSIONS.items():
-        if row.tiff is not None and tag in (row.tiff.tag, *row.tiff.other_tags):
-            return name
-    return f"tiff-{tag}"
-
-
-def find_zarr_codec(name: str) -> ZarrCodec | None:
-    """Return a codec that has this name in array metadata; None if it is not in the table."""
-    codecs = (codec for row in COMPRESSIONS.values() for codec in row.zarr or ())
-    return next((codec for codec in (*codecs, *_READ_ONLY) if codec.name == name), None)
-
-
-def compression_of_codecs(stored: Sequence[Json]) -> str:
-    """Return the compression whose codecs are in array metadata; the name of another codec if it is not in the table.
-
-    Codecs of arrays are ignored, and checksums are unless the compression has one.
-    """
-    codecs = [codec for codec in stored if codec["name"] not in ("bytes", "transpose")]
-    unchecked = [codec for codec in codecs if codec["name"] != CRC32C.name]
-    for candidates in (codecs, unchecked):
-        found = [
-            (sum(len(codec.identity) for codec in row.zarr), name)
-            for name, row in COMPRESSIONS.items()
-            if row.zarr is not None
-            and len(row.zarr) == len(candidates)
-            and all(map(ZarrCodec.matches, row.zarr, candidates))
-        ]
-        if found:  # a row that compares more members is more specific
-            return max(found)[1]
-    name, library = unchecked[0]["name"], unchecked[0].get("configuration", {}).get("cname")
-    return f"{name}-{library}" if name == "blosc" else str(name)

@@ -113,6 +113,8 @@ class LevelSpec:
         Shape of a shard, a multiple of `chunks`; None without sharding.
     compression
         As in `AcquisitionSettings.compression`; the codec's own name if settings have no word for it.
+    checksum
+        Whether the CRC-32C of each stored chunk follows it.
     scale
         Distance between neighbours along each axis, in the axis' unit; None where it is unknown.
     translation
@@ -136,6 +138,7 @@ class LevelSpec:
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None = None
     compression: str = "none"
+    checksum: bool = False
     scale: tuple[float | None, ...] = ()
     translation: tuple[float, ...] = ()
     dimensions: tuple[Dimension, ...] = ()
@@ -173,7 +176,7 @@ class LevelSpec:
     @property
     def storage(self) -> tuple[object, ...]:
         """What the stored bytes depend on: equal for the arrays of images that differ in names only."""
-        chunks = (self.chunks, self.shards, self.compression)
+        chunks = (self.chunks, self.shards, self.compression, self.checksum)
         return (self.shape, self.growing, self.dtype, self.samples, *chunks)
 
 

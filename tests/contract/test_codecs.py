@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import codecs
+from ome_writers import codecs, decompression
 from ome_writers.advice import Camera, measure_codecs
 from ome_writers.cli import main
 from ome_writers.repair import repair
@@ -282,7 +282,7 @@ def test_codecs_of_the_same_name_are_distinguished(monkeypatch: pytest.MonkeyPat
     )
     row = codecs.CompressionRow("blosc-lz4-bit", "LZ4 in Blosc, bits shuffled", zarr=(bits,))
     monkeypatch.setitem(codecs.COMPRESSIONS, row.name, row)
-    of = codecs.compression_of_codecs
+    of = decompression.compression_of_codecs
     start = {"name": "bytes", "configuration": {"endian": "little"}}
     stored = {"name": "blosc", "configuration": {"cname": "lz4", "clevel": 9, "shuffle": "shuffle"}}
     assert of([start, stored]) == "blosc-lz4"

@@ -149,7 +149,7 @@ class Recipe:
             else None,
             pyramid={"levels": self.levels} if self.levels else None,
             overwrite=True,
-            **({"format": {"name": "ome-tiff", **self.options}} if self.options else {}),
+            **({"format": {"name": f"ome-{self.format}", **self.options}} if self.options else {}),
         )
 
 
@@ -171,6 +171,8 @@ RECIPES = (
     Recipe("zstd", compression="zstd"),
     Recipe("shards", shard=2),
     Recipe("shards zstd", chunk=1, shard=3, compression="zstd"),
+    Recipe("checksum", options={"checksum": True}),
+    Recipe("shards checksum", shard=3, compression="blosc-zstd", options={"checksum": True}),
     Recipe("collection", positions=3),
     Recipe("plate", positions=3, plate=True),
     Recipe("unbounded", unbounded=True),

@@ -23,6 +23,7 @@ from ome_writers.settings import (
     Pyramid,
     PyramidMethod,
     Schedule,
+    find_engine,
     split_suffix,
 )
 
@@ -80,6 +81,19 @@ def with_chunks(
         )
         for dim in dimensions
     )
+
+
+def with_checksum(source: Selection, format: Format) -> Format:
+    """Return the format with checksums if the source of the same format has them and `format` does not say."""
+    engine = find_engine(getattr(format, "backend", "auto"))
+    if (
+        source.spec.images[source.images[0]].levels[0].checksum
+        and format_row(source.spec.format) is format_row(format.name)
+        and "checksum" not in format.model_fields_set
+        and (engine is None or engine.checksums)
+    ):
+        return format.model_copy(update={"checksum": True})
+    return format
 
 
 def destination_settings(

@@ -15,6 +15,7 @@ from ome_writers.conversion import zarr_v2
 from ome_writers.conversion.destination import (
     destination_settings,
     refuse_overlap,
+    with_checksum,
     with_chunks,
     with_image_name,
 )
@@ -114,7 +115,8 @@ def convert(
         is packed from an OME-Zarr directory, and unpacked to one, as it is stored, without the options below.
     format
         A format, its name or the name of a backend, as in `AcquisitionSettings`; or ``"ome-zarr-0.4"``, for programs
-        that do not read Zarr v3: without shards, and never overwritten.
+        that do not read Zarr v3: without shards and checksums, and never overwritten. Unless it sets ``checksum``,
+        that of the source is kept from Zarr to Zarr.
     compression
         As in `AcquisitionSettings`. None: from Zarr to Zarr the compression of the source, otherwise none.
     chunk_shapes, shard_shapes
@@ -167,7 +169,7 @@ def convert(
             done = convert(
                 source,
                 written,
-                format={"name": "ome-zarr", "backend": "direct"},
+                format={"name": "ome-zarr", "backend": "direct", "checksum": False},
                 compression=compression,
                 chunk_shapes=chunk_shapes,
                 shard_shapes=shards,
@@ -201,6 +203,7 @@ def convert(
     selected = convertible_images(described, images)
     dimensions, write = selected.destination_indices()
     target = AcquisitionSettings(root_path=destination, format=format).format
+    target = with_checksum(selected, target)
     dimensions, write = with_image_name(selected, dimensions, write, Path(destination), target)
     dimensions = with_chunks(selected, dimensions, target, chunk_shapes or {}, shard_shapes or {})
     settings = destination_settings(

@@ -19,6 +19,7 @@ import numpy as np
 from ome_writers import codecs
 from ome_writers.conversion.destination import refuse_overlap
 from ome_writers.dataset import DatasetSpec
+from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_folder, sync_tree
@@ -73,6 +74,8 @@ def _rewrite(root: Path) -> None:
     for file in [*root.rglob("zarr.json")]:
         content, folder = read_json(file), file.parent
         if content["node_type"] == "array":
+            if codecs.CRC32C.name in [codec["name"] for codec in content["codecs"]]:
+                _remove_checksums(folder / "c")
             _write(folder / ".zarray", _array(content))
             _write(folder / ".zattrs", {"_ARRAY_DIMENSIONS": content["dimension_names"]})
             if (chunks := folder / "c").is_dir():
@@ -85,9 +88,16 @@ def _rewrite(root: Path) -> None:
         file.unlink()
 
 
+def _remove_checksums(chunks: Path) -> None:
+    """Cut the checksums off: few readers of Zarr v2 know the filter."""
+    for file in chunks.rglob("*"):
+        if file.is_file():
+            os.truncate(file, file.stat().st_size - codecs.CRC32C_BYTES)
+
+
 def _array(content: Json) -> Json:
     """Return the ``.zarray`` of an array."""
-    compression = codecs.find_compression(codecs.compression_of_codecs(content["codecs"]))
+    compression = codecs.find_compression(compression_of_codecs(content["codecs"]))
     return {
         "zarr_format": 2,
         "shape": content["shape"],

@@ -127,7 +127,7 @@ class FormatRow:
     find_problems
         Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
     check
-        Yields the checks of `ome_writers.validate`.
+        Yields the checks of `ome_writers.validate`; it may have a parameter ``quick``.
     edit
         Changes metadata of a dataset in place, and returns the changed files; see `ome_writers.edit`.
     index_axes
@@ -165,7 +165,7 @@ class FormatRow:
     labels: Callable[[DatasetSpec, str], dict[str, Any]] = _no_labels
     open_pixels: Callable[[Path, int], OpenPixels] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
-    check: Callable[[Path], Iterable[Any]] = _refuse
+    check: Callable[..., Iterable[Any]] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
     index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
     chunked: bool = False

@@ -30,6 +30,10 @@ class Finding:
         return self.what.partition(": ")[0] if self.solved else self.what
 
 
+QUICK = "pixels are not read in a quick check"
+"""Why a check is skipped."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One check of a dataset.

@@ -286,6 +286,7 @@ def _array(
         chunks=tuple(chunks),
         shards=tuple(shards) if sharded else None,
         compression=settings.compression or "none",
+        checksum=getattr(settings.format, "checksum", False),
         scale=tuple(d.scale for d in stored),
         translation=tuple(d.translation or 0.0 for d in stored),
         dimensions=stored,

@@ -50,6 +50,8 @@ class EngineRow:
     compressions
         Names of the compressions that it supports. Engines that encode with the table of compressions support every one
         of their format; an engine on another library lists those of the library.
+    checksums
+        Whether it stores the checksum of each chunk.
     dtypes
         Names of the dtypes that it supports; None: all.
     max_planes
@@ -88,6 +90,7 @@ class EngineRow:
     extra: str | None
     compressions: AbstractSet[str]
     opener: str = "open_engine"
+    checksums: bool = False
     dtypes: frozenset[str] | None = None
     oldest: tuple[str, tuple[int, int]] | None = None
     max_planes: int | None = None
@@ -135,6 +138,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=(),
             extra=None,
             compressions=codecs.ZARR,
+            checksums=True,
             needs_files=False,
             temporary_names=(r"\.(?P<target>[0-9]+)\.tmp",),  # chunks and shards
         ),
@@ -146,6 +150,7 @@ ENGINES: dict[str, EngineRow] = {
             extra="tensorstore",
             any_path=False,
             compressions=_LIBRARY_CODECS,
+            checksums=True,
             omits_zeros=True,
             temporary_names=(r"(?P<target>[0-9]+|zarr\.json)\.__lock",),
         ),
@@ -176,6 +181,7 @@ ENGINES: dict[str, EngineRow] = {
             extra="zarrs-python",
             any_path=False,
             compressions=_LIBRARY_CODECS,
+            checksums=True,
             oldest=("zarr", (3, 1)),
             python=(3, 11),
             omits_zeros=True,
@@ -188,6 +194,7 @@ ENGINES: dict[str, EngineRow] = {
             requires=("zarr",),
             extra="zarr-python",
             compressions=_LIBRARY_CODECS,
+            checksums=True,
             oldest=("zarr", (3, 1)),
             python=(3, 11),
             omits_zeros=True,

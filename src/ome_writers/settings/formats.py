@@ -128,6 +128,9 @@ class OmeZarrFormat(FormatSettings):
         Suffix of the output path.
     version
         Version of OME-Zarr. Fewer programs support 0.6 (RFC-5) so far.
+    checksum
+        Whether the CRC-32C of each chunk is stored behind it (the codec ``crc32c`` of Zarr v3). Readers then raise an
+        error instead of returning damaged pixels, and `validate` lists the damaged frames.
     """
 
     title: ClassVar[str] = "OME-Zarr"
@@ -148,6 +151,7 @@ class OmeZarrFormat(FormatSettings):
     backend: str = "auto"
     suffix: str = ".ome.zarr"
     version: Literal["0.5", "0.6"] = "0.5"
+    checksum: bool = False
 
 
 class OmeTiffFormat(FormatSettings):

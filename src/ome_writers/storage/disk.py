@@ -55,7 +55,7 @@ class Disk:
     ) -> None:
         """Write pieces of `sizes` bytes at `offsets` into an existing file; adjacent pieces share a system call.
 
-        `parts` contains either each piece, or a single buffer with all pieces side by side.
+        For `parts` see `adjacent_runs`.
         """
         runs = adjacent_runs(parts, offsets, sizes)
         aligned = self._direct_io_works and _are_aligned(parts)
@@ -71,15 +71,17 @@ class Disk:
             for offset, buffers in runs:
                 write_at(fd, buffers, offset)
 
-    def create(self, path: str, content: Piece) -> None:
-        """Write a new file."""
-        direct = self._direct_io_works and _are_aligned([content])
+    def create(self, path: str, content: Piece, *more: bytes | memoryview) -> None:
+        """Write a new file: `content`, followed by `more`."""
+        direct = self._direct_io_works and not more and _are_aligned([content])
         try:
             fd = open_new(path, direct_io=direct)
             try:
                 # numpy declares arrays as buffers from Python 3.12 on only
                 nbytes = memoryview(content).nbytes  # type: ignore[arg-type]  # see above
                 write_single(fd, content, nbytes, 0)
+                if more:
+                    write_at(fd, more, nbytes)
                 if self.durable:
                     sync(fd)
             finally:
@@ -88,7 +90,7 @@ class Disk:
             if not direct:
                 raise
             self._disable_direct_io(error)
-            self.create(path, content)
+            self.create(path, content, *more)
 
     def make_folders(self, folder: Path) -> None:
         """Create a directory and its missing parents; `sync_all` syncs their names."""

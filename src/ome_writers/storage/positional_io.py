@@ -86,18 +86,19 @@ def write_at(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> Non
 def adjacent_runs(
     parts: Sequence[bytes | memoryview], offsets: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> list[tuple[int, Sequence[bytes | memoryview]]]:
-    """Return offset and pieces of each `write_at` that writes pieces of `sizes` bytes at `offsets`.
+    """Return offset and buffers of each `write_at` that writes pieces of `sizes` bytes at `offsets`.
 
-    `parts` contains either each piece, or a single buffer with all pieces side by side.
+    `parts` contains either each piece, in one or more buffers, or a single buffer with all pieces side by side.
     """
     breaks = np.flatnonzero(offsets[1:] != offsets[:-1] + sizes[:-1]) + 1
     if not len(breaks):
         return [(int(offsets[0]), parts)]
-    if len(parts) != len(sizes):
+    if len(parts) < len(sizes):
         ends = np.cumsum([0, *sizes]).tolist()
         parts = [parts[0][a:b] for a, b in itertools.pairwise(ends)]
-    runs = itertools.pairwise([0, *breaks.tolist(), len(parts)])
-    return [(int(offsets[first]), parts[first:last]) for first, last in runs]
+    buffers = len(parts) // len(sizes)  # of a piece
+    runs = itertools.pairwise([0, *breaks.tolist(), len(sizes)])
+    return [(int(offsets[first]), parts[first * buffers : last * buffers]) for first, last in runs]
 
 
 def write_single(fd: int, buffer: Piece, nbytes: int, offset: int) -> None:

@@ -23,6 +23,8 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
     arrays = [image.array for image in plan.images]
     compressions = {a.compression for a in arrays} - row.compressions
     reasons = [f"compression {name!r} is not supported" for name in sorted(compressions)]
+    if not row.checksums and any(a.checksum for a in arrays):
+        reasons.append("checksums of chunks are not supported")
     dtypes = {a.dtype for a in arrays} - (row.dtypes or {a.dtype for a in arrays})
     reasons += [_unsupported_dtype(plan, name) for name in sorted(dtypes)]
     reasons += _too_large_chunks(arrays)

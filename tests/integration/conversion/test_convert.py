@@ -21,6 +21,7 @@ from ome_writers import (
     OutputExistsError,
     OutputLockedError,
     Plate,
+    Pyramid,
     Schedule,
     SettingsError,
     UnsupportedError,
@@ -466,3 +467,43 @@ def test_start_of_acquisition_of_another_program(date: str, kept: bool, tmp_path
     convert(source, tmp_path / "b.ome.zarr")
     started = ome_writers.read(tmp_path / "b.ome.zarr").started
     assert (started == date) == kept
+
+
+def test_checksums_are_kept_and_added_zarr_to_zarr(tmp_path: Path) -> None:
+    """OME-Zarr 0.4 has none, and its chunks do not contain them."""
+
+    def checked(path: Path) -> list[bool]:
+        assert validate(path).valid
+        return [level.checksum for image in ome_writers.read(path).images for level in image.levels]
+
+    plain = write(acquisition("single", tmp_path / "plain.ome.zarr"))
+    added = convert(plain, tmp_path / "a.ome.zarr", format={"name": "ome-zarr", "checksum": True})
+    kept = convert(added.destination, tmp_path / "b.ome.zarr", pyramid=Pyramid(levels=1))
+    removed = convert(
+        kept.destination, tmp_path / "c.ome.zarr", format={"name": "ome-zarr", "checksum": False}
+    )
+    assert [checked(each.destination) for each in (added, kept, removed)] == [
+        [True],
+        [True, True],
+        [False, False],
+    ]
+    old = convert(kept.destination, tmp_path / "old.ome.zarr", format="ome-zarr-0.4").destination
+    (wanted,) = arrays(plain, [""])
+    for each in (added.destination, kept.destination, old):
+        np.testing.assert_array_equal(ome_writers.open(each)[:], wanted)
+    store = {"driver": "zarr", "kvstore": {"driver": "file", "path": str(old / "0")}}
+    stored = tensorstore.open(store, open=True).result().read().result()
+    np.testing.assert_array_equal(stored, wanted)
+
+
+def test_damaged_chunk_stops_a_conversion(tmp_path: Path) -> None:
+    source = write(
+        acquisition(
+            "single", tmp_path / "a.ome.zarr", format={"name": "ome-zarr", "checksum": True}
+        )
+    )
+    chunk = source.joinpath("0", "c", "1", "1", "0", "0")
+    chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 16]) + chunk.read_bytes()[1:])
+    with pytest.raises(OSError, match=r"index \(1, 1\).*CRC-32C"):
+        convert(source, tmp_path / "b.ome.zarr")
+    assert not (tmp_path / "b.ome.zarr").exists()

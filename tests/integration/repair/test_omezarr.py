@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ome_writers
 from ome_writers import (
     Dimension,
     OutputLockedError,
@@ -285,7 +286,7 @@ def test_torn_shard_index_is_rebuilt(compression: str, tmp_path: Path) -> None:
     shard = path / "0" / "c" / "0" / "0" / "0" / "0"
     content = bytearray(shard.read_bytes())
     content[-4 - 4 * 16 : -4 - 3 * 16] = struct.pack(
-        "<QQ", 2**63, 48
+        "<QQ", 3 * 2**62, 48
     )  # far beyond the end of the file
     shard.write_bytes(content)
     with pytest.raises(Exception, match="."):
@@ -411,3 +412,68 @@ def test_missing_plane_of_a_level_is_computed_after_a_failed_run(tmp_path: Path)
     assert finding.path == path / "1"
     assert not validate(path).findings
     assert (pixels(path / "1")[0, 0] == 7).all()
+
+
+def damage_entry(shard: Path, number: int, count: int) -> None:
+    """Overwrite several bits of an entry of the index at the end of a shard of `count` chunks."""
+    content = bytearray(shard.read_bytes())
+    at = len(content) - 4 - 16 * (count - number)
+    content[at : at + 2] = bytes(0xFF ^ byte for byte in content[at : at + 2])
+    shard.write_bytes(content)
+
+
+@pytest.mark.parametrize("compression", CODECS)
+@pytest.mark.parametrize("checksum", [False, True])
+def test_lost_index_entry_of_a_closed_dataset_stays_an_error(
+    compression: str, checksum: bool, tmp_path: Path
+) -> None:
+    """`repair` makes the other frames readable, and does not turn the damaged one into zeros."""
+    path = tmp_path / "a.ome.zarr"
+    settings = acquisition(
+        "single",
+        path,
+        dimensions=[
+            Dimension(name="t", count=4, chunk_size=1, shard_size_chunks=4),
+            *acquisition("single").dimensions[-2:],
+        ],
+        compression=compression,
+        format={"name": "ome-zarr", "checksum": checksum},
+    )
+    frames = np.random.default_rng(0).integers(1, 999, (4, *settings.shape[-2:]), np.uint16)
+    with create_stream(settings) as stream:
+        for frame in frames.astype(settings.dtype):
+            stream.append(frame)
+    shard = next(p for p in (path / "0" / "c").rglob("*") if p.is_file())
+    damage_entry(shard, 2, 4)
+    for _ in range(2):  # the second time, nothing changes
+        found = repair(path).findings
+        assert any("index entries of 1 chunks are damaged" in f.what for f in found if not f.solved)
+        after = shard.read_bytes()
+    assert shard.read_bytes() == after
+    assert not [f for f in repair(path).findings if f.solved]
+    findings = [f.what for f in validate(path).findings]
+    assert any(f.startswith("image 0, index (2,), chunk 2/0/0: its index entry") for f in findings)
+    read = [pytest.importorskip("zarr").open_array(path / "0"), ome_writers.open(path)]
+    for array in read:
+        for t in (0, 1, 3):
+            np.testing.assert_array_equal(array[t], frames[t])
+        with pytest.raises(Exception, match="."):
+            array[2]
+    with pytest.raises(Exception, match="."):
+        pixels(path / "0")
+
+
+def test_damaged_chunk_with_a_checksum_stays_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    settings = acquisition("single", path, format={"name": "ome-zarr", "checksum": True})
+    with create_stream(settings) as stream:
+        for _ in range(settings.num_frames or 0):
+            stream.append(np.full(settings.shape[-2:], 7, settings.dtype))
+    chunk = path.joinpath("0", "c", "2", "0", "0", "0")
+    content = bytearray(chunk.read_bytes())
+    content[5] ^= 1
+    chunk.write_bytes(content)
+    assert not repair(path).findings
+    assert chunk.read_bytes() == content
+    with pytest.raises(OSError, match=r"index \(2, 0\), chunk.*cannot be read.*CRC-32C"):
+        ome_writers.open(path)[:]

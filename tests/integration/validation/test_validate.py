@@ -204,7 +204,7 @@ def test_damaged_shard_index(compression: str, tmp_path: Path) -> None:
     if compression != "none":
         shard.write_bytes(b"\xff" * 8 + content[8:])
         # either chunk may be the first in the file
-        assert re.search("chunk [01]/0/0/0 cannot be decoded", findings(validate(path), "pixels"))
+        assert re.search("chunk [01]/0/0/0: cannot be decoded", findings(validate(path), "pixels"))
 
 
 def test_truncated_chunk_and_chunk_outside_of_array(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_truncated_chunk_and_chunk_outside_of_array(tmp_path: Path) -> None:
     outside.write_bytes(chunk.read_bytes())
     chunk.write_bytes(chunk.read_bytes()[:-1])
     text = findings(validate(path), "pixels")
-    assert "chunk 1/0/0/0 cannot be decoded" in text
+    assert "image 0, index (1, 0), chunk 1/0/0/0: cannot be decoded" in text
     assert "chunk 9/0/0/0 is outside the array" in text
 
 

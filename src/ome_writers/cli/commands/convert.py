@@ -48,6 +48,11 @@ def _arguments(parser: ArgumentParser) -> None:
         help="write resolution levels, computed by this method (default: those of SOURCE, from Zarr to Zarr)",
     )
     parser.add_argument(
+        "--checksum",
+        action="store_true",
+        help="store a checksum of each chunk (default: as SOURCE, from Zarr to Zarr)",
+    )
+    parser.add_argument(
         "--backend",
         "--engine",
         dest="backend",
@@ -116,7 +121,7 @@ def _convert(
     screen: Screen,
     images: list[int] | None,
     destination: Path,
-    format: str | dict[str, str],
+    format: str | dict[str, Any],
 ) -> dict[str, Any]:
     """Convert some images into one dataset; return the ``--json`` content."""
     from ome_writers.conversion import convert
@@ -190,6 +195,7 @@ def _is_copy(options: Namespace) -> bool:
         or options.ngff
         or options.axes
         or options.pyramid
+        or options.checksum
     )
     row = format_row(inferred_format(str(options.destination))[0]["name"])
     return archive_format(options.path) is row and not encoded and not options.image
@@ -208,7 +214,7 @@ def _listed(images: list[int]) -> str:
     return f"image {shown}" if len(images) == 1 else f"images {shown}"
 
 
-def _format(options: Namespace) -> str | dict[str, str]:
+def _format(options: Namespace) -> str | dict[str, Any]:
     """Return the `format` of the settings; raise UsageError if options contradict the suffix of DEST."""
     from ome_writers.formats import archive_format, format_row
     from ome_writers.settings import find_engine
@@ -216,23 +222,30 @@ def _format(options: Namespace) -> str | dict[str, str]:
     destination: Path = options.destination
     engine: str | None = options.backend
     if archive := archive_format(destination):  # `convert` refuses any other format than "auto"
-        return engine or (archive.name if options.ngff else "auto")
+        return engine or (archive.name if options.ngff or options.checksum else "auto")
     row = format_row(format_name(destination))
     if not row.chunked and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
         raise UsageError(f"{option}: {row.title} has neither chunks nor shards; leave it out")
+    if not row.chunked and options.checksum:
+        raise UsageError(f"--checksum: {row.title} has no checksums; leave it out")
     if options.ngff == "0.4" and row.ngff_versions:
-        if engine or options.shard:
+        if engine or options.shard or options.checksum:
             raise UsageError(
-                "--ngff 0.4: no other backend, and no shards; leave out --backend, --shard"
+                "--ngff 0.4: no other backend, no shards and no checksums; leave out --backend, --shard, --checksum"
             )
         return f"{row.name}-0.4"
     if options.ngff and options.ngff not in row.ngff_versions:
         raise UsageError(f"--ngff: {row.title} has no NGFF version; leave it out")
     if engine is not None and (found := find_engine(engine)) and found.format != row.name:
         raise UsageError(f"--backend: {engine} does not write the format of {destination}")
-    if options.ngff:
-        return {"name": row.name, "backend": engine or "auto", "version": options.ngff}
+    if options.ngff or options.checksum:
+        given = {"version": options.ngff, "checksum": options.checksum}
+        return {
+            "name": row.name,
+            "backend": engine or "auto",
+            **{name: value for name, value in given.items() if value},
+        }
     return engine or "auto"
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from functools import partial
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +22,16 @@ if TYPE_CHECKING:
     from ome_writers.validation import Check, Validation
 
 
+def _arguments(parser: ArgumentParser) -> None:
+    add_datasets_argument(parser, remote=True)
+    parser.add_argument("--quick", action="store_true", help="skip the checks that read all pixels")
+
+
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.validation import validate
 
     def process(path: Path, _: Relabel) -> Result:
-        validation = validate(path)
+        validation = validate(path, quick=options.quick)
         checks = [
             {"name": c.name, "skipped": c.skipped, "findings": findings_as_json(c.findings, path)}
             for c in validation.checks
@@ -63,9 +67,10 @@ COMMAND = Command(
             "a table of findings; exit status 1 if there are any",
         ),
         ("ome-writers validate run.ome.tiff --json", "for a script"),
+        ("ome-writers validate --quick run.ome.zarr", "metadata only: pixels are not read"),
         ("ome-writers validate *.ome.zarr", "several datasets"),
     ),
-    arguments=partial(add_datasets_argument, remote=True),
+    arguments=_arguments,
     run=_run,
     failure="a dataset has findings or cannot be read; the others are still checked",
 )

@@ -25,7 +25,7 @@ from ome_writers.formats.ometiff.ifd_repair import IfdRepair
 from ome_writers.formats.ometiff.stored_levels import StoredLevels
 from ome_writers.formats.ometiff.tiff_pages import set_decoder
 from ome_writers.formats.ometiff.tiff_structure import TiffStructure
-from ome_writers.formats.report import Check, Finding
+from ome_writers.formats.report import QUICK, Check, Finding
 from ome_writers.formats.validators import run_ome_types
 from ome_writers.untrusted import open_regular
 
@@ -47,8 +47,11 @@ def _dataset_files(path: Path) -> list[Path]:
     return [path]
 
 
-def checks(path: Path) -> Iterator[Check]:
-    """Yield all checks of a file, or of the set in a directory; symbolic links may not lead out of that directory."""
+def checks(path: Path, *, quick: bool = False) -> Iterator[Check]:
+    """Yield all checks of a file, or of the set in a directory; symbolic links may not lead out of that directory.
+
+    With `quick`, pages are not decoded.
+    """
     files, root = _dataset_files(path), path if path.is_dir() else None
     documents: dict[Path, Element] = {}
     texts: list[tuple[Path, str]] = []
@@ -69,19 +72,21 @@ def checks(path: Path) -> Iterator[Check]:
         yield Check("pages", skipped="not installed (pip install tifffile)")
     else:
         tiffs = [f for f in files if f.suffix.lower() in TIFF_SUFFIXES]
-        yield Check("pages", tuple(x for f in tiffs for x in _pages(f, root, documents)))
+        yield Check(
+            "pages", tuple(x for f in tiffs for x in _pages(f, root, documents, decode=not quick))
+        )
     # another program wrote it, or it is damaged: see above
     with suppress(UnsupportedError, OSError):
-        yield from _check_levels(load_documents(path))
+        yield from _check_levels(load_documents(path), quick=quick)
     yield run_ome_types(texts)
 
 
-def _check_levels(stored: StoredDocuments) -> Iterator[Check]:
+def _check_levels(stored: StoredDocuments, *, quick: bool) -> Iterator[Check]:
     """Yield a check that each resolution level is the reduction of the level above."""
     if not any(image.reductions for image in stored.plan.images):
         return
-    if stored.closed is None:
-        yield Check("levels", skipped="the dataset is being written")
+    if quick or stored.closed is None:
+        yield Check("levels", skipped=QUICK if quick else "the dataset is being written")
         return
     shapes = [stored.closed.shape(image) for image in stored.plan.images]
     runs = ifd_runs(stored.plan, stored.files, shapes, writing=False)
@@ -131,7 +136,9 @@ def _links(file: Path, xml: Element) -> Iterator[Finding]:
             )
 
 
-def _pages(file: Path, root: Path | None, documents: dict[Path, Element]) -> Iterator[Finding]:
+def _pages(
+    file: Path, root: Path | None, documents: dict[Path, Element], *, decode: bool
+) -> Iterator[Finding]:
     """Yield pages that differ from the OME-XML or cannot be read."""
     import tifffile
 
@@ -142,7 +149,7 @@ def _pages(file: Path, root: Path | None, documents: dict[Path, Element]) -> Ite
             for directory in structure.directories():  # before tifffile follows the chain
                 structure.check_plane(directory)
             with tifffile.TiffFile(raw, name=file.name) as tiff:
-                yield from _compare_pages(file, tiff.pages, images)
+                yield from _compare_pages(file, tiff.pages, images, decode=decode)
     except UnsupportedError as error:
         yield Finding(file, f"cannot be read: {error}", solved=False)
     except Exception as error:  # tifffile raises many classes
@@ -150,7 +157,11 @@ def _pages(file: Path, root: Path | None, documents: dict[Path, Element]) -> Ite
 
 
 def _compare_pages(
-    file: Path, pages: Any, images: Sequence[tuple[int, int, tuple[int, int, str]]]
+    file: Path,
+    pages: Any,
+    images: Sequence[tuple[int, int, tuple[int, int, str]]],
+    *,
+    decode: bool,
 ) -> Iterator[Finding]:
     size, count = file.stat().st_size, len(pages)
     if not count:
@@ -163,14 +174,14 @@ def _compare_pages(
             what = f"image {number} is {expected} in the OME-XML, but page {first} is {found}"
             yield Finding(file, what, solved=False)
     for number, page in enumerate(pages):
-        yield from _page(file, number, page.aspage(), size)
+        yield from _page(file, number, page.aspage(), size, decode=decode)
 
 
-def _page(file: Path, number: int, page: Any, size: int) -> Iterator[Finding]:
+def _page(file: Path, number: int, page: Any, size: int, *, decode: bool) -> Iterator[Finding]:
     stored = zip(page.dataoffsets, page.databytecounts, strict=True)
     if any(offset + length > size for offset, length in stored):
         yield Finding(file, f"page {number} extends beyond the end of the file", solved=False)
-    elif page.compression != 1:
+    elif decode and page.compression != 1:
         try:
             set_decoder(page)
             page.asarray()

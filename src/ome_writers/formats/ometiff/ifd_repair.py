@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ome_writers.codecs import compression_of_tag, tiff_codec
+from ome_writers.codecs import tiff_codec
+from ome_writers.decompression import compression_of_tag
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
 from ome_writers.formats.ometiff.tiff_structure import LoopDetector

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import TIFF, compression_of_tag, tiff_codec
+from ome_writers.codecs import TIFF, tiff_codec
 from ome_writers.dataset import Region
+from ome_writers.decompression import compression_of_tag
 from ome_writers.errors import EngineMissingError, InvalidFileError
 from ome_writers.formats.ometiff import read_description, read_first_page
 from ome_writers.formats.ometiff.tiff_structure import LoopDetector, TiffDirectory, TiffStructure

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -68,24 +68,32 @@ class ArraySurvey:
     def check(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
         """Yield chunks and shards that cannot be read, or are outside an array with `chunks` chunks per axis.
 
-        Compressed chunks are decoded; of others the size is checked. Planes outside the array with missing chunks are
-        ignored: they were written after the last flush.
+        Chunks with a compression or a checksum are decoded; of others the size is checked. Planes outside the array
+        with missing chunks are ignored: they were written after the last flush.
         """
-        for coordinate, path in self._files():
-            if self._grid.sharded and self._recovery.read_index(path, coordinate) is None:
-                yield Finding(path, "shard without a readable index", solved=False)
+        for coordinate, path in self._files() if self._grid.sharded else ():
+            index = self._recovery.read_index(path, coordinate)
+            # while it is written, the writer may be replacing the index
+            if index is None or (index.torn and chunks):
+                planes = describe_planes(coordinate, self._plan.shards or (), self._plan.shape)
+                what = "without a readable index" if index is None else "with a damaged index"
+                yield Finding(path, f"{planes}: shard {what}", solved=False)
+            for number in index.damaged if index else ():
+                at = self._recovery.chunk_coordinate(coordinate, number)
+                name, planes = "/".join(map(str, at)), self._describe(at)
+                what = f"{planes}, chunk {name}: its index entry is damaged"
+                yield Finding(path, what, solved=False)
         complete: set[tuple[int, ...]] | None = None
         for chunk in self._chunks():
             name = "/".join(map(str, chunk.coordinate))
+            planes = self._describe(chunk.coordinate)
             if chunks and any(i >= n for i, n in zip(chunk.coordinate, chunks, strict=True)):
                 complete = self.complete_cells() if complete is None else complete
                 if chunk.coordinate[:-2] in complete:
                     what = f"chunk {name} is outside the array"
                     yield Finding(chunk.path, what, solved=False)
-            elif not self._recovery.is_possible_size(chunk.size) or (
-                self._plan.compression != "none" and self._load(chunk) is None
-            ):
-                yield Finding(chunk.path, f"chunk {name} cannot be decoded", solved=False)
+            elif problem := self._problem(chunk):
+                yield Finding(chunk.path, f"{planes}, chunk {name}: {problem}", solved=False)
 
     def survey(self, axis: int | None, channel: int | None, *, complete: bool) -> Survey:
         """Return how far the array was filled along `axis`, and the value ranges along axis `channel`.
@@ -163,18 +171,32 @@ class ArraySurvey:
             if index is None:
                 continue
             for number in np.flatnonzero(index.entries[:, 0] != EMPTY).tolist():
-                inner = np.unravel_index(number, self._recovery.chunks)
-                at = tuple(
-                    c * n + int(i)
-                    for c, n, i in zip(coordinate, self._recovery.chunks, inner, strict=True)
-                )
+                at = self._recovery.chunk_coordinate(coordinate, number)
                 yield _Chunk(at, path, *index.entries[number].tolist())
+
+    def _describe(self, chunk: tuple[int, ...]) -> str:
+        return describe_planes(chunk, self._plan.chunks, self._plan.shape)
+
+    def _problem(self, chunk: _Chunk) -> str:
+        """Return why a chunk cannot be read; an empty string if it can."""
+        if not self._recovery.is_possible_size(chunk.size):
+            return f"cannot be decoded, it has {chunk.size} bytes"
+        if self._recovery.stored_as_is:
+            return ""
+        try:
+            self._recovery.decode_or_raise(self._stored(chunk))
+        except Exception as error:  # codecs raise various errors for invalid data
+            return f"cannot be decoded: {error}"
+        return ""
 
     def _load(self, chunk: _Chunk) -> NDArray[np.generic] | None:
         """Return the pixels of a chunk; None if it cannot be decoded."""
+        return self._recovery.decode(self._stored(chunk))
+
+    def _stored(self, chunk: _Chunk) -> bytes:
         with open(open_regular(chunk.path), "rb") as file:
             file.seek(chunk.offset)
-            return self._recovery.decode(file.read(chunk.size))
+            return file.read(chunk.size)
 
     def _depth(self, cell: list[_Chunk], axis: int) -> int:
         """Return how far the chunks of a cell are filled along `axis`: up to the last plane that is not all zeros."""
@@ -208,6 +230,14 @@ class ArraySurvey:
                 low, high = float(values.min()), float(values.max())
                 known = windows.get(number, (low, high))
                 windows[number] = (min(low, known[0]), max(high, known[1]))
+
+
+def describe_planes(coordinate: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> str:
+    """Return which planes are in the chunk at `coordinate` along all axes: ``"index (3, 0:16)"``."""
+    axes = zip(coordinate[:-2], chunks, shape, strict=False)
+    spans = [(i * n, max(i * n + 1, min(i * n + n, extent))) for i, n, extent in axes]
+    parts = [str(a) if b == a + 1 else f"{a}:{b}" for a, b in spans]
+    return f"index ({', '.join(parts)}{',' * (len(parts) == 1)})"
 
 
 def _is_number(entry: os.DirEntry[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
 from ome_writers.formats.omezarr.array_metadata_check import array_metadata_problems
 from ome_writers.formats.omezarr.array_survey import ArraySurvey
 from ome_writers.formats.omezarr.stored_level import StoredLevel
-from ome_writers.formats.report import Check, Finding
+from ome_writers.formats.report import QUICK, Check, Finding
 from ome_writers.formats.validators import run_ome_zarr_models, run_yaozarrs
 from ome_writers.routing import Plan
 from ome_writers.settings import find_engine
@@ -33,8 +34,8 @@ _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 _MAX_FINDINGS = 10_000
 
 
-def checks(root: Path) -> Iterator[Check]:
-    """Yield all checks of an OME-Zarr."""
+def checks(root: Path, *, quick: bool = False) -> Iterator[Check]:
+    """Yield all checks of an OME-Zarr; with `quick`, that of the pixels is skipped."""
     unreadable = tuple(islice(_unreadable_files(root), _MAX_FINDINGS))
     try:
         layout, groups = layout_and_groups(root)
@@ -42,7 +43,7 @@ def checks(root: Path) -> Iterator[Check]:
         # an unreadable file is the more specific reason
         yield Check("metadata", unreadable or (Finding(root, str(error), solved=False),))
         return
-    yield from _own_checks(root, groups, unreadable)
+    yield from _own_checks(root, groups, unreadable, quick=quick)
     if unreadable:
         for library in ("yaozarrs", "ome-zarr-models"):
             yield Check(library, skipped="metadata cannot be read")
@@ -55,7 +56,9 @@ def checks(root: Path) -> Iterator[Check]:
     yield run_ome_zarr_models(root, [""] if whole else groups, version, model)
 
 
-def _own_checks(root: Path, groups: list[str], unreadable: tuple[Finding, ...]) -> Iterator[Check]:
+def _own_checks(
+    root: Path, groups: list[str], unreadable: tuple[Finding, ...], *, quick: bool
+) -> Iterator[Check]:
     """Yield the checks that take the parsed dataset."""
     skipped = "metadata cannot be read"
     try:
@@ -72,7 +75,7 @@ def _own_checks(root: Path, groups: list[str], unreadable: tuple[Finding, ...]) 
         return
     yield Check("metadata", (*unreadable, *_collect(root, _metadata(dataset))))
     yield Check("frame metadata", _collect(root, _frame_metadata(dataset)))
-    yield _pixels(dataset)
+    yield Check("pixels", skipped=QUICK) if quick else _pixels(dataset)
 
 
 def _invalid_images(root: Path, groups: list[str]) -> Iterator[Finding]:
@@ -198,7 +201,7 @@ def _inside(index: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _pixels(dataset: DatasetSpec) -> Check:
-    """Decode every compressed chunk, and check the size of the others."""
+    """Decode every chunk with a compression or a checksum, and check the size of the others."""
     plan = stored_plan(dataset)
     if plan is None:
         return Check("pixels", skipped="not written by ome-writers")
@@ -213,12 +216,12 @@ def _chunks(dataset: DatasetSpec, plan: Plan) -> Iterator[Finding]:
     one_plane = True
     settings = plan.settings
     for planned, image in zip(plan.images, dataset.images, strict=True):
-        if not writing:
+        damaged = list(_damaged_chunks(dataset, planned, image, writing=writing))
+        yield from damaged
+        if not writing and not damaged:
             yield from _levels(dataset.path, planned, image)
         level = image.levels[0]
-        grid = tuple(math.ceil(n / c) for n, c in zip(level.shape, level.chunks, strict=True))
         survey = ArraySurvey(dataset.path / level.key, planned.array)
-        yield from survey.check(None if writing else grid)
         row = find_engine(settings.format.backend)
         if settings.format.backend != "auto" and (row is None or row.omits_zeros):
             stored, one_plane = math.inf, False  # a frame of zeros does not have a chunk
@@ -235,6 +238,18 @@ def _chunks(dataset: DatasetSpec, plan: Plan) -> Iterator[Finding]:
     ):
         what = f"the metadata count {written} frames, the arrays contain {stored:g}"
         yield Finding(dataset.path / "zarr.json", what, solved=False)
+
+
+def _damaged_chunks(
+    dataset: DatasetSpec, planned: ImageSpec, image: ImageSpec, *, writing: bool
+) -> Iterator[Finding]:
+    """Yield chunks of all levels that cannot be read, with the frames that they contain."""
+    for k, (level, stored) in enumerate(zip(planned.levels, image.levels, strict=False)):
+        grid = tuple(math.ceil(n / c) for n, c in zip(stored.shape, stored.chunks, strict=True))
+        survey = ArraySurvey(dataset.path / stored.key, level)
+        where = f"image {planned.number}" + (f", level {k}" if k else "")
+        for finding in survey.check(None if writing else grid):
+            yield replace(finding, what=f"{where}, {finding.what}")
 
 
 def _planes(cell: tuple[int, ...], level: LevelSpec) -> int:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ome_writers.codecs import compression_of_codecs
+from ome_writers.codecs import CRC32C
 from ome_writers.dataset import AxisSpec, ImageSpec, LevelSpec
+from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.omezarr.array_metadata import array_metadata_file, parse_array_metadata
 from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
@@ -163,6 +164,7 @@ def parse_array(metadata: Json, key: str, name: object) -> LevelSpec:
         chunks=array.chunks,
         shards=array.shards,
         compression=compression_of_codecs(array.codecs),
+        checksum=array.codecs[-1]["name"] == CRC32C.name,
     )
 
 

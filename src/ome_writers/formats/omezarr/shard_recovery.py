@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.codecs import CRC32C_BYTES, crc32c
 from ome_writers.dataset import LevelSpec
 from ome_writers.file_sync import sync
 from ome_writers.formats.report import Finding
@@ -28,13 +29,61 @@ from ome_writers.storage.zarr import (
 )
 from ome_writers.untrusted import open_regular
 
+_CRC32C_POLYNOMIAL = 0x82F63B78  # reflected
+
+
+def correct_bit(stored: bytes) -> bytes | None:
+    """Return bytes that end with their CRC-32C without the bit that was flipped in them; None if it is not one bit.
+
+    A flipped bit changes the checksum by a value that depends on its distance from the end only.
+    """
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (_CRC32C_POLYNOMIAL if value & 1 else 0)
+        table.append(value)
+    by_high_byte = {value >> 24: low for low, value in enumerate(table)}
+    bits = {table[1 << bit]: bit for bit in range(8)}
+    content = stored[:-CRC32C_BYTES]
+    expected, found = (
+        int.from_bytes(c, "little") for c in (stored[-CRC32C_BYTES:], crc32c(content))
+    )
+    change = expected ^ found
+    if change and change & (change - 1) == 0:  # in the checksum itself
+        return content + found.to_bytes(CRC32C_BYTES, "little")
+    for at in reversed(range(len(content))):
+        if (bit := bits.get(change)) is not None:
+            corrected = bytearray(stored)
+            corrected[at] ^= 1 << bit
+            return bytes(corrected)
+        low = by_high_byte[change >> 24]  # as if the message had one byte less behind the bit
+        change = (change ^ table[low]) << 8 & 0xFFFFFFFF | low
+    return None
+
+
+UNREADABLE = (0, 1)
+"""Offset and size of a chunk whose index entry is lost: no codec decodes a single byte, so readers raise an error."""
+
 
 class RecoveredIndex(NamedTuple):
-    """A shard's index, its offset in the file, and whether readers find it as it is."""
+    """A shard's index.
+
+    Attributes
+    ----------
+    entries
+        (offset, size) of each chunk, without the damaged ones.
+    offset
+        Of the index in the file.
+    torn
+        Whether readers do not find it as it is.
+    damaged
+        The numbers of the chunks that the stored index has, with an impossible offset or size.
+    """
 
     entries: NDArray[np.uint64]
     offset: int
-    valid: bool
+    torn: bool
+    damaged: tuple[int, ...] = ()
 
 
 class ShardRecovery:
@@ -45,7 +94,7 @@ class ShardRecovery:
         self.chunks = tuple(o // c for o, c in zip(outer, plan.chunks, strict=True))
         self._plan = plan
         self._grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.numpy_dtype)
+        self._codec = Codec(plan.compression, plan.numpy_dtype, checksum=plan.checksum)
         self._index_format = ShardIndexFormat(math.prod(self.chunks))
         self._index_bytes = self._index_format.nbytes
 
@@ -62,7 +111,8 @@ class ShardRecovery:
     ) -> Iterator[Finding]:
         """Bring a shard into the state in which `close` leaves it; yield the problems found.
 
-        Without `truncate` a valid shard may be longer than its data.
+        Without `truncate`, `close` has left it: it may be longer than its data. An index entry that cannot be right is
+        damaged then, not torn by a crash, and must not become a missing chunk, which readers return as zeros.
         """
         fd = open_regular(path) if dry_run else open_file(path)
         try:
@@ -71,13 +121,21 @@ class ShardRecovery:
             if index is None:
                 yield Finding(path, "shard without a readable index: unchanged", solved=False)
                 return
+            if index.damaged and not truncate:
+                what = f"the index entries of {len(index.damaged)} chunks are damaged: reading them is an error"
+                if not index.torn:
+                    yield Finding(path, what, solved=False)
+                    return
+                index.entries[list(index.damaged)] = UNREADABLE
+                yield Finding(path, what, solved=False)
             used = index.entries[index.entries[:, 0] != EMPTY]
             end = shard_index.end_of_data(index.entries)
             # The old index is valid until the file is truncated after the new one: they must not overlap.
             movable = end + self._index_bytes <= index.offset
-            if index.valid and not (movable and truncate):
+            intact = not (index.torn or index.damaged)
+            if intact and not (movable and truncate):
                 return
-            if index.valid:
+            if intact:
                 yield Finding(path, "shard longer than its data: truncated")
             else:
                 chunks = f"{len(used)} of {len(index.entries)} chunks"
@@ -91,18 +149,32 @@ class ShardRecovery:
         finally:
             os.close(fd)
 
+    def chunk_coordinate(self, shard: tuple[int, ...], number: int) -> tuple[int, ...]:
+        """Return the coordinate of a chunk, by its number in a shard."""
+        inner = np.unravel_index(number, self.chunks)
+        return tuple(c * n + int(i) for c, n, i in zip(shard, self.chunks, inner, strict=True))
+
+    @property
+    def stored_as_is(self) -> bool:
+        """Whether chunks have neither a compression nor a checksum, so that every chunk can be decoded."""
+        return self._codec.identity
+
     def is_possible_size(self, size: int) -> bool:
         """Whether a stored chunk can have this size, in bytes."""
-        return size == self._grid.chunk_bytes if self._codec.identity else size > 0
+        return self._codec.is_possible_size(size, self._grid.chunk_bytes)
 
     def decode(self, stored: bytes) -> NDArray[np.generic] | None:
         """Return the pixels of a chunk; None if it cannot be decoded."""
         try:
-            raw = self._codec.decode(stored, self._grid.chunk_bytes)
+            return self.decode_or_raise(stored)
         except Exception:  # codecs raise various errors for invalid data
             return None
+
+    def decode_or_raise(self, stored: bytes) -> NDArray[np.generic]:
+        """Return the pixels of a chunk; raise an exception of its codecs, or ValueError, if it cannot be decoded."""
+        raw = self._codec.decode(stored, self._grid.chunk_bytes)
         if len(raw) != self._grid.chunk_bytes:
-            return None
+            raise ValueError(f"{len(raw)} bytes instead of {self._grid.chunk_bytes}")
         return np.frombuffer(raw, self._plan.numpy_dtype).reshape(self._plan.chunks)
 
     def _find_index(self, fd: int, path: Path, shard: tuple[int, ...]) -> RecoveredIndex | None:
@@ -112,6 +184,7 @@ class ShardRecovery:
         index = (
             self._read_valid(fd, end, end)
             or self._read_backup(path, size)
+            or self._read_corrected(fd, end)
             or self._read_torn(fd, end)
         )
         for offset in () if index else self._possible_offsets(shard):
@@ -126,9 +199,9 @@ class ShardRecovery:
             entries = self._index_format.read(fd, offset)
         except TornIndexError:
             return None
-        invalid = self._invalid(entries, offset)
-        entries[invalid] = EMPTY
-        return RecoveredIndex(entries, offset, offset == end and not invalid.any())
+        return self._without_invalid(
+            entries, self._invalid(entries, offset), offset, torn=offset != end
+        )
 
     def _read_backup(self, path: Path, size: int) -> RecoveredIndex | None:
         """Return the backup of an index that was being moved during a power loss; None if there is none."""
@@ -144,7 +217,19 @@ class ShardRecovery:
         except TornIndexError:
             return None
         entries[self._invalid(entries, size)] = EMPTY
-        return RecoveredIndex(entries, shard_index.end_of_data(entries) + self._index_bytes, False)
+        return RecoveredIndex(entries, shard_index.end_of_data(entries) + self._index_bytes, True)
+
+    def _read_corrected(self, fd: int, end: int) -> RecoveredIndex | None:
+        """Return the index at the end of a file without the bit that was flipped; None if it is not a single one."""
+        try:
+            stored = self._index_format.read_stored(fd, end)
+        except TornIndexError:
+            return None
+        corrected = correct_bit(stored)
+        if corrected is None:
+            return None
+        entries = self._index_format.decode(corrected)
+        return None if self._invalid(entries, end).any() else RecoveredIndex(entries, end, True)
 
     def _read_torn(self, fd: int, end: int, *, max_invalid: int = 0) -> RecoveredIndex | None:
         """Return the index at the end of a file with a wrong checksum; None if too many entries are invalid.
@@ -159,12 +244,19 @@ class ShardRecovery:
         invalid = self._invalid(entries, end) | half_empty
         if np.count_nonzero(invalid) > max_invalid:
             return None
-        entries[invalid] = EMPTY
-        for number in np.flatnonzero(entries[:, 0] != EMPTY).tolist():
+        for number in np.flatnonzero((entries[:, 0] != EMPTY) & ~invalid).tolist():
             offset, length = entries[number].tolist()
-            if self.decode(read_at(fd, length, offset)) is None:
-                entries[number] = EMPTY
-        return RecoveredIndex(entries, end, False) if (entries != EMPTY).any() else None
+            invalid[number] = self.decode(read_at(fd, length, offset)) is None
+        index = self._without_invalid(entries, invalid, end, torn=True)
+        return index if (index.entries != EMPTY).any() else None
+
+    @staticmethod
+    def _without_invalid(
+        entries: NDArray[np.uint64], invalid: NDArray[np.bool_], offset: int, *, torn: bool
+    ) -> RecoveredIndex:
+        damaged = np.flatnonzero(invalid).tolist()
+        entries[invalid] = EMPTY
+        return RecoveredIndex(entries, offset, torn, tuple(damaged))
 
     def _possible_offsets(self, shard: tuple[int, ...]) -> Iterator[int]:
         """Yield the offsets at which the direct engine writes the index of an incomplete shard."""
@@ -178,10 +270,7 @@ class ShardRecovery:
         """Return which used entries point past `end` or have an impossible size."""
         used = entries[:, 0] != EMPTY
         offset, size = entries[:, 0], entries[:, 1]
-        if self._codec.identity:
-            wrong = size != self._grid.chunk_bytes
-        else:
-            max_size = self._codec.max_encoded_bytes(self._grid.chunk_bytes) * 2
-            wrong = (size == 0) | (size > max_size)
+        max_size = self._codec.max_encoded_bytes(self._grid.chunk_bytes)
+        wrong = (size <= 1) | (size > 2 * max_size) if self._codec.compressed else size != max_size
         wrong = wrong | (offset > end) | (size > end) | (offset + size > end)
         return np.asarray(used & wrong)

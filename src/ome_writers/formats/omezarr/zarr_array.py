@@ -22,8 +22,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import Decoder, find_zarr_codec
+from ome_writers.codecs import CRC32C, CRC32C_BYTES, Decoder, crc32c
 from ome_writers.dataset import DatasetSpec
+from ome_writers.decompression import find_zarr_codec
 from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedError
 from ome_writers.formats.omezarr import parse_dataset, recorded_progress
 from ome_writers.formats.omezarr.array_metadata import (
@@ -145,8 +146,9 @@ class ZarrArray:
         self.dtype, self._decoders = _pipeline(metadata.data_type, metadata.codecs, folder)
         nbytes = check_memory(math.prod(self._chunk) * self.dtype.itemsize, f"{folder}: a chunk")
         self._max_stored_bytes = 2 * nbytes + _MAX_CODEC_OVERHEAD_BYTES
-        # whether chunks are stored as they are in memory
-        self._is_raw = not self._decoders and self.dtype.isnative
+        # whether chunks are stored as they are in memory, but for their checksum
+        self._has_checksum = self._decoders[:1] == [CRC32C.decode]
+        self._is_raw = len(self._decoders) == self._has_checksum and self.dtype.isnative
         several_planes = math.prod(self._chunk[:-2]) > 1
         self._max_cached_chunks = cache_bytes // nbytes if several_planes else 0
         self._remote_indexes: dict[Path, tuple[int, NDArray[np.uint64]]] = {}
@@ -259,8 +261,11 @@ class ZarrArray:
                 error = failure
                 time.sleep(_RETRY_INTERVAL_S)
         reason = f"{type(error).__name__}: {error}".rstrip(".")
+        from ome_writers.formats.omezarr.array_survey import describe_planes
+
+        planes = describe_planes(coordinate, self._chunk, self.shape)
         raise TornChunkError(
-            f"{self._folder}: chunk {coordinate} cannot be read: {reason}."
+            f"{self._folder}: {planes}, chunk {coordinate}, cannot be read: {reason}."
         ) from error
 
     def _read_stored(self, coordinate: tuple[int, ...]) -> bytes | None:
@@ -287,10 +292,13 @@ class ZarrArray:
             if found is None:
                 return False
             file, size = found
-            if size != len(memory):
-                raise OSError(f"a chunk has {size} bytes instead of {len(memory)}")
-            if file.readinto(memory) != size:  # type: ignore[attr-defined]  # not of BinaryIO
+            expected = len(memory) + CRC32C_BYTES * self._has_checksum
+            if size != expected:
+                raise OSError(f"a chunk has {size} bytes instead of {expected}")
+            if file.readinto(memory) != len(memory):  # type: ignore[attr-defined]  # not of BinaryIO
                 raise OSError("a chunk is truncated")
+            if self._has_checksum and file.read(CRC32C_BYTES) != crc32c(memory):
+                raise OSError("the CRC-32C does not match")
         return True
 
     def _open_stored(

@@ -48,7 +48,7 @@ class StoredArray:
 
     def __init__(self, store: Store, plan: LevelSpec, disk: Disk) -> None:
         self.grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.numpy_dtype)
+        self._codec = Codec(plan.compression, plan.numpy_dtype, checksum=plan.checksum)
         self._disk = disk
         folder = f"{plan.key}/c"
         self._chunks: ChunkFiles | ChunkKeys = ChunkKeys(store, folder)
@@ -62,9 +62,12 @@ class StoredArray:
         )
         self._shards: dict[Cell, Shard] = {}
         self._lock = new_lock()
-        self.identity = self._codec.identity  # whether chunks are stored uncompressed
+        self.identity = self._codec.identity  # whether chunks are stored as they are in memory
+        compressed = self._codec.compressed
         # whether uncompressed chunks are stored in shards, so that concurrent writes would go to the same file
-        self.uncompressed_shards = self.grid.sharded and self.identity
+        self.uncompressed_shards = self.grid.sharded and not compressed
+        # whether storing a block takes nothing but writing to its shard, so that only one thread at a time is useful
+        self.one_writer_per_shard = self.grid.sharded and self.identity
         possible = (
             self.grid.one_chunk_per_plane
             and not disk.direct_io
@@ -74,7 +77,7 @@ class StoredArray:
         # whether writing a frame by itself always takes less time than copying and submitting it
         self.prefers_write_through = (
             possible
-            and self.identity
+            and not compressed
             and min_bytes <= self.grid.frame_bytes <= _MAX_WRITE_THROUGH_BYTES
         )
         # whether it can be faster to write a frame by itself, which is a complete chunk: always, or while the workers
@@ -93,7 +96,7 @@ class StoredArray:
             for (cell, _), column in zip(block.entries, columns, strict=False):
                 for tile in range(len(column)):
                     key = (*cell, *divmod(tile, self.grid.tiles[1]))
-                    self._chunks.write(key, self._codec.encode(column[tile]))
+                    self._chunks.write(key, *self._codec.encode_parts(column[tile]))
             return
         planes = np.asarray([plane for _, plane in block.entries], np.int64)
         first = planes[:, np.newaxis] * self.grid.plane_chunks
@@ -105,12 +108,13 @@ class StoredArray:
                 chunks: list[bytes | memoryview] = [memory]
                 sizes = np.full(len(inner), self.grid.chunk_bytes, np.int64)
             else:
-                chunks = [
-                    self._codec.encode(column[tile])
+                encoded = [
+                    self._codec.encode_parts(column[tile])
                     for _, column in zip(block.entries, columns, strict=False)
                     for tile in part.tiles
                 ]
-                sizes = np.fromiter(map(len, chunks), np.int64, len(chunks))
+                sizes = np.asarray([sum(map(len, parts)) for parts in encoded], np.int64)
+                chunks = [piece for parts in encoded for piece in parts]
             key = (*block.shard, *part.yx)
             shard = self._acquire(key, part)
             try:

@@ -34,7 +34,7 @@ class Block(Unit):
         super().__init__(
             array,
             sink,
-            (array, shard) if sink.uncompressed_shards else None,
+            (array, shard) if sink.one_writer_per_shard else None,
             by_reference=by_reference,
             resumable=sink.grid.depth > 1,
         )

@@ -22,7 +22,7 @@ def render_array_metadata(plan: LevelSpec, shape: Sequence[int]) -> dict[str, An
 
     `shape` is the current shape in pixels; along the growing axis it may exceed the planned one.
     """
-    compression = zarr_codecs(plan.compression)
+    compression = zarr_codecs(plan.compression, checksum=plan.checksum)
     codecs = [_BYTES, *(codec.metadata(plan.numpy_dtype.itemsize) for codec in compression)]
     if plan.shards is not None:
         codecs = [

@@ -26,8 +26,13 @@ class ChunkFiles:
         self._disk = disk
         self._existing: set[str] = set()  # directories
 
-    def write(self, key: Sequence[int], stored: Piece, *, writer: str = "") -> None:
-        """Write one chunk; `key` is its coordinate along all axes, `writer` a part of the temporary file's name."""
+    def write(
+        self, key: Sequence[int], stored: Piece, *more: bytes | memoryview, writer: str = ""
+    ) -> None:
+        """Write one chunk, `stored` and `more`.
+
+        `key` is its coordinate along all axes, `writer` a part of the temporary file's name.
+        """
         folder = self._folder
         for number in key[:-1]:
             folder = f"{folder}/{number}"
@@ -36,7 +41,7 @@ class ChunkFiles:
         name = key[-1]
         temporary = f"{folder}/.{name}{writer}.tmp"
         try:
-            self._disk.create(temporary, stored)
+            self._disk.create(temporary, stored, *more)
             rename(temporary, f"{folder}/{name}")
             self._disk.mark_changed(folder)
         except BaseException as error:
@@ -45,7 +50,7 @@ class ChunkFiles:
             if writer or os.name != "nt" or not isinstance(error, PermissionError):
                 raise
             # A KeyboardInterrupt in an earlier write of this chunk may have left its temporary file open.
-            self.write(key, stored, writer=f".{os.getpid()}-{threading.get_ident()}")
+            self.write(key, stored, *more, writer=f".{os.getpid()}-{threading.get_ident()}")
 
     def read(self, key: Sequence[int]) -> bytes | None:
         """Return a stored chunk; None if it does not exist."""
@@ -77,8 +82,10 @@ class ChunkKeys:
         self._store = store
         self._prefix = prefix
 
-    def write(self, key: Sequence[int], stored: Piece) -> None:
-        self._store.put(self._key(key), np.frombuffer(stored, np.uint8).tobytes())
+    def write(self, key: Sequence[int], stored: Piece, *more: bytes | memoryview) -> None:
+        self._store.put(
+            self._key(key), b"".join((np.frombuffer(stored, np.uint8).tobytes(), *more))
+        )
 
     def read(self, key: Sequence[int]) -> bytes | None:
         return self._store.get(self._key(key))

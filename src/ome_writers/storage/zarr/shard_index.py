@@ -56,11 +56,15 @@ class ShardIndexFormat(NamedTuple):
 
         Raises TornIndexError if the file ends before the index does, or the checksum does not match.
         """
+        return self.decode(self.read_stored(fd, offset), verify=verify)
+
+    def read_stored(self, fd: int, offset: int | None = None) -> bytes:
+        """Return the stored index of an open shard, unchecked; see `read`."""
         if offset is None:
             offset = self.offset(os.fstat(fd).st_size)
         if offset < 0:
             raise TornIndexError("the shard is shorter than its index")
-        return self.decode(read_fully(fd, self.nbytes, offset), verify=verify)
+        return read_fully(fd, self.nbytes, offset)
 
     def decode(self, stored: bytes, *, verify: bool = True) -> NDArray[np.uint64]:
         """Return the entries of a stored index; see `read`."""

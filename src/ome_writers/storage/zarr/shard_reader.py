@@ -29,7 +29,7 @@ class ShardReader:
     def __init__(self, folder: Path, plan: LevelSpec) -> None:
         self._folder = str(folder / "c")
         self._grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.numpy_dtype)
+        self._codec = Codec(plan.compression, plan.numpy_dtype, checksum=plan.checksum)
         self._index_format = ShardIndexFormat(self._grid.shard_chunks)
 
     def shard(self, index: tuple[int, ...]) -> tuple[int, ...]:

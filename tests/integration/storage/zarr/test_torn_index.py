@@ -131,3 +131,17 @@ def test_moving_index_is_recovered_from_its_backup(
         list(written.files.recover_shard((0, 0, 0), written.path, dry_run=False))
         written.path.with_name(".0.tmp").unlink()
         assert written.readable() == list(range(40))
+
+
+def test_flipped_bit_of_an_index_is_corrected(tmp_path: Path) -> None:
+    written = Written(tmp_path, "zstd")
+    written.add(range(CHUNKS))
+    written.shard.finish()
+    content = written.path.read_bytes()
+    for bit in np.random.default_rng(0).integers(8 * (16 * CHUNKS + 4), size=40).tolist():
+        flipped = bytearray(content)
+        flipped[-1 - bit // 8] ^= 1 << bit % 8
+        written.path.write_bytes(flipped)
+        (found,) = written.files.recover_shard((0, 0, 0), written.path, dry_run=False)
+        assert found.solved
+        assert written.path.read_bytes() == content
