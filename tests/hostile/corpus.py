@@ -842,6 +842,8 @@ for _name, _replaced in _TAGS.items():
     _add(f"tiff {_name}", _tiff(_tiff_bytes(_SOUND, tags=_replaced, data=b"\xff" * 128)))
 _many = _ome_xml(_pixels(SizeT="1000"))
 _add("tiff ring", _tiff(_tiff_bytes(_many, following=16)))
+_add("tiff plain-ring", _tiff(_tiff_bytes(b"a picture", following=16), "x.tif"))
+_add("tiff plain-cut-off", _tiff(_tiff_bytes(b"a picture")[:200], "x.tif"))
 _add("tiff next-beyond-the-end", _tiff(_tiff_bytes(_many, following=2**50)))
 _add("tiff first-beyond-the-end", _tiff(_tiff_bytes(_SOUND, first=2**50)))
 _add("tiff first-0", _tiff(_tiff_bytes(_SOUND, first=0)))

@@ -11,7 +11,7 @@ from typing import Any
 from ome_writers.conversion.selection import Selection, select_all, with_values
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, OutputLockedError, SettingsError, UnsupportedError
-from ome_writers.formats import frame_metadata_by_image, resolve_entry_file
+from ome_writers.formats import format_row, resolve_entry_file
 from ome_writers.routing import Address
 from ome_writers.storage import lock_owner, lock_path
 from ome_writers.untrusted import guard_reader
@@ -127,10 +127,11 @@ def _by_frame_type(source: Selection, numbers: Sequence[int]) -> list[list[int]]
 
 def frame_metadata_by_address(source: Selection) -> dict[Address, dict[str, Any]]:
     try:
-        by_image = frame_metadata_by_image(source.spec.path)
+        with guard_reader(source.spec.path):
+            by_image = format_row(source.spec.format).frame_metadata(source.spec.path)
     except InvalidFileError:
         raise
-    except UnsupportedError:  # a TIFF file with another suffix
+    except UnsupportedError:  # of a format without frame metadata
         return {}
     found: dict[Address, dict[str, Any]] = {}
     with guard_reader(source.spec.path):

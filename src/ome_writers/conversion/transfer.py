@@ -110,6 +110,7 @@ def convert(
     source
         An OME-Zarr 0.4 to 0.6 (a directory, or an ``.ozx`` file) or OME-TIFF (a file, or the folder of a set), written
         by this library or another, an ImageJ hyperstack, ``.npy``, or a folder of Micro-Manager: NDTiff or image files.
+        Also a TIFF without OME-XML, a folder of such files, or a Zarr array without OME metadata; see `axes`.
     destination
         Path of the new dataset. Its suffix determines the format. ``.ozx`` (RFC-9) is an OME-Zarr in a single file: it
         is packed from an OME-Zarr directory, and unpacked to one, as it is stored, without the options below.

@@ -1,9 +1,10 @@
-"""Pixels of datasets that no program is still writing: ImageJ TIFF, ``.npy``, and formats of Micro-Manager."""
+"""Pixels of datasets that no program is still writing: TIFF, ImageJ TIFF, ``.npy``, formats of Micro-Manager."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import finalize
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats import imagej, npy
+from ome_writers.formats import imagej, npy, plain_tiff
 from ome_writers.formats.micromanager import Acquisition, read_image_files, read_ndtiff
 from ome_writers.formats.ometiff.tiff_pages import TiffPages
 from ome_writers.untrusted import guard_reader
@@ -44,6 +45,44 @@ def open_imagej(path: Path, _cache_bytes: int) -> OpenPixels:
 def open_npy(path: Path, _cache_bytes: int) -> OpenPixels:
     array = npy.open_array(path)
     return _CompletePixels(npy.spec_of(path, array), [array])
+
+
+def open_tiff(path: Path, _cache_bytes: int) -> OpenPixels:
+    """Return the planes of a TIFF without OME-XML, or of the files in a folder."""
+    array: Any
+    if path.is_dir():
+        spec, folder, stack = plain_tiff.spec_of_folder(path)
+
+        def read(plane: tuple[Path, tuple[int, int | None]]) -> NDArray[np.generic] | None:
+            with closing(TiffPages(plane[0], path)) as pages:
+                return _page_part(pages, plane[1])
+
+        planes = {
+            (*index, *inner): (file, plane)
+            for index, file in folder.files.items()
+            for inner, plane in _indexed(stack).items()
+        }
+        array = _Planes(spec, 0, planes, read)
+    else:
+        stack = plain_tiff.read_stack(path)
+        spec = plain_tiff.spec_of(path, stack)
+        if stack.offset is not None:
+            array = np.memmap(path, stack.dtype, "r", stack.offset, stack.shape)
+        else:
+            array = _Planes(spec, 0, _indexed(stack), partial(_page_part, TiffPages(path)))
+    return _CompletePixels(spec, [array])
+
+
+def _indexed(stack: plain_tiff.Stack) -> dict[tuple[int, ...], tuple[int, int | None]]:
+    indices = np.ndindex(*stack.shape[: len(stack.axes)])
+    return dict(zip(indices, stack.planes, strict=True))
+
+
+def _page_part(pages: TiffPages, plane: tuple[int, int | None]) -> NDArray[np.generic] | None:
+    """Return a page, or one of its samples."""
+    number, sample = plane
+    page = pages.page(number)
+    return page if page is None or sample is None else page[sample]
 
 
 def open_image_files(path: Path, _cache_bytes: int) -> OpenPixels:

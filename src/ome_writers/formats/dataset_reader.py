@@ -31,7 +31,8 @@ def read(path: str | PathLike[str]) -> DatasetSpec:
         An OME-Zarr 0.4 to 0.6 (a directory or an ``.ozx`` file), an OME-TIFF file or a folder with the files of one
         OME-TIFF, of any program, also while it is being written. An OME-Zarr may also be at a URL: ``s3://``,
         ``gs://``, ``az://`` or ``https://``, with credentials from the environment. Also an ImageJ hyperstack,
-        ``.npy``, or a folder of Micro-Manager: NDTiff or image files.
+        ``.npy``, a TIFF or a folder of TIFF files without OME-XML, a Zarr array without OME metadata, or a folder of
+        Micro-Manager: NDTiff or image files.
 
     Raises
     ------

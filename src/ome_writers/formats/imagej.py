@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ome_writers.dataset import DatasetSpec
-from ome_writers.errors import EngineMissingError, InvalidFileError, UnsupportedError
+from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.ometiff.first_page import read_first_page
+from ome_writers.formats.plain_tiff import open_with_tifffile
 from ome_writers.formats.plane_files import image_of_planes
 from ome_writers.settings import Channel, Dimension
 from ome_writers.units import kind_of, ngff_name
-from ome_writers.untrusted import check_memory, check_shape, guard_reader
+from ome_writers.untrusted import check_memory, check_shape
 
 _PARSED = {"ImageJ", "images", "channels", "slices", "frames", "hyperstack", "spacing", "unit",
            "finterval", "min", "max", "Labels", "Ranges", "LUTs"}  # fmt: skip
@@ -50,13 +51,7 @@ def read_hyperstack(path: Path) -> Hyperstack:
     Raises EngineMissingError without tifffile; UnsupportedError if the samples of RGB pixels are separate planes;
     InvalidFileError if planes are missing.
     """
-    try:
-        from tifffile import TiffFile
-    except ImportError:
-        raise EngineMissingError(
-            'Reading an ImageJ TIFF needs tifffile: pip install "ome-writers[tifffile]".'
-        ) from None
-    with guard_reader(path, "tifffile"), TiffFile(path) as tiff:
+    with open_with_tifffile(path) as tiff:
         series, tags = tiff.series[0], tiff.pages.first.tags
         metadata: dict[str, Any] = dict(tiff.imagej_metadata or {})
         found = Hyperstack(

@@ -12,13 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
-from ome_writers.errors import UnsupportedError
-from ome_writers.formats.plane_files import image_of_planes
-from ome_writers.settings import Dimension
+from ome_writers.formats.plane_files import axes_of_shape, image_of_planes
 from ome_writers.untrusted import check_memory, check_shape, guard_reader
 
 _MAGIC = b"\x93NUMPY"
-_AXES = "tczyx"
 
 
 def is_npy(path: Path) -> bool:
@@ -41,10 +38,7 @@ def open_array(path: Path) -> NDArray[Any]:
                 raise ValueError("the file is shorter than its header says") from error
             raise
     shape = check_shape(list(array.shape), path)
-    if not 2 <= len(shape) - _is_rgb(shape) <= len(_AXES):
-        raise UnsupportedError(
-            f"{path} has {len(shape)} axes; supported are 2 to {len(_AXES)}, and RGB samples."
-        )
+    axes_of_shape(_plane_shape(shape), path)
     check_memory((*shape[-2 - _is_rgb(shape) :], array.dtype.itemsize), f"{path}: a plane")
     return array
 
@@ -55,12 +49,14 @@ def parse(path: Path) -> DatasetSpec:
 
 def spec_of(path: Path, array: NDArray[Any]) -> DatasetSpec:
     samples = 3 if _is_rgb(array.shape) else 1
-    shape = array.shape[:-1] if samples > 1 else array.shape
-    dimensions = tuple(
-        Dimension(name=n, count=count) for n, count in zip(_AXES[-len(shape) :], shape, strict=True)
-    )
+    dimensions = axes_of_shape(_plane_shape(array.shape), path)
     image = image_of_planes(path.name, path.name, dimensions, array.dtype.name, samples=samples)
     return DatasetSpec(path, "npy", "", "image", (image,), dimensions)
+
+
+def _plane_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without RGB samples."""
+    return shape[:-1] if _is_rgb(shape) else shape
 
 
 def _is_rgb(shape: tuple[int, ...]) -> bool:

@@ -47,10 +47,6 @@ def _nothing(*_: object) -> None:
     return None
 
 
-def _no_labels(*_: object) -> dict[str, Any]:
-    return {}
-
-
 def _stored_axes(image: ImageSpec) -> tuple[str, ...]:
     return image.dims[:-2]
 
@@ -162,7 +158,7 @@ class FormatRow:
     ome_xml: Callable[[Path], bytes | None] = _nothing
     frame_metadata: Callable[[Path], FramesByImage] = _refuse
     stored_settings: Callable[[Path], Any] = _nothing
-    labels: Callable[[DatasetSpec, str], dict[str, Any]] = _no_labels
+    labels: Callable[[DatasetSpec, str], dict[str, Any]] = lambda *_: {}
     open_pixels: Callable[[Path, int], OpenPixels] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[..., Iterable[Any]] = _refuse
@@ -200,7 +196,15 @@ def _read_only(name: str, title: str) -> type[FormatSettings]:
     return settings
 
 
-_zarr_labels = _lazy("ome_writers.formats.omezarr.labels:labels")
+# Zarr, in all versions
+_ZARR: dict[str, Any] = {
+    "parse": _lazy("ome_writers.formats.omezarr.parse:parse_dataset"),
+    "ome_xml": _lazy("ome_writers.formats.omezarr.parse:ome_xml"),
+    "frame_metadata": _lazy("ome_writers.formats.omezarr.parse:read_frames"),
+    "labels": _lazy("ome_writers.formats.omezarr.labels:labels"),
+    "open_pixels": _lazy("ome_writers.formats.omezarr.zarr_array:ZarrPixels"),
+    "chunked": True,
+}
 
 _FORMATS: dict[str, FormatRow] = {
     row.name: row
@@ -208,12 +212,7 @@ _FORMATS: dict[str, FormatRow] = {
         FormatRow(
             settings=_read_only("ome-zarr-0.4", "OME-Zarr"),
             recognizes=_lazy("ome_writers.formats.detection:is_zarr_v2"),
-            parse=_lazy("ome_writers.formats.omezarr.parse:parse_dataset"),
-            ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
-            frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
-            labels=_zarr_labels,
-            open_pixels=_lazy("ome_writers.formats.omezarr.zarr_array:ZarrPixels"),
-            chunked=True,
+            **_ZARR,
         ),
         FormatRow(
             settings=OmeZarrFormat,
@@ -223,19 +222,16 @@ _FORMATS: dict[str, FormatRow] = {
             owned_files=_lazy("ome_writers.formats.omezarr.ownership:owned_files"),
             dataset_id=_lazy("ome_writers.formats.omezarr.ownership:dataset_id"),
             is_startup_file=_lazy("ome_writers.formats.omezarr.ownership:is_startup_file"),
-            parse=_lazy("ome_writers.formats.omezarr.parse:parse_dataset"),
             copy_referenced=_lazy("ome_writers.formats.omezarr.referenced_files:copy_referenced"),
-            ome_xml=_lazy("ome_writers.formats.omezarr.parse:ome_xml"),
-            frame_metadata=_lazy("ome_writers.formats.omezarr.parse:read_frames"),
-            labels=_zarr_labels,
-            open_pixels=_lazy("ome_writers.formats.omezarr.zarr_array:ZarrPixels"),
             find_problems=_lazy("ome_writers.formats.omezarr.repair:findings"),
             check=_lazy("ome_writers.formats.omezarr.check:checks"),
             edit=_lazy("ome_writers.formats.omezarr.edit:edit_omezarr"),
-            chunked=True,
             has_display_windows=True,
             ngff_versions=("0.5", "0.6"),
+            **_ZARR,
         ),
+        # recognized as an OME-Zarr, in which `parse_dataset` finds no OME metadata
+        FormatRow(settings=_read_only("zarr", "Zarr array"), **_ZARR),
         # before OME-TIFF: they are folders with TIFF files
         FormatRow(
             settings=_read_only("ndtiff", "NDTiff"),
@@ -255,7 +251,7 @@ _FORMATS: dict[str, FormatRow] = {
             settings=OmeTiffFormat,
             lay_out=_lazy("ome_writers.formats.ometiff.layout:lay_out"),
             create_metadata=_lazy("ome_writers.formats.ometiff.metadata:TiffMetadata"),
-            recognizes=_lazy("ome_writers.formats.ometiff.file_sets:is_ometiff_set"),
+            recognizes=_lazy("ome_writers.formats.ometiff.file_sets:is_ometiff"),
             owned_files=_lazy("ome_writers.formats.ometiff.ownership:owned_files"),
             dataset_id=_lazy("ome_writers.formats.ometiff.ownership:dataset_id"),
             is_startup_file=_lazy("ome_writers.formats.ometiff.ownership:is_startup_file"),
@@ -291,9 +287,18 @@ _FORMATS: dict[str, FormatRow] = {
             open_pixels=_lazy("ome_writers.formats.complete_pixels:open_imagej"),
         ),
         FormatRow(
+            settings=_read_only("tiff", "TIFF"),
+            recognizes=_lazy("ome_writers.formats.ometiff.file_sets:is_plain_tiff"),
+            file_datasets=lambda _: ([], []),  # OME-TIFF lists them
+            parse=_lazy("ome_writers.formats.plain_tiff:parse"),
+            frame_metadata=lambda _: [],
+            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_tiff"),
+        ),
+        FormatRow(
             settings=_read_only("npy", "npy"),
             recognizes=_lazy("ome_writers.formats.npy:is_npy"),
             parse=_lazy("ome_writers.formats.npy:parse"),
+            frame_metadata=lambda _: [],
             open_pixels=_lazy("ome_writers.formats.complete_pixels:open_npy"),
         ),
     )

@@ -232,15 +232,18 @@ def test_error_names_path_and_reason(
     assert str(path) in error
 
 
-def test_tiff_without_ome_xml_is_refused(
+def test_tiff_without_ome_xml_is_described(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import tifffile
 
     path = tmp_path / "plain.tif"
     tifffile.imwrite(path, np.zeros((4, 4), np.uint8), description="just a picture")
+    assert main(["info", str(path)]) == 0
+    assert "TIFF, image" in capsys.readouterr().out
+    path = path.rename(tmp_path / "plain.ome.tif")
     assert main(["info", str(path)]) == 1
-    assert "plain.tif is not an OME-TIFF" in capsys.readouterr().err
+    assert "plain.ome.tif is not an OME-TIFF" in capsys.readouterr().err
 
 
 def _zarr_json(path: Path, text: str) -> None:

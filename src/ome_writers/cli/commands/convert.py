@@ -69,7 +69,8 @@ def _arguments(parser: ArgumentParser) -> None:
         "become NAME_0, NAME_1, ...)",
     )
     parser.add_argument(
-        "--axes", help="axes of SOURCE, as in tzyx, if it has none (.npy) or the wrong ones"
+        "--axes",
+        help="axes of SOURCE, as in tzyx, if it has none (.npy, plain TIFF or Zarr) or the wrong ones",
     )
     parser.add_argument(
         "--verify", action="store_true", help="read back every frame of DEST and compare"

@@ -6,9 +6,9 @@ import html
 import re
 from pathlib import Path
 
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.detection import abbreviated_list, resolve_entry_file
-from ome_writers.formats.ometiff.first_page import read_ome_xml
+from ome_writers.formats.ometiff.first_page import read_first_page, read_ome_xml
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -17,8 +17,37 @@ _OME_XML = re.compile(rb"<(?:\w+:)?OME\b")
 _OME_TIFF = re.compile(r"\.ome\.tiff?$", re.IGNORECASE)
 
 
-def is_ometiff_set(path: Path) -> bool:
-    return path.is_dir() and bool(tiff_files(path))
+def has_ome_suffix(file: Path) -> bool:
+    return _OME_TIFF.search(file.name) is not None
+
+
+def has_ome_xml(description: bytes) -> bool:
+    return _OME_XML.search(description) is not None
+
+
+def is_ometiff(path: Path) -> bool:
+    """Whether a file contains OME-XML, or a folder contains TIFF files with OME-XML, or damaged ones."""
+    if path.is_dir():
+        return bool(tiff_files(path)) and not is_plain_tiff(path)
+    try:
+        return path.is_file() and has_ome_xml(read_first_page(path).description)
+    except UnsupportedError:
+        return False
+
+
+def is_plain_tiff(path: Path) -> bool:
+    """Whether a file is a TIFF without OME-XML, or a folder contains such files and none that is called OME-TIFF."""
+    if path.is_dir():
+        files = tiff_files(path)
+        return bool(files) and not any(map(has_ome_suffix, files)) and is_plain_tiff(files[0])
+    if not path.is_file() or has_ome_suffix(path):
+        return False
+    try:
+        return not has_ome_xml(read_first_page(path).description)
+    except InvalidFileError:
+        return False
+    except UnsupportedError:  # does not have a description
+        return True
 
 
 def ome_xml_files(path: Path) -> list[Path]:
@@ -74,7 +103,7 @@ def tiff_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
         if file.name in members or not file.is_file() or resolve_entry_file(file) != file:
             continue
         names = _members(file)
-        if names is None and not _OME_TIFF.search(file.name):
+        if names is None and not has_ome_suffix(file):
             others.append(file)
         else:  # a damaged file too: describing it reports the error
             datasets.append(file)
@@ -93,7 +122,7 @@ def _members(file: Path) -> set[str] | None:
                 names |= _file_names(read_ome_xml(companion))
     except (UnsupportedError, OSError):
         return None
-    return names if _OME_XML.search(text) else None
+    return names if has_ome_xml(text) else None
 
 
 def _file_names(text: bytes) -> set[str]:

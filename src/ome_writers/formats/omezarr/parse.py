@@ -23,6 +23,7 @@ from ome_writers.formats.omezarr.group_metadata import (
 )
 from ome_writers.formats.omezarr.layout import XML_KEY, stored_image_keys
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
+from ome_writers.formats.omezarr.plain_array import is_plain_array, parse_array
 from ome_writers.formats.path_names import make_distinct
 from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.stored_settings import (
@@ -47,12 +48,16 @@ def parse_dataset(root: Path) -> DatasetSpec:
     is missing or is not what the specification requires.
     """
     version_2 = is_zarr_v2(root)
-    if version_2:
-        attributes: Any = group_attributes(root)
+    if version_2 and (root / ".zarray").is_file():
+        attributes: Any = None
+    elif version_2:
+        attributes = group_attributes(root)
     else:
         attributes = read_json(root / "zarr.json", root=root).get("attributes")
     ome = attributes.get("ome") if isinstance(attributes, dict) else None
     if not isinstance(attributes, dict) or not isinstance(ome, dict):
+        if is_plain_array(root):
+            return parse_array(root)
         inside = f" Open {root.parent}." if (root.parent / "zarr.json").exists() else ""
         raise InvalidFileError(f"{root} is a Zarr node without `ome` in its attributes.{inside}")
     layout, groups = layout_and_groups(root, ome)
@@ -252,7 +257,13 @@ def _creator(attributes: Json) -> str | None:
 
 def read_frames(root: Path) -> list[tuple[str, list[Json]]]:
     """Return key and frame metadata of each image."""
-    return [(group, read_image_frames(root, group)) for group in image_groups(root)]
+    try:
+        groups = image_groups(root)
+    except UnsupportedError:
+        if is_plain_array(root):
+            return []
+        raise
+    return [(group, read_image_frames(root, group)) for group in groups]
 
 
 def read_image_frames(root: Path, group: str) -> list[Json]:

@@ -97,7 +97,7 @@ class ZarrPixels:
 
 def open_array(root: Path, key: str, cache_bytes: int) -> Any:
     """Open an array with `ZarrArray`, or with zarr-python (if installed) where that does not support it."""
-    folder = member(root, key)
+    folder = member(root, key) if key else root
     try:
         return ZarrArray(folder, root, cache_bytes)
     except InvalidFileError:
