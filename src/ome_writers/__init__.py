@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         StandardAxis,
         dims_from_standard_axes,
     )
-    from ome_writers.streaming import CoordUpdate, OMEStream, create_stream
+    from ome_writers.streaming import CoordUpdate, OMEStream, create_stream, resume
     from ome_writers.validation import validate
     from ome_writers.views import StreamView, follow, wait_for
     from ome_writers.views import open as open  # noqa: A004 # the name that users expect next to create_stream
@@ -131,6 +131,7 @@ __all__ = [
     "read",
     "read_frame_metadata",
     "repair",
+    "resume",
     "useq_to_acquisition_settings",
     "validate",
     "wait_for",
@@ -174,7 +175,7 @@ _MODULES = {
         "StandardAxis",
         "dims_from_standard_axes",
     ),
-    "ome_writers.streaming": ("CoordUpdate", "OMEStream", "create_stream"),
+    "ome_writers.streaming": ("CoordUpdate", "OMEStream", "create_stream", "resume"),
     "ome_writers.validation": ("validate",),
     "ome_writers.views": ("StreamView", "follow", "open", "wait_for"),
     "ome_writers_useq": _USEQ,

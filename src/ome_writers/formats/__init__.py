@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from ome_writers.formats.registry import lay_out as lay_out
     from ome_writers.formats.report import Check as Check
     from ome_writers.formats.report import Finding as Finding
+    from ome_writers.formats.resumption import Reopened as Reopened
+    from ome_writers.formats.resumption import ResumableDataset as ResumableDataset
     from ome_writers.formats.ro_crate import crate_path as crate_path
     from ome_writers.formats.ro_crate import refuse_foreign_crate as refuse_foreign_crate
     from ome_writers.formats.ro_crate import render_crate as render_crate
@@ -125,6 +127,7 @@ else:
                 "lay_out",
             ),
             ".report": ("Check", "Finding"),
+            ".resumption": ("Reopened", "ResumableDataset"),
             ".ro_crate": ("crate_path", "refuse_foreign_crate", "render_crate"),
             ".settings_edit": (
                 "Changes",

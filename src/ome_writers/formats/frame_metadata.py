@@ -66,9 +66,16 @@ class Journal:
         self._torn: set[Path] = set()  # files that may end with a partial line
 
     @classmethod
-    def open_existing(cls, root: Path, keys: Sequence[str]) -> Journal:
+    def open_existing(
+        cls,
+        root: Path,
+        keys: Sequence[str],
+        *,
+        durable: bool = False,
+        encode_address: Callable[[int, tuple[int, ...]], bytes] = encode_storage_index,
+    ) -> Journal:
         """Return the journal of an earlier writer on disk."""
-        journal = cls(root, keys, durable=False)
+        journal = cls(root, keys, durable=durable, encode_address=encode_address)
         for image, path in enumerate(journal._paths):
             journal._counts[image] = sum(1 for _ in read_lines(path))
         return journal

@@ -28,6 +28,7 @@ from ome_writers.settings import (
 
 if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
+    from ome_writers.formats.resumption import Reopened, ResumableDataset
 
 OwnedFiles = Callable[[str], object]
 FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
@@ -124,6 +125,11 @@ class FormatRow:
         Yields the findings of `ome_writers.repair`, which repairs them unless `dry_run`.
     check
         Yields the checks of `ome_writers.validate`; it may have a parameter ``quick``.
+    resumable
+        Returns the `ResumableDataset` at a path; raises UnsupportedError with the reason if it cannot be continued.
+    reopen
+        Returns the metadata of a `ResumableDataset` in memory and which frames are on disk (`Reopened`), and prepares
+        its journals; see `OMEStream`.
     edit
         Changes metadata of a dataset in place, and returns the changed files; see `ome_writers.edit`.
     index_axes
@@ -132,6 +138,8 @@ class FormatRow:
         Whether arrays have chunks and shards. If not, every plane is stored separately.
     image_named_after_file
         Whether a single image without a position has the name of its file.
+    extends
+        Whether an axis can become longer than planned, when a dataset is resumed.
     lists_empty_planes
         Whether metadata lists the planes without a frame. If not, their chunks are omitted.
     has_display_windows
@@ -162,10 +170,13 @@ class FormatRow:
     open_pixels: Callable[[Path, int], OpenPixels] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[..., Iterable[Any]] = _refuse
+    resumable: Callable[[Path], ResumableDataset] = _refuse
+    reopen: Callable[[ResumableDataset], Reopened] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
     index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
     chunked: bool = False
     image_named_after_file: bool = False
+    extends: bool = False
     lists_empty_planes: bool = False
     has_display_windows: bool = False
     ngff_versions: tuple[str, ...] = ()
@@ -224,6 +235,9 @@ _FORMATS: dict[str, FormatRow] = {
             is_startup_file=_lazy("ome_writers.formats.omezarr.ownership:is_startup_file"),
             copy_referenced=_lazy("ome_writers.formats.omezarr.referenced_files:copy_referenced"),
             find_problems=_lazy("ome_writers.formats.omezarr.repair:findings"),
+            resumable=_lazy("ome_writers.formats.omezarr.stored_frames:resumable"),
+            reopen=_lazy("ome_writers.formats.omezarr.stored_frames:reopen"),
+            extends=True,
             check=_lazy("ome_writers.formats.omezarr.check:checks"),
             edit=_lazy("ome_writers.formats.omezarr.edit:edit_omezarr"),
             has_display_windows=True,

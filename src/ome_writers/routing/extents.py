@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.locks import new_lock
 from ome_writers.routing.plan import Plan
@@ -35,11 +36,28 @@ class Progress:
         with self._lock:
             while self._frames < frames:
                 stop = min(frames, self._frames + _BATCH_FRAMES)
-                acquired = self._plan.router.acquired(np.arange(self._frames, stop, dtype=np.int64))
-                self._acquired = np.maximum(self._acquired, acquired.max(axis=0, initial=0) + 1)
-                images, index = self._plan.router.project(acquired)
-                np.maximum.at(self._reached, images, index + 1)
+                self._include(np.arange(self._frames, stop, dtype=np.int64))
                 self._frames = stop
+
+    def include_numbers(self, numbers: NDArray[np.int64]) -> None:
+        """Include the frames with these numbers in acquisition order."""
+        with self._lock:
+            for start in range(0, len(numbers), _BATCH_FRAMES):
+                self._include(numbers[start : start + _BATCH_FRAMES])
+
+    def include_shape(self, image: int, shape: tuple[int, ...]) -> None:
+        """Include the extent of an image's array along its unbounded axis."""
+        spec = self._plan.images[image]
+        if (axis := spec.array.growing) is not None:
+            with self._lock:
+                reached = spec.addressing.frames_along(axis, shape[axis])
+                self._reached[image, axis] = max(self._reached[image, axis], reached)
+
+    def _include(self, numbers: NDArray[np.int64]) -> None:
+        acquired = self._plan.router.acquired(numbers)
+        self._acquired = np.maximum(self._acquired, acquired.max(axis=0, initial=0) + 1)
+        images, index = self._plan.router.project(acquired)
+        np.maximum.at(self._reached, images, index + 1)
 
     def include(self, acquired: Mapping[str, int], address: tuple[int, tuple[int, ...]]) -> None:
         """Include a frame that was appended with an explicit index."""

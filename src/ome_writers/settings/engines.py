@@ -78,6 +78,8 @@ class EngineRow:
         Whether another process can read correct pixels while it writes.
     survives_kill, survives_power_loss
         Whether flushed data survives ``kill -9``, and power loss with ``durability="disk"``.
+    reopens
+        Whether it can continue arrays that are on disk (`storage.Options.existing`).
     temporary_names
         Regular expressions for the names of its temporary files and directories, which `repair` removes; the group
         ``target`` is the final name.
@@ -106,6 +108,7 @@ class EngineRow:
     live: bool = True
     survives_kill: bool = True
     survives_power_loss: bool = True
+    reopens: bool = False
     temporary_names: tuple[str, ...] = ()
 
     def missing_requirement(self) -> str | None:
@@ -140,6 +143,7 @@ ENGINES: dict[str, EngineRow] = {
             compressions=codecs.ZARR,
             checksums=True,
             needs_files=False,
+            reopens=True,
             temporary_names=(r"\.(?P<target>[0-9]+)\.tmp",),  # chunks and shards
         ),
         EngineRow(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.contract import DERIVED as DERIVED
     from ome_writers.storage.contract import Engine as Engine
     from ome_writers.storage.contract import EngineStats as EngineStats
+    from ome_writers.storage.contract import ExistingArray as ExistingArray
     from ome_writers.storage.contract import LendingEngine as LendingEngine
     from ome_writers.storage.contract import Options as Options
     from ome_writers.storage.contract import PatchingEngine as PatchingEngine
@@ -69,6 +70,7 @@ else:
                 "DERIVED",
                 "Engine",
                 "EngineStats",
+                "ExistingArray",
                 "LendingEngine",
                 "Options",
                 "PatchingEngine",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,14 @@ def frame_of(number: int) -> int:
     return number if number >= DERIVED else -2 - number
 
 
+class ExistingArray(NamedTuple):
+    """An array that an earlier stream has written, and that an engine continues."""
+
+    shape: tuple[int, ...]  # as readers see it now
+    # which planes are on disk, along the axes without y and x; planes outside of the mask are not
+    planes: NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class Options:
     """How to write, for all arrays alike."""
@@ -47,6 +55,8 @@ class Options:
     spill: bool = True
     # OME-TIFF engine only: whether the files are a set, whose files refer to planes of each other
     file_set: bool = False
+    # one per array, if all of them exist; only for engines that can reopen arrays (`EngineRow.reopens`)
+    existing: Sequence[ExistingArray] = ()
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ from ome_writers.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from ome_writers.streaming.coord_update import CoordUpdate as CoordUpdate
     from ome_writers.streaming.create import create_stream as create_stream
+    from ome_writers.streaming.resumption import resume as resume
+    from ome_writers.streaming.resumption import resume_blocker as resume_blocker
     from ome_writers.streaming.stats import StreamStats as StreamStats
     from ome_writers.streaming.stream import OMEStream as OMEStream
 else:
@@ -71,6 +73,7 @@ else:
         {
             ".coord_update": ("CoordUpdate",),
             ".create": ("create_stream",),
+            ".resumption": ("resume", "resume_blocker"),
             ".stats": ("StreamStats",),
             ".stream": ("OMEStream",),
         },

@@ -39,15 +39,15 @@ _VARIADIC = ("unnamed", "fields")
 
 
 @overload
-def create_stream(settings: AcquisitionSettings) -> OMEStream: ...
+def create_stream(settings: AcquisitionSettings, *, resume: bool = ...) -> OMEStream: ...
 
 
 @overload
-def create_stream(**fields: Unpack[SettingsFields]) -> OMEStream: ...
+def create_stream(*, resume: bool = ..., **fields: Unpack[SettingsFields]) -> OMEStream: ...
 
 
 def create_stream(
-    settings: AcquisitionSettings | None = None, *unnamed: Any, **fields: Any
+    settings: AcquisitionSettings | None = None, *unnamed: Any, resume: bool = False, **fields: Any
 ) -> OMEStream:
     """Create the output that the settings describe, ready for frames.
 
@@ -57,6 +57,9 @@ def create_stream(
     ----------
     settings
         Complete settings (with `dimensions` and `dtype`). The stream works on a copy.
+    resume
+        Whether to continue the dataset at the output path, if there is one; see `ome_writers.resume`. Its settings must
+        be these; the first axis may be longer now.
     **fields
         The fields of `AcquisitionSettings`, instead of `settings`:
         ``create_stream(root_path="run.ome.zarr", dimensions=..., dtype="uint16")``.
@@ -85,6 +88,11 @@ def create_stream(
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
     folder = _working_folder(settings)
+    if resume:
+        from ome_writers.streaming.resumption import resume_existing
+
+        if (stream := resume_existing(settings, folder)) is not None:
+            return stream
     output = _create_output(settings, folder)
     _log_notes(settings, output)
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from numbers import Integral
 
 import numpy as np
@@ -48,7 +50,9 @@ class Cursor:
         # address of the frame at `offset`; None at the end of the acquisition
         self.next_address = next(self._addresses, None)
         self._last_partial: tuple[frozenset[tuple[str, int]], int] | None = None
-        self._visited: set[Address] = set()  # addresses filled in order; only if the order revisits
+        self.visited: set[Address] = set()  # addresses filled in order; only if the order revisits
+        # addresses after `offset` that an earlier stream has filled: the acquisition order passes over them
+        self.kept: frozenset[Address] = frozenset()
         self._in_order = 0  # what `frames_in_order` returned last
         self._popped = (0, 0)  # offset, and number of skipped ranges, at the last `pop_runs`
         self._new_explicit: list[Sequence[int]] = []  # acquisition indices since then
@@ -67,10 +71,13 @@ class Cursor:
         if self.revisits and self.next_address is not None:
             replaced += self.next_has_frame()
             if self._router.revisits:
-                self._visited.add(self.next_address)
+                self.visited.add(self.next_address)
         offset, accepted, following = self.offset, self.accepted + 1, next(self._addresses, None)
+        after = offset + 1
+        while following in self.kept:
+            after, following = after + 1, next(self._addresses, None)
         self.offset, self.next_address, self.accepted, self.replaced, self.pending = (
-            offset + 1,
+            after,
             following,
             accepted,
             replaced,
@@ -81,7 +88,10 @@ class Cursor:
     def reset_iterator(self) -> None:
         """Restore `next_address` from `offset` after an exception, which may have exhausted the iterator."""
         self._addresses = self._router.iter_addresses(self.offset, self._observe)
-        self.next_address = next(self._addresses, None)
+        following = next(self._addresses, None)
+        while following in self.kept:
+            self.offset, following = self.offset + 1, next(self._addresses, None)
+        self.next_address = following
 
     def skip(self, frames: int) -> None:
         """Advance by `frames` without counting frames."""
@@ -89,16 +99,26 @@ class Cursor:
             raise TypeError(f"frames must be a whole number, got {frames!r}")
         if frames <= 0:
             raise ValueError(f"frames must be positive, got {frames}")
-        if self._total is not None and self.offset + frames > self._total:
+        offset = self._offset_after(frames)
+        if self._total is not None and offset > self._total:
             raise EndOfAcquisitionError(
                 f"Cannot skip frames: would exceed total of {self._total} frames "
                 f"(tried to skip {frames}). {_ADVICE}"
             )
-        offset = self.offset + frames
         addresses = self._router.iter_addresses(offset, self._observe)
         following = next(addresses, None)
+        while following in self.kept:
+            offset, following = offset + 1, next(addresses, None)
         self.skipped.append(range(self.offset, offset))
         self.offset, self._addresses, self.next_address = offset, addresses, following
+
+    def _offset_after(self, frames: int) -> int:
+        """Return the offset after the next `frames` frames of the acquisition order that are not kept."""
+        if not self.kept:
+            return self.offset + frames
+        following = enumerate(self._router.iter_addresses(self.offset), self.offset + 1)
+        ends = [end for end, _ in islice((f for f in following if f[1] not in self.kept), frames)]
+        return ends[-1] if len(ends) == frames else self.offset + sys.maxsize
 
     def complete_index(self, index: Mapping[str, int]) -> dict[str, int]:
         """Return the full acquisition index for a partial one; omitted axes advance while `index` is repeated."""
@@ -121,13 +141,13 @@ class Cursor:
         )
 
     def next_has_frame(self) -> bool:
-        return self.next_address in self._visited or self.next_address in self.explicit
+        return self.next_address in self.visited or self.next_address in self.explicit
 
     def has_frame(self, index: Sequence[int]) -> bool:
         """Return whether there is a frame at an acquisition index."""
-        if self.explicit or self._visited:
+        if self.explicit or self.visited:
             address = self._router.address_of(index)
-            if address in self.explicit or address in self._visited:
+            if address in self.explicit or address in self.visited:
                 return True
         if not self.offset or self._router.revisits:
             return False
@@ -189,7 +209,7 @@ class Cursor:
         if self._total is None:
             return True
         remaining = self._router.iter_addresses(self.offset)
-        return all(a in self.explicit or a in self._visited for a in remaining)
+        return all(a in self.explicit or a in self.visited for a in remaining)
 
     def missing_planes(self, shapes: Sequence[tuple[int, ...]]) -> dict[int, NDArray[np.bool_]]:
         """Return image number to a mask of the planes without a frame; complete images are omitted.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ome_writers.storage import EngineRow, Stage
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Recorder
+    from ome_writers.streaming.stored_frames import StoredFrames
 
 _log = logging.getLogger("ome_writers")
 _MAX_RESTART_FRAMES = 64
@@ -68,7 +69,17 @@ class FrameWriter:
         self._progress = Progress(plan)
         self._split_samples = SplitSamples(plan.images)
         self._display_range = DisplayRange(plan.images)
+        self._stored = 0  # number of frames of an earlier stream that this one continues
         self._start_date, self._start_time = datetime.now(timezone.utc), perf_counter()
+
+    def resume(self, stored: StoredFrames) -> None:
+        """Continue after the frames of an earlier stream."""
+        stored.move(self.cursor, self._sampled_frames.observe)
+        self._stored = self.cursor.accepted
+        self._progress.include_numbers(stored.pixels)
+        for image, shape in enumerate(stored.shapes):
+            self._progress.include_shape(image, shape)
+        self._display_range.windows.update(stored.windows)
 
     @property
     def accepted(self) -> int:
@@ -189,7 +200,7 @@ class FrameWriter:
         engine = self.engine.stats()
         return StreamStats(
             frames_accepted=self.accepted,
-            frames_written=engine.frames_written,
+            frames_written=self._stored + engine.frames_written,
             bytes_written=engine.bytes_written,
             queue_depth=engine.queue_depth,
             longest_append=self.longest_append_s,

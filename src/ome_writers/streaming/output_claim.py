@@ -17,11 +17,6 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import OutputExistsError
 from ome_writers.file_sharing import rename
-from ome_writers.formats import (
-    abbreviated_list,
-    foreign_files,
-    foreign_files_of_aborted_start,
-)
 from ome_writers.storage import (
     LOCK_NAME,
     Lock,
@@ -31,16 +26,6 @@ from ome_writers.storage import (
     lock_path,
     locked_error,
     sibling_path,
-)
-from ome_writers.streaming.replaced_dataset import (
-    free_name,
-    interrupted_recording,
-    is_half_removed,
-    is_mark,
-    keep_interrupted,
-    left_aside,
-    remove,
-    remove_aside,
 )
 from ome_writers.untrusted import is_link
 
@@ -87,13 +72,8 @@ class OutputClaim:
                 self._refuse_unless_entry_is_free(self._entry)
             if overwrite:
                 self._move_aside()
-            elif self._claim.replaced is not None and (left := left_aside(self.path)):
-                _log.warning(
-                    "A stream that was to replace %s was killed while it was created. The replaced dataset is at %s. "
-                    "Rename it to keep it; the next stream with overwrite=True removes it.",
-                    self.path,
-                    left[0],
-                )
+            elif self._claim.replaced is not None:
+                self._warn_of_left_aside()
             if os.path.lexists(self.path):
                 raise self._exists_error()
             if self._is_folder:
@@ -119,6 +99,12 @@ class OutputClaim:
         Interrupted recordings are renamed instead. This is logged, as are files that cannot be removed.
         """
         for aside in self._to_remove:
+            from ome_writers.streaming.replaced_dataset import (
+                interrupted_recording,
+                keep_interrupted,
+                remove_aside,
+            )
+
             try:
                 if interrupted_recording(aside) is None:
                     remove_aside(aside)
@@ -153,6 +139,8 @@ class OutputClaim:
         if self.progress is not None:
             self.progress.close("replaced")
         if self._created and os.path.lexists(self.path):
+            from ome_writers.streaming.replaced_dataset import remove
+
             remove(self.path, last=LOCK_NAME)
         if self._lock is not None:
             self._lock.release()
@@ -216,8 +204,9 @@ class OutputClaim:
         """Refuse an entry path that is in use; an entry file whose file set was removed may be replaced."""
         if not os.path.lexists(entry):
             return
-        from ome_writers.formats import is_own_entry
+        from ome_writers.formats import foreign_files, is_own_entry
         from ome_writers.formats.ometiff import entry_file_target
+        from ome_writers.streaming.replaced_dataset import is_mark
 
         _refuse_if_locked(lock_path(entry, folder=False), entry)
         folder = entry_file_target(entry) if is_own_entry(entry) else None
@@ -234,12 +223,31 @@ class OutputClaim:
     def _exists_error(self, reason: str = "") -> OutputExistsError:
         return _exists_error(self.path, reason)
 
+    def _warn_of_left_aside(self) -> None:
+        from ome_writers.streaming.replaced_dataset import left_aside
+
+        if left := left_aside(self.path):
+            _log.warning(
+                "A stream that was to replace %s was killed while it was created. The replaced dataset is at %s. "
+                "Rename it to keep it; the next stream with overwrite=True removes it.",
+                self.path,
+                left[0],
+            )
+
     def _move_aside(self) -> None:
         """Move a dataset that may be replaced aside; first restore what a killed process had moved aside."""
+        from ome_writers.streaming.replaced_dataset import (
+            free_name,
+            is_half_removed,
+            is_mark,
+            left_aside,
+            remove,
+        )
+
         left = left_aside(self.path, self._entry)
         whole = [path for path in left if not is_half_removed(path)]
         if os.path.lexists(self.path):
-            from ome_writers.formats import is_own_entry
+            from ome_writers.formats import foreign_files, is_own_entry
 
             foreign = [] if is_own_entry(self.path) else foreign_files(self.path, is_mark)
             if foreign is None:
@@ -260,6 +268,9 @@ class OutputClaim:
 
     def _foreign_at_killed_start(self) -> list[str]:
         """Return the foreign files in an incomplete dataset of a killed process; refuse anything else."""
+        from ome_writers.formats import foreign_files_of_aborted_start
+        from ome_writers.streaming.replaced_dataset import is_mark
+
         assert self._claim is not None
         locked = self._lock_path.exists()
         is_folder = self.path.is_dir() and not is_link(self.path)
@@ -275,6 +286,8 @@ class OutputClaim:
 
 
 def _exists_error(path: Path, reason: str = "") -> OutputExistsError:
+    from ome_writers.streaming.replaced_dataset import interrupted_recording
+
     recording = None if reason else interrupted_recording(path)
     if recording is not None:
         frames = (
@@ -297,6 +310,8 @@ def _refuse_if_locked(lock: Path, path: Path) -> None:
 
 
 def _foreign_files_reason(foreign: list[str]) -> str:
+    from ome_writers.formats import abbreviated_list
+
     listed = abbreviated_list(list(map(repr, foreign)), _MAX_LISTED_FILES)
     return (
         f" and contains files that are not part of the dataset that this library wrote ({listed}); "

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.output_claim import OutputClaim
+    from ome_writers.streaming.resumption import ResumeClaim
+    from ome_writers.streaming.stored_frames import StoredFrames
 
     Runs = Sequence[tuple[int, int]]
     """First number and length of runs of frames; see `Cursor.pop_runs`."""
@@ -34,6 +36,7 @@ class Output(NamedTuple):
     plan: Plan
     engine_row: EngineRow
     recorder: Recorder
+    stored: StoredFrames | None = None  # the frames of a dataset that is resumed
 
 
 class Recorder:
@@ -50,8 +53,10 @@ class Recorder:
         engine: Engine,
         metadata: DatasetMetadata,
         journal: Journal,
-        claim: OutputClaim | None,
+        claim: OutputClaim | ResumeClaim | None,
         synced_folder: Path | None = None,
+        *,
+        resumed: bool = False,
     ) -> None:
         self.engine = engine
         self.journal = journal
@@ -61,10 +66,12 @@ class Recorder:
         # whether the user has replaced metadata with `update_metadata`
         self.metadata_updated = False
         self.layout = layout
+        # whether it continues the dataset of an earlier stream, which is then never removed
+        self.resumed = resumed
         self._images = plan.images
         self._engine_failures = engine.failures  # always the same list: checked for each frame
         self._failures: list[WriteFailure] = []
-        self._claim = claim
+        self.claim = claim
         self._progress = None if claim is None else claim.progress
         self._synced_folder = synced_folder
         self._frames_removed = -1  # number of frames reported lost because the output was removed
@@ -120,10 +127,11 @@ class Recorder:
         with self._flush_lock:
             frame_metadata, outcome, runs = snapshot()
             self._run(lambda: self.engine.flush(self._array_shapes(outcome.shapes)))
+            # before the progress, which tells how many frames are complete on disk
+            self._run(lambda: self.journal.write(frame_metadata))
             if not self.failed:  # otherwise some of these frames are not on disk
                 self._write_progress(outcome)
             self._run(lambda: self._write_shapes(outcome.shapes))
-            self._run(lambda: self.journal.write(frame_metadata))
             if self._progress is not None and not self.failed:
                 self._progress.record(runs)
 
@@ -132,7 +140,7 @@ class Recorder:
 
         Engines recreate missing folders and would not notice.
         """
-        if self._claim is None or self._claim.exists or frames <= self._frames_removed:
+        if self.claim is None or self.claim.exists or frames <= self._frames_removed:
             return
         self._frames_removed = frames
         error = FileNotFoundError(f"{self.layout.output} was removed while the stream wrote to it")
@@ -163,11 +171,11 @@ class Recorder:
             if not self._failures:
                 for image in self.metadata.embedded_journals():
                     self.journal.discard(image)
-        if self._claim is not None and self._progress is not None:
+        if self.claim is not None and self._progress is not None:
             with self._flush_lock:
                 state = "failed" if self.failed else outcome.status
                 self._progress.close(state, () if self.failed else runs)
-            self._run(self._claim.release)
+            self._run(self.claim.release)
         if self._synced_folder is not None:
             self._run(partial(sync_folder, self._synced_folder))
 
@@ -177,14 +185,14 @@ class Recorder:
         return not self.metadata_updated or isinstance(self.metadata, SupportsCarryOver)
 
     def discard(self) -> None:
-        """Remove the output."""
+        """Remove the output; that of a resumed stream stays, with the status ``writing``."""
         with self._flush_lock, self._metadata_lock:
             self.discarded = True
             self.engine.close(self._array_shapes([image.shape for image in self._images]))
-            for image in range(len(self._images)):
+            for image in range(0 if self.resumed else len(self._images)):
                 with suppress(OSError):  # a journal beside the output; remove the output anyway
                     self.journal.discard(image)
-            claim, self._claim = self._claim, None
+            claim, self.claim = self.claim, None
             if claim is not None:
                 claim.rollback()
 

@@ -50,7 +50,7 @@ def restart_output(
     same_path = settings.root_path == earlier.plan.settings.root_path
     if same_path:
         earlier.recorder.discard()
-    plan, row, recorder = create_output(settings)
+    plan, row, recorder, _ = create_output(settings)
     try:
         recorder.carry_over_metadata(earlier.recorder)
         writer = FrameWriter(plan, row, recorder, inference)

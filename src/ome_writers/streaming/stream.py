@@ -76,12 +76,18 @@ class OMEStream:
     def __init__(
         self, output: Output, create_output: Callable[[AcquisitionSettings], Output]
     ) -> None:
-        plan = output[0]
+        plan = output.plan
         self._inference = FirstFrameInference(plan.settings)
         self._mirror: StreamMirror | None = None
-        self._use_writer(FrameWriter(*output, self._inference))
+        writer = FrameWriter(plan, output.engine_row, output.recorder, self._inference)
+        if output.stored is not None:
+            writer.resume(output.stored)
+            self._inference.active = False  # a resumed stream cannot restart
+        self._use_writer(writer)
         self._create_output = create_output
         self._events = Events(plan, call_while_alive(self.extents, {}))
+        if output.stored is not None:
+            self._events.restart(plan, writer.extents())
         self._state = State.OPEN
         self._failed = False  # whether the acquisition had failed before `close`
         self._close_error: BaseException | None = None
@@ -243,6 +249,22 @@ class OMEStream:
             offsets = self._writer.skip(frames)
             if self._events.active:
                 self._events.frames_skipped(offsets)
+
+    def remaining(self) -> Iterator[dict[str, int]]:
+        """Iterate over the acquisition indices without a frame, as of this call, in acquisition order.
+
+        Of a new stream these are all; of a resumed one (see `ome_writers.resume`), those that are not on disk. `append`
+        continues with them, and accepts each as its `index`. Without an end if the first axis is unbounded.
+
+        Yields
+        ------
+        dict of str to int
+            Index by axis name, such as ``{"t": 3, "c": 0}``.
+        """
+        from ome_writers.streaming.stored_frames import remaining_indices
+
+        with self._lock:
+            return remaining_indices(self._writer.cursor, self._writer.plan.router)
 
     @checked_call
     def restart(self, settings: AcquisitionSettings) -> None:
@@ -512,7 +534,8 @@ class OMEStream:
             return
         plan = resolve(settings)
         if not plan.has_arrays_of(self._writer.plan):
-            if self._writer.accepted == 0 and self._state is _OPEN:
+            resumed = self._recorder.resumed
+            if self._writer.accepted == 0 and self._state is _OPEN and not resumed:
                 self.restart(settings)
                 return
             # Too late for other arrays: describe the instrument only.
@@ -561,6 +584,8 @@ class OMEStream:
             if self._state is not _OPEN or self._recorder.failed:
                 self._raise_not_open()
             settings = settings_of()
+            if self._recorder.resumed and settings is not None:
+                self._create_output(settings)  # raises RestartError
             if settings is None:  # another thread has restarted the stream meanwhile
                 return
             from ome_writers.streaming.restart import restart_output  # most streams never restart

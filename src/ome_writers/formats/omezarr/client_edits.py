@@ -12,7 +12,17 @@ from ome_writers.untrusted import short_repr
 Attributes = dict[str, Any]
 
 # keys of ``ome_writers`` that clients cannot change
-_RESERVED_KEYS = ("id", "version", "status", "frames", "started", "updated", "extents", "settings")
+_RESERVED_KEYS = (
+    "id",
+    "version",
+    "status",
+    "frames",
+    "started",
+    "updated",
+    "extents",
+    "settings",
+    "attempts",
+)
 
 
 def plain_groups(metadata: Any, known: Collection[str]) -> dict[str, Attributes]:

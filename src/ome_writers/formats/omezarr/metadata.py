@@ -57,6 +57,7 @@ class ZarrMetadata:
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self._plan = plan
         self._layout = layout
+        self._name = split_suffix(layout.output.name)[0]
         self._version = getattr(plan.settings.format, "version", ngff.VERSION)
         self._groups: dict[str, Attributes] = {}
         self._generated: dict[str, Attributes] = {}  # by path: ``ome`` without client edits
@@ -223,10 +224,9 @@ class ZarrMetadata:
     def _image(self, image: ImageSpec) -> Attributes:
         shape = self._outcome.shapes[image.number]
         windows = self._windows.refresh(image.number)
-        name = split_suffix(self._layout.output.name)[0]
         interval = self._intervals.get(image.number)
         bits = significant_bits(image, self._plan.settings.instrument)
-        ome = ngff.image(image, shape, windows, name=name, interval=interval, bits=bits)
+        ome = ngff.image(image, shape, windows, name=self._name, interval=interval, bits=bits)
         return self._versioned(ome)
 
     def _describe_channels(self, image: ImageSpec) -> None:

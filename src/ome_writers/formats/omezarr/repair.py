@@ -22,6 +22,7 @@ from ome_writers.formats.omezarr.array_survey import ArraySurvey, Survey
 from ome_writers.formats.omezarr.stored_level import StoredLevel
 from ome_writers.formats.omezarr.stored_plan import plan_of_stored_settings
 from ome_writers.formats.report import Finding
+from ome_writers.formats.resumption import finish_attempts
 from ome_writers.routing import Plan
 from ome_writers.storage import LOCK_NAME, files
 from ome_writers.storage.zarr import render_array_metadata
@@ -177,7 +178,11 @@ class _ZarrRepair:
             self._writing or self._uncounted or self._has_unreferenced_journal(groups, journal)
         )
         if unfinished:
-            documents.finish(self._outcome(surveys, shapes), journal)
+            outcome = self._outcome(surveys, shapes)
+            documents.finish(outcome, journal)
+            finish_attempts(
+                documents.attributes_of("").get("ome_writers", {}), outcome.frames_written
+            )
         for key, content in documents.render():
             path = files.path_below(self._root, key)
             # `render` has the OME-XML without the Plane elements that a finished dataset has

@@ -87,6 +87,8 @@ class StoredArray:
         )
         # the filled slots of columns that were written before they were full, and are not in memory
         self.partial_columns: dict[Cell, set[int]] = {}
+        # of an array that an earlier stream has written: which planes were on disk when it was opened
+        self.existing: NDArray[np.bool_] | None = None
         self._current: _CurrentShard | None = None
 
     def store(self, block: Block, slots: frozenset[int] | None) -> None:
@@ -175,6 +177,25 @@ class StoredArray:
                 column[tile] = chunk.reshape(self.grid.column_shape[1:])
         return column
 
+    def partial_slots(self, cell: Cell) -> set[int]:
+        """Return the filled slots of a column on disk; an empty set if all of them are, or if it is not known."""
+        slots = self.partial_columns.get(cell)
+        if slots is not None or self.existing is None:
+            return slots or set()
+        window = self.existing[
+            tuple(slice(i * n, (i + 1) * n) for i, n in zip(cell, self.grid.chunk, strict=True))
+        ]
+        found = set(np.ravel_multi_index(window.nonzero(), self.grid.chunk).tolist())
+        return found if len(found) < self.grid.planes_in(cell) else set()
+
+    def _partial_chunks(self, outer: Cell, part: ShardPart) -> list[int]:
+        """Return the numbers of the chunks of an existing shard that are not full."""
+        if self.existing is None or self.grid.depth == 1:
+            return []
+        cells = enumerate(self.grid.cells_of(outer))
+        planes = [plane for plane, cell in cells if self.partial_slots(cell)]
+        return [plane * self.grid.plane_chunks + inner for plane in planes for inner in part.inner]
+
     def flush(self) -> None:
         """Publish all chunks in shards to readers; after an error, those in the other shards."""
         with self._lock:
@@ -211,7 +232,9 @@ class StoredArray:
                 expected = self.grid.chunks_in(key[:-2], part)
                 path = self._path(key)
                 self._disk.make_folders(path.parent)
-                shard = self._shards[key] = Shard(path, self._shape, expected, self._disk)
+                partial = self._partial_chunks(key[:-2], part)
+                shard = Shard(path, self._shape, expected, self._disk, partial)
+                self._shards[key] = shard
             shard.users += 1
             return shard
 

@@ -37,7 +37,10 @@ _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `close` tr
 
 
 def open_engine(root: Path | Store, targets: Sequence[LevelSpec], options: Options) -> DirectEngine:
-    """Create the arrays of `targets` below `root` and return their engine. Shards need a store of files."""
+    """Create the arrays of `targets` below `root`, or continue them, and return their engine.
+
+    Shards need a store of files.
+    """
     store = root if isinstance(root, Store) else LocalStore(root, durable=options.durable)
     return DirectEngine(store, targets, options)
 
@@ -50,7 +53,12 @@ class DirectEngine:
         self._disk = Disk(durable=options.durable, direct_io=options.direct_io)
         self._arrays = [StoredArray(store, t, self._disk) for t in targets]
         self._array_metadata = ArrayMetadataWriter(store.put, targets)
-        self._array_metadata.write([t.shape for t in targets])
+        if options.existing:
+            self._array_metadata.restore([each.shape for each in options.existing])
+            for stored, each in zip(self._arrays, options.existing, strict=True):
+                stored.existing = each.planes
+        else:
+            self._array_metadata.write([t.shape for t in targets])
         self._write_through = WriteThrough()
         self._min_queue_depth = 0 if options.processors_busy else _MIN_QUEUE_DEPTH
         self._buffer: WriteBuffer[Block] = WriteBuffer(
@@ -182,7 +190,7 @@ class DirectEngine:
                 buffer.background.barrier()  # the partial column is being written
             column = stored.load(cell)
             if column is not None:
-                block.resume(column, stored.partial_columns.get(cell, set()))
+                block.resume(column, stored.partial_slots(cell))
         buffer.add(block)
         stored.partial_columns.pop(cell, None)
         return block

@@ -97,6 +97,12 @@ class ArrayMetadataWriter:
         self._written[array] = shape
         self._extents[array] = shape[self._growing[array] or 0]
 
+    def restore(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Record the shapes that the arrays on disk have."""
+        self._written = list(shapes)
+        for i, shape in enumerate(shapes):
+            self._extents[i] = shape[self._growing[i] or 0]
+
     def invalidate(self) -> None:
         """Write all metadata again next time: a library may have overwritten it."""
         self._written = [None] * len(self._arrays)

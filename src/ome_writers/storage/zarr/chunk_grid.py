@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +84,11 @@ class Grid:
             quotient, plane = divmod(cell[0], self._shard[0])
             return (quotient,), plane
         return _divmod_index(cell, self._shard)
+
+    def cells_of(self, shard: Cell) -> Iterator[Cell]:
+        """Yield the cells of a shard, in the order of their planes of chunks in it."""
+        for inside in np.ndindex(*self._shard):
+            yield tuple(i * n + k for i, n, k in zip(shard, self._shard, inside, strict=True))
 
     def chunks_in(self, shard: Cell, part: ShardPart) -> int:
         """Return the number of chunks of a shard that are inside the array."""

@@ -62,10 +62,18 @@ class ShardShape:
 class Shard:
     """One shard file in an existing directory.
 
-    `expected` is the number of chunks in a complete acquisition.
+    `expected` is the number of chunks in a complete acquisition, `partial` has the numbers of those chunks of an
+    existing file that will get more frames.
     """
 
-    def __init__(self, path: Path, shape: ShardShape, expected: int, disk: Disk) -> None:
+    def __init__(
+        self,
+        path: Path,
+        shape: ShardShape,
+        expected: int,
+        disk: Disk,
+        partial: Sequence[int] = (),
+    ) -> None:
         self.path = path
         self.complete = False  # whether the file has its final size
         # number of threads that are adding chunks, counted by the owner of the shard
@@ -83,7 +91,7 @@ class Shard:
         self._final = np.zeros(shape.chunks, dtype=bool)
         self._dirty = False
         if path.exists():
-            self._load_existing()
+            self._load_existing(partial)
         else:
             self._create()
         # The same memory as flat sequences of integers: the fast path of `write_chunk`.
@@ -260,7 +268,7 @@ class Shard:
             if self._dirty:
                 self._write_index(fd)
 
-    def _load_existing(self) -> None:
+    def _load_existing(self, partial: Sequence[int]) -> None:
         """Open a complete file: its frames are read, or written again."""
         with self._disk.use(self.path, writing=False) as fd:
             end = self._shape.index_format.offset(os.fstat(fd).st_size)
@@ -269,7 +277,9 @@ class Shard:
             except TornIndexError as error:
                 raise OSError(f"{self.path}: {error}. Run `ome-writers repair`.") from error
         self._final = self._index[:, 0] != EMPTY
-        self._tail = end
+        self._final[list(partial)] = False
+        # after the index: a reader that has found the size of the file reads the index there
+        self._tail = end + self._shape.index_bytes
         self._capacity = max(
             self._capacity, self._tail + self._missing * self._shape.max_chunk_bytes
         )

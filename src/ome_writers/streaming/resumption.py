@@ -1,0 +1,344 @@
+"""`resume`: continue a dataset on disk, after a crash, a cancelled acquisition, or on the next day."""
+
+# Longer than 300 lines: what opening a dataset again involves, and the documentation of `resume`.
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ome_writers.errors import (
+    OMEWritersError,
+    OutputExistsError,
+    RestartError,
+    SettingsError,
+    UnsupportedError,
+    WriteError,
+    checked_call,
+)
+from ome_writers.formats import abbreviated_list, detect_format, resolve_entry_file
+from ome_writers.routing import Plan, resolve
+from ome_writers.settings import engines_of
+from ome_writers.storage import (
+    Lock,
+    Options,
+    ProgressFile,
+    acquire_lock,
+    lock_owner,
+    lock_path,
+    locked_error,
+    open_engine,
+    open_with_levels,
+    sibling_path,
+    unsupported_reasons,
+)
+from ome_writers.streaming.recorder import Output, Recorder
+from ome_writers.streaming.settings_differences import OF_STREAM, settings_differences
+from ome_writers.streaming.stored_frames import sampled_windows, stored_frames
+from ome_writers.streaming.stream import OMEStream
+from ome_writers.untrusted import guard_reader, local_path, refuse_archive
+
+if TYPE_CHECKING:
+    from ome_writers.formats import FormatRow, Reopened, ResumableDataset
+    from ome_writers.settings import AcquisitionSettings
+    from ome_writers.storage import Engine, EngineRow
+
+_MAX_LISTED = 8
+
+
+class ResumeClaim:
+    """Exclusive use of a dataset that is resumed; like `OutputClaim`, but never removes anything.
+
+    Raises OutputLockedError if another process is writing it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.path = root
+        self._lock_path = lock_path(root, folder=root.is_dir())
+        self.progress: ProgressFile | None = None
+        self._claim: Lock | None = acquire_lock(sibling_path(root, "claim"), root)
+        try:
+            owner = lock_owner(self._lock_path)
+            if owner is not None:
+                raise locked_error(self._lock_path, root, owner)
+            self._lock = acquire_lock(self._lock_path, root)
+        except BaseException:
+            self.commit()
+            raise
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the process that wrote the dataset before was killed."""
+        return self._lock.replaced is not None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the dataset and its lock file still exist."""
+        return self._lock_path.exists() and os.path.lexists(self.path)
+
+    def start_progress(self) -> None:
+        """Create the progress file, which `repair` has removed."""
+        self.progress = ProgressFile(self._lock_path, resumed=True)
+
+    def commit(self) -> None:
+        """Release the claim on the path; the lock is held until `release`."""
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            claim.release()
+
+    def release(self) -> None:
+        """Release the lock of the dataset."""
+        self._lock.release()
+
+    def rollback(self) -> None:
+        """Release lock and claim; a dataset whose writer was killed keeps the lock of that writer."""
+        if self.progress is not None:
+            self.progress.close("failed")
+        self._lock.release(restore=True)
+        self.commit()
+
+
+@checked_call
+def resume(path: str | os.PathLike[str]) -> OMEStream:
+    """Continue a dataset: after a crash, after a cancelled or failed acquisition, or to add frames to a growing one.
+
+    The settings are those that the dataset was written with. `OMEStream.remaining` iterates over the indices that it
+    lacks, and `OMEStream.append` continues with them. Frames on disk are not written again; their metadata, resolution
+    levels, display windows and numbers come back. If the writer was killed, the dataset is repaired first.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr or OME-TIFF of this library, which may have been moved or renamed. Its status is ``writing``
+        (without a living writer), ``failed``, ``cancelled``, or ``complete`` with an unbounded first axis.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no dataset.
+    OutputLockedError
+        Another process is writing it (FileExistsError).
+    OutputExistsError
+        It is complete, and its first axis is not unbounded (FileExistsError).
+    UnsupportedError
+        It cannot be resumed (NotImplementedError): another program, another version, or a backend that cannot continue
+        its own files wrote it, or it is in an object store or an archive.
+    WriteError
+        A file cannot be read or written (OSError).
+    """
+    return _stream(open_existing(path))
+
+
+def resume_existing(settings: AcquisitionSettings, folder: str) -> OMEStream | None:
+    """Continue the dataset that the settings describe; return None if it does not exist.
+
+    `folder` is that of a relative path.
+    """
+    path = Path(folder, settings.output_path)
+    if not settings.root_path or not os.path.lexists(path):
+        return None
+    return _stream(open_existing(path, settings))
+
+
+def _stream(output: Output) -> OMEStream:
+    path, claim = output.recorder.layout.output, output.recorder.claim
+    try:
+        stream = OMEStream(output, partial(_refuse_restart, path))
+        stream.flush()  # shapes and status
+    except BaseException:
+        output.recorder.discard()
+        raise
+    if isinstance(claim, ResumeClaim):
+        claim.commit()
+    return stream
+
+
+def open_existing(
+    path: str | os.PathLike[str], settings: AcquisitionSettings | None = None
+) -> Output:
+    """Return the dataset at a path, ready for the frames that it lacks; see `ome_writers.resume`.
+
+    With `settings`, the dataset must be what they describe; their first axis may be longer.
+    """
+    root, row, dataset = find_resumable(path)
+    if settings is not None and settings.mirror is not None:
+        raise UnsupportedError(
+            f"{root}: a resumed stream cannot have a mirror, got mirror={settings.mirror!r}. Resume without it, and "
+            f"run `ome-writers upload` afterwards."
+        )
+    plan = _continued_plan(root, row, dataset, settings)
+    engine_row = _engine_row(root, plan)
+    longer = plan.frames != dataset.plan.frames
+    if dataset.status == "complete" and plan.frames is not None and not longer:
+        raise OutputExistsError(
+            f"{root} is complete: nothing remains of its {plan.distinct_frames} frames. To add frames, pass settings "
+            f"whose first axis is longer to create_stream(settings, resume=True); an axis with count=None always "
+            f"accepts more."
+        )
+    claim = ResumeClaim(root)
+    try:
+        with guard_reader(root):
+            if claim.is_stale or dataset.status in ("writing", "failed"):
+                for _ in row.find_problems(root, dry_run=False):
+                    pass
+            reopened = row.reopen(_with_new_attempt(dataset, plan))
+        stored = stored_frames(plan, dataset, reopened)
+        claim.start_progress()
+        recorder = _open_recorder(plan, dataset, reopened, engine_row, claim)
+        stored = stored._replace(windows=sampled_windows(plan, recorder.engine, stored, reopened))
+    except BaseException as error:
+        claim.rollback()
+        if isinstance(error, OSError) and not isinstance(error, OMEWritersError):
+            raise WriteError(
+                f"{root} could not be resumed: {type(error).__name__}: {error}. What was written is unchanged. Free "
+                f"space or repair the disk, and try again."
+            ) from error
+        raise
+    return Output(plan, engine_row, recorder, stored)
+
+
+def find_resumable(path: str | os.PathLike[str]) -> tuple[Path, FormatRow, ResumableDataset]:
+    """Return the dataset at a path, as its metadata describes it.
+
+    Raises UnsupportedError with the reason if it cannot be resumed; FileNotFoundError if there is nothing.
+    """
+    root = resolve_entry_file(local_path(path)).absolute()
+    try:
+        refuse_archive(root)
+        row = detect_format(root)
+        with guard_reader(root):
+            return root, row, row.resumable(root)
+    except UnsupportedError as error:
+        reason = str(error).removeprefix(f"{root}: ").rstrip(".")
+        raise UnsupportedError(
+            f"{root} cannot be resumed: {reason}. Record to another path, or copy it with `ome-writers convert` "
+            f"to a dataset that can be continued."
+        ) from error
+
+
+def resume_blocker(path: str | os.PathLike[str]) -> str | None:
+    """Return why a dataset cannot be resumed, in a few words; None if it can."""
+    try:
+        _, _, dataset = find_resumable(path)
+        _engine_row(Path(path), dataset.plan)
+    except (OMEWritersError, OSError) as error:
+        cause = error.__cause__ or error
+        return str(cause)
+    if dataset.status == "complete" and dataset.plan.frames is not None:
+        return "complete"
+    return None
+
+
+def _continued_plan(
+    root: Path, row: FormatRow, dataset: ResumableDataset, settings: AcquisitionSettings | None
+) -> Plan:
+    """Return the plan of the stored settings, with those of the stream and the first axis from `settings`."""
+    stored = dataset.plan.settings
+    update: dict[str, Any] = {"overwrite": False, "mirror": None}
+    if settings is None:
+        if Path(stored.output_path).absolute() != root:
+            # renamed or moved
+            update["root_path"] = str(root)
+            update["format"] = stored.format.model_copy(update={"suffix": ""})
+        return dataclasses.replace(dataset.plan, settings=stored.model_copy(update=update))
+    differences = settings_differences(stored, settings, extends=row.extends)
+    if differences:
+        raise SettingsError(
+            f"{root} was written with other settings: {abbreviated_list(differences, _MAX_LISTED)}. Pass the same "
+            f"settings to continue it (ome_writers.resume(path) reads them), or choose another path."
+        )
+    update |= {name: getattr(settings, name) for name in OF_STREAM}
+    update["format"] = stored.format.model_copy(update={"suffix": settings.format.suffix})
+    if settings.dimensions[0].count == stored.dimensions[0].count:
+        return dataclasses.replace(dataset.plan, settings=stored.model_copy(update=update))
+    first = stored.dimensions[0].model_copy(
+        update={name: getattr(settings.dimensions[0], name) for name in ("count", "coords")}
+    )
+    update["dimensions"] = (first, *stored.dimensions[1:])
+    update["schedule"] = settings.schedule
+    plan = resolve(stored.model_copy(update=update)).with_keys_of(dataset.plan)
+    for old, new in zip(dataset.plan.images, plan.images, strict=True):
+        pairs = zip(old.levels, new.levels, strict=False)
+        if len(old.levels) != len(new.levels) or any(
+            (a.chunks, a.shards) != (b.chunks, b.shards) for a, b in pairs
+        ):
+            name = settings.dimensions[0].name
+            raise SettingsError(
+                f"{root} cannot get a longer axis {name!r}: its chunks would be others. Give {name!r} the chunk_size "
+                f"{dict(zip(old.dims, old.array.chunks, strict=True)).get(name)}, or choose another path."
+            )
+    return plan
+
+
+def _engine_row(root: Path, plan: Plan) -> EngineRow:
+    """Return the engine that continues a dataset: that of the settings if it can, otherwise another of the format."""
+    format_ = plan.settings.format
+    rows = [row for row in engines_of(format_.name) if row.reopens]
+    rows.sort(key=lambda row: row.name != format_.backend)
+    reasons = [f"{row.name}: {', '.join(unsupported_reasons(row, plan))}" for row in rows]
+    for row in rows:
+        if not unsupported_reasons(row, plan) and row.missing_requirement() is None:
+            return row
+    raise UnsupportedError(
+        f"{root} cannot be resumed: {'; '.join(reasons) or 'no engine of its format can continue files'}. Record to "
+        f"another path."
+    )
+
+
+def _with_new_attempt(dataset: ResumableDataset, plan: Plan) -> ResumableDataset:
+    now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    attempt = {"started": now, "host": socket.gethostname()}
+    return dataclasses.replace(dataset, plan=plan, attempts=(*dataset.attempts, attempt))
+
+
+def _open_recorder(
+    plan: Plan,
+    dataset: ResumableDataset,
+    reopened: Reopened,
+    row: EngineRow,
+    claim: ResumeClaim,
+) -> Recorder:
+    settings, layout = plan.settings, dataset.layout
+    options = Options(
+        settings.buffer_bytes,
+        durable=settings.durability == "disk",
+        direct_io=settings.direct_io,
+        file_set=layout.root == layout.output,
+        existing=reopened.existing,
+        **settings.format.engine_options(settings.root_path),
+    )
+    opener = partial(open_engine, row, layout.root)
+    engine: Engine
+    if any(image.reductions for image in plan.images):
+        engine = open_with_levels(opener, plan.images, options)
+    else:
+        engine = opener([image.array for image in plan.images], options)
+    try:
+        for key, content in reopened.metadata.render():
+            engine.put(key, content)
+        synced_folder = layout.root if options.durable else None
+        return Recorder(
+            plan,
+            layout,
+            engine,
+            reopened.metadata,
+            reopened.journal,
+            claim,
+            synced_folder,
+            resumed=True,
+        )
+    except BaseException:
+        engine.close([each.shape for each in reopened.existing])
+        raise
+
+
+def _refuse_restart(path: Path, _settings: AcquisitionSettings) -> NoReturn:
+    raise RestartError(
+        f"The stream that continues {path} cannot be restarted with other settings: the dataset has frames of an "
+        f"earlier stream. Close it, and create another stream with another path."
+    )

@@ -1,0 +1,234 @@
+"""`resume` and `create_stream(resume=True)`: which datasets, which settings, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ome_writers as omew
+from ome_writers import AcquisitionSettings, Dimension
+from support.interrupted import checksums, write_and_kill
+
+
+def settings(path: Path, t: int | None = 6, z: int = 4, **fields: Any) -> AcquisitionSettings:
+    dimensions = [
+        Dimension(name="t", count=t),
+        Dimension(name="z", count=z),
+        Dimension(name="y", count=4, type="space"),
+        Dimension(name="x", count=6, type="space"),
+    ]
+    return AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint16", **fields)
+
+
+def frame(number: int) -> np.ndarray:
+    return np.full((4, 6), number + 1, "uint16")
+
+
+def record(
+    output: AcquisitionSettings | Path, frames: int, *, failed: bool = False
+) -> list[dict[str, int]]:
+    """Append up to `frames` of the frames that a dataset lacks; return their indices."""
+    create = omew.resume if isinstance(output, Path) else omew.create_stream
+    options = {} if isinstance(output, Path) else {"resume": True}
+    written = []
+    try:
+        with create(output, **options) as stream:  # type: ignore[operator]
+            for index in itertools.islice(stream.remaining(), frames):
+                stream.append(frame(4 * index["t"] + index["z"]), frame_metadata=dict(index))
+                written.append(index)
+            if failed:
+                raise KeyError("a failure of the acquisition")
+    except KeyError:
+        assert failed
+    return written
+
+
+def values(path: Path) -> list[int]:
+    return np.asarray(omew.open(path))[..., 0, 0].ravel().tolist()
+
+
+def acquisition(path: Path) -> dict[str, Any]:
+    return json.loads((path / "zarr.json").read_bytes())["attributes"]["ome_writers"]
+
+
+def test_resume_continues_a_killed_stream(tmp_path: Path) -> None:
+    path = write_and_kill(settings(tmp_path / "a.ome.zarr"), 7, 10)
+    assert len(record(path, 100)) == 24 - 7  # frames 7 to 9 were not flushed
+    spec = omew.read(path)
+    assert (spec.status, spec.frames_written) == ("complete", 24)
+    assert values(path) == [n + 1 for n in range(24)]
+    first, second = acquisition(path)["attempts"]
+    assert (first["frames"], second["frames"]) == (7, 17)
+    assert first["started"][:-1] <= first["ended"] <= second["ended"]
+    assert second["host"]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_resume_continues_a_cancelled_or_failed_stream(tmp_path: Path, failed: bool) -> None:
+    path = tmp_path / "a.ome.zarr"
+    record(settings(path), 9, failed=failed)
+    assert omew.read(path).status == ("failed" if failed else "cancelled")
+    assert record(path, 100) == [{"t": n // 4, "z": n % 4} for n in range(9, 24)]
+    assert (omew.read(path).status, values(path)) == ("complete", [n + 1 for n in range(24)])
+    frames = omew.read_frame_metadata(path)
+    assert [(f["t"], f["z"]) for f in frames] == [divmod(n, 4) for n in range(24)]
+
+
+def test_resume_seven_times(tmp_path: Path) -> None:
+    """Frames of earlier days keep their bytes."""
+    path = tmp_path / "a.ome.zarr"
+    known: dict[str, str] = {}
+    for day in range(7):
+        record(settings(path, t=None), 4)
+        now = {name: hash_ for name, hash_ in checksums(path).items() if "/c/" in name}
+        assert known.items() <= now.items()
+        known = now
+        assert omew.read(path).frames_written == 4 * (day + 1)
+        assert omew.read(path).status == "complete"  # its first axis is unbounded
+    assert values(path) == [n + 1 for n in range(28)]
+    assert [attempt["frames"] for attempt in acquisition(path)["attempts"]] == [4] * 7
+
+
+def test_resume_with_a_longer_first_axis(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    record(settings(path, t=3), 100)
+    with pytest.raises(omew.OutputExistsError, match="complete: nothing remains of its 12 frames"):
+        omew.resume(path)
+    assert record(settings(path, t=5), 100)[0] == {"t": 3, "z": 0}
+    assert (omew.read(path).status, values(path)) == ("complete", [n + 1 for n in range(20)])
+
+
+def test_resume_creates_what_does_not_exist(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    with omew.create_stream(settings(path), resume=True) as stream:
+        assert len(list(stream.remaining())) == 24
+        stream.append(frame(0))
+        stream.append(frame(5), index={"t": 1, "z": 1})
+        assert len(list(stream.remaining())) == 22
+    assert "attempts" not in acquisition(path)
+    with pytest.raises(FileNotFoundError):
+        omew.resume(tmp_path / "b.ome.zarr")
+
+
+def test_resume_refuses_other_settings_and_lists_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    record(settings(path), 3)
+    before = checksums(path)
+    other = settings(path, t=4, z=5, compression="zstd")
+    expected = "compression: None on disk, 'zstd' now, t.count: 6 on disk, 4 now, z.count: 4 on disk, 5 now"
+    with pytest.raises(omew.SettingsError, match=expected):
+        omew.create_stream(other, resume=True)
+    assert checksums(path) == before
+    # settings of the stream, not of the dataset
+    with omew.create_stream(
+        settings(path, buffer_bytes=10_000, flush_interval=0.1, durability="disk"), resume=True
+    ) as stream:
+        assert next(stream.remaining()) == {"t": 0, "z": 3}
+
+
+def test_resume_of_a_dataset_that_is_being_written_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    with omew.create_stream(settings(path)) as stream:
+        stream.append(frame(0))
+        with pytest.raises(omew.OutputLockedError, match="is being written by process"):
+            omew.resume(path)
+    first = omew.resume(path)
+    with pytest.raises(omew.OutputLockedError, match="is being written by process"):
+        omew.resume(path)
+    first.close()
+
+
+def test_resume_of_a_moved_dataset(tmp_path: Path) -> None:
+    record(settings(tmp_path / "a.ome.zarr"), 5)
+    moved = tmp_path / "elsewhere" / "b"
+    moved.parent.mkdir()
+    shutil.move(tmp_path / "a.ome.zarr", moved)
+    record(moved, 100)
+    assert (omew.read(moved).status, values(moved)) == ("complete", [n + 1 for n in range(24)])
+    assert omew.read(moved).images[0].name == "a"  # the metadata keeps its name
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+def test_a_resumed_stream_does_not_restart(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    record(settings(path), 2)
+    with omew.resume(path) as stream:
+        with pytest.raises(omew.RestartError, match="frames of an earlier stream"):
+            stream.restart(settings(path, t=7))
+        with pytest.raises(omew.FrameTypeError):
+            stream.append(np.zeros((4, 6), "uint8"))
+    assert values(path) == [1, 2, 0, 0]
+
+
+def test_an_error_while_resuming_changes_nothing(tmp_path: Path) -> None:
+    path = write_and_kill(settings(tmp_path / "a.ome.zarr"), 7, 10)
+    with pytest.raises(omew.UnsupportedError, match="cannot have a mirror"):
+        omew.create_stream(settings(path, mirror=str(tmp_path / "copy.ome.zarr")), resume=True)
+    assert omew.read(path).status == "writing"
+
+
+def test_frames_and_metadata_that_were_skipped_remain(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    with omew.create_stream(settings(path)) as stream:
+        stream.append(frame(0))
+        stream.skip(frames=2)
+        stream.append(frame(3))
+    with omew.resume(path) as stream:
+        assert list(itertools.islice(stream.remaining(), 3)) == [
+            {"t": 0, "z": 1},
+            {"t": 0, "z": 2},
+            {"t": 1, "z": 0},
+        ]
+        stream.skip(frames=1)
+        stream.append(frame(2))
+        stream.append(frame(4))
+        assert stream.has_frame((0, 3))
+        assert not stream.has_frame((0, 1))
+        assert np.asarray(stream.view())[:2, :, 0, 0].tolist() == [[1, 0, 3, 4], [5, 0, 0, 0]]
+        assert stream.stats().frames_accepted == 4
+    assert values(path) == [1, 0, 3, 4, 5, 0, 0, 0]
+
+
+def test_client_edits_and_global_metadata_stay(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    with omew.create_stream(settings(path)) as stream:
+        stream.set_global_metadata("lab", {"who": "me"})
+        metadata = stream.get_metadata()
+        metadata["."]["ome"]["multiscales"][0]["name"] = "mine"
+        stream.update_metadata(metadata)
+        stream.append(frame(0))
+    record(path, 100)
+    attributes = json.loads((path / "zarr.json").read_bytes())["attributes"]
+    assert attributes["lab"] == {"who": "me"}
+    assert attributes["ome"]["multiscales"][0]["name"] == "mine"
+    window = attributes["ome"]["omero"]["channels"][0]["window"]
+    assert window["start"] == 1 < window["end"]
+
+
+@pytest.mark.parametrize("make", ["foreign", "archive", "remote", "acquire-zarr"])
+def test_what_cannot_be_resumed_is_refused_with_the_reason(tmp_path: Path, make: str) -> None:
+    path: Any = tmp_path / "a.ome.zarr"
+    record(settings(path), 2)
+    if make == "foreign":
+        content = json.loads((path / "zarr.json").read_bytes())
+        del content["attributes"]["ome_writers"]
+        (path / "zarr.json").write_text(json.dumps(content))
+        reason = "ome-writers did not write it"
+    elif make == "archive":
+        omew.convert(path, path := tmp_path / "a.ozx")
+        reason = "ozx"
+    elif make == "remote":
+        path, reason = "s3://bucket/a.ome.zarr", "remote datasets are only read"
+    else:
+        content = json.loads((path / "zarr.json").read_bytes())
+        content["attributes"]["ome_writers"]["settings"]["format"]["backend"] = "acquire-zarr"
+        (path / "zarr.json").write_text(json.dumps(content))
+        reason = "backend 'acquire-zarr' cannot continue its own shards"
+    with pytest.raises(omew.UnsupportedError, match=reason):
+        omew.resume(path)

@@ -1,0 +1,56 @@
+"""An acquisition that was killed and resumed equals an uninterrupted one, whatever its format, layout and order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ome_writers as omew
+from support.resumed import (
+    Case,
+    append_remaining,
+    documents,
+    frame_metadata,
+    kill_while_writing,
+    levels,
+    pixels,
+    random_case,
+)
+
+ROUNDS = int(os.environ.get("RESUME_ROUNDS", "30"))
+FIRST = int(os.environ.get("RESUME_SEED", "0"))
+
+
+def written(case: Case) -> Path:
+    """Write the frames that a dataset lacks, without a kill."""
+    with omew.create_stream(case.acquisition, resume=True) as stream:
+        for _ in append_remaining(stream, case):
+            pass
+    return Path(case.acquisition.output_path)
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + ROUNDS))
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_resumed_dataset_equals_an_uninterrupted_one(tmp_path: Path, seed: int) -> None:
+    case = random_case(seed, tmp_path / "killed" / "a", ("ome-zarr",))
+    for kill in case.kills:
+        kill_while_writing(case, *kill)
+    path = Path(case.acquisition.output_path)
+    if path.exists() and omew.read(path).status == "complete":
+        pytest.skip("the writer ended before it was killed")
+    path = written(case)
+    whole = written(
+        Case(str(tmp_path / "whole" / "a"), case.settings, case.metadata, case.shuffled)
+    )
+    spec = omew.read(path)
+    assert (spec.status, spec.frames_written) == ("complete", omew.read(whole).frames_written)
+    for level in range(levels(whole)):
+        np.testing.assert_array_equal(pixels(path, level), pixels(whole, level), case.label)
+    assert frame_metadata(path) == frame_metadata(whole), case.label
+    windows = not case.shuffled and case.metadata != "some"
+    assert documents(path, windows=windows) == documents(whole, windows=windows), case.label
+    checks = omew.validate(path).checks
+    assert not any(check.findings for check in checks), (case.label, checks)
