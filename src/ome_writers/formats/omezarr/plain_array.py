@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ome_writers.codecs import compression_of_codecs
 from ome_writers.dataset import DatasetSpec
+from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.omezarr.array_metadata import array_metadata_file, parse_array_metadata
 from ome_writers.formats.omezarr.group_metadata import read_json_object
