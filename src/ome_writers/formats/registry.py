@@ -28,7 +28,7 @@ from ome_writers.settings import (
 
 if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
-    from ome_writers.formats.resumption import Reopened, ResumableDataset
+    from ome_writers.formats.resumption import ResumableDataset
 
 OwnedFiles = Callable[[str], object]
 FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
@@ -127,9 +127,6 @@ class FormatRow:
         Yields the checks of `ome_writers.validate`; it may have a parameter ``quick``.
     resumable
         Returns the `ResumableDataset` at a path; raises UnsupportedError with the reason if it cannot be continued.
-    reopen
-        Returns the metadata of a `ResumableDataset` in memory and which frames are on disk (`Reopened`), and prepares
-        its journals; see `OMEStream`.
     edit
         Changes metadata of a dataset in place, and returns the changed files; see `ome_writers.edit`.
     index_axes
@@ -171,7 +168,6 @@ class FormatRow:
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[..., Iterable[Any]] = _refuse
     resumable: Callable[[Path], ResumableDataset] = _refuse
-    reopen: Callable[[ResumableDataset], Reopened] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
     index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
     chunked: bool = False
@@ -236,7 +232,6 @@ _FORMATS: dict[str, FormatRow] = {
             copy_referenced=_lazy("ome_writers.formats.omezarr.referenced_files:copy_referenced"),
             find_problems=_lazy("ome_writers.formats.omezarr.repair:findings"),
             resumable=_lazy("ome_writers.formats.omezarr.stored_frames:resumable"),
-            reopen=_lazy("ome_writers.formats.omezarr.stored_frames:reopen"),
             extends=True,
             check=_lazy("ome_writers.formats.omezarr.check:checks"),
             edit=_lazy("ome_writers.formats.omezarr.edit:edit_omezarr"),

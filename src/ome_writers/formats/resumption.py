@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,9 @@ class ResumableDataset:
     frames_written: int
     frames_in_order: int | None  # None: not recorded
     attempts: tuple[Attempt, ...]  # of all streams so far
+    # returns what a stream continues, once the dataset is repaired, and prepares the journals; its argument is this
+    # dataset, perhaps with a longer first axis
+    reopen: Callable[[ResumableDataset], Reopened]
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ def open_existing(
             if claim.is_stale or dataset.status in ("writing", "failed"):
                 for _ in row.find_problems(root, dry_run=False):
                     pass
-            reopened = row.reopen(_with_new_attempt(dataset, plan))
+            reopened = dataset.reopen(_with_new_attempt(dataset, plan))
         stored = stored_frames(plan, dataset, reopened)
         claim.start_progress()
         recorder = _open_recorder(plan, dataset, reopened, engine_row, claim)

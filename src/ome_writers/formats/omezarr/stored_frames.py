@@ -75,6 +75,7 @@ def resumable(root: Path) -> ResumableDataset:
             ended=own.get("updated"),
             frames=frames,
         ),
+        reopen,
     )
 
 
