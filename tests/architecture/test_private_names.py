@@ -29,8 +29,8 @@ _CUSTOM_BUFFER = "UniMMCore accepts a sequence buffer, or pops frames from its o
 
 REGISTER = (
     PrivateName("CPython", "_is_owned", "src/ome_writers/locks.py", _IS_OWNED),
-    PrivateName("psygnal", "_run_emit_loop", "src/ome_writers/views/signals.py", _ERROR_SETTING),
-    PrivateName("psygnal", "_slots", "src/ome_writers/views/signals.py", _ERROR_SETTING),
+    PrivateName("psygnal", "_run_emit_loop", "src/ome_writers/signals.py", _ERROR_SETTING),
+    PrivateName("psygnal", "_slots", "src/ome_writers/signals.py", _ERROR_SETTING),
     PrivateName(
         "pymmcore-plus",
         "_seq_buffer",

@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     path = getattr(options, "path", None)
     try:
-        from ome_writers.formats.ometiff import parse_once  # not needed for --help
+        from ome_writers.formats.ome_xml import parse_once
 
         with parse_once():
             return command.run(options, screen)

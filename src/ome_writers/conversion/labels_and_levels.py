@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ome_writers.conversion.selection import Indices, Selection
-from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
-from ome_writers.errors import UnsupportedError, WriteError
-from ome_writers.formats import edit_in_place, format_row, replace_json
-from ome_writers.formats.omezarr import (
-    array_plan,
-    as_transformations,
-    at_version,
-    compose,
-    level_path,
-    open_array,
-    parse_image,
-    plane_runs,
-)
-from ome_writers.routing import resolve, with_shape
+from ome_writers.dataset import ImageSpec
+from ome_writers.formats import edit_in_place, format_row
+from ome_writers.routing import resolve
 from ome_writers.settings import AcquisitionSettings, Pyramid, PyramidMethod
-from ome_writers.storage import Options
-from ome_writers.storage.direct import open_engine
-from ome_writers.untrusted import guard_reader, member, read_json
-
-Json = dict[str, Any]
-Arrays = Sequence[tuple[LevelSpec, LevelSpec]]
-"""Arrays of the source, and how they are written, with their keys in a group."""
-
-_CACHE_BYTES = 128 * 2**20  # of decoded chunks that contain several planes
 
 
 def kept_pyramid(source: Selection, format: str) -> Pyramid | PyramidMethod | None:
@@ -65,6 +40,8 @@ def copy_labels_and_levels(
     if not target.ngff_versions or not row.chunked:
         lacking = 0 if settings.pyramid else levels
         return _summary([name for found in labels.values() for name in found], lacking)
+    from ome_writers.formats.omezarr import ImageCopy
+
     omitted: list[str] = []
     lacking = 0
     with edit_in_place(output) as copy:
@@ -75,7 +52,7 @@ def copy_labels_and_levels(
                 omitted += labels[number]
                 lacking = max(lacking, len(image.levels) - 1)
                 continue
-            job = _ImageCopy(spec, image, copy, new, verify)
+            job = ImageCopy(spec, image, copy, new, verify)
             if len(image.levels) > 1 and len(new.levels) == 1 and settings.pyramid is None:
                 job.copy_levels()
             omitted += job.copy_labels(labels[number])
@@ -107,130 +84,3 @@ def _summary(labels: Sequence[str], levels: int) -> tuple[str, ...]:
     if levels:
         found.append("1 level" if levels == 1 else f"{levels} levels")
     return tuple(found)
-
-
-@dataclass(frozen=True)
-class _ImageCopy:
-    """Copies what belongs to `image` of the dataset `source` to `new` of the dataset `copy`."""
-
-    source: DatasetSpec
-    image: ImageSpec
-    copy: DatasetSpec
-    new: ImageSpec
-    verify: bool
-
-    def copy_levels(self) -> None:
-        """Copy the levels, with the chunks and the compression of the copy's full resolution."""
-        group, full = self.copy.path / self.new.key, array_plan(self.new.array)
-        arrays = [
-            (level, replace(with_shape(full, level.shape), key=level_path(k)))
-            for k, level in enumerate(self.image.levels[1:], start=1)
-        ]
-        try:
-            self._write(group, arrays)
-        except BaseException:
-            for _, new in arrays:
-                shutil.rmtree(group / new.key, ignore_errors=True)
-            raise
-        content = read_json(group / "zarr.json", root=group)
-        attributes = content["attributes"]
-        attributes["ome"] = self._with_levels(attributes["ome"])
-        replace_json(group / "zarr.json", content)
-
-    def _with_levels(self, ome: Json) -> Json:
-        """Return the ``ome`` attributes of the copy with the levels of `image`, computed in an unknown way."""
-        ome = at_version(ome, "0.5")
-        multiscale = ome["multiscales"][0]
-        own = multiscale["datasets"][0]["coordinateTransformations"]
-        scale, translation = compose(own, len(self.image.dims), level_path(0))
-        first = _steps(self.image.levels[0])
-        for k, level in enumerate(self.image.levels[1:], start=1):
-            relative = zip(scale, translation, _steps(level), first, strict=True)
-            steps = [(s * d / d0, t + s * (at - at0) / d0) for s, t, (d, at), (d0, at0) in relative]
-            entry = as_transformations([s for s, _ in steps], [t for _, t in steps])
-            multiscale["datasets"].append(
-                {"path": level_path(k), "coordinateTransformations": entry}
-            )
-        for key in ("type", "metadata"):  # of the copy without levels
-            multiscale.pop(key, None)
-        return at_version(ome, self.copy.version)
-
-    def copy_labels(self, labels: Mapping[str, Json]) -> list[str]:
-        """Copy label images with their own chunks; return those that cannot be read."""
-        folder = self.copy.path / self.new.key / "labels"
-        copied, omitted = [], []
-        try:
-            for name, attributes in labels.items():
-                try:
-                    self._copy_label(name, attributes, member(folder, name))
-                    copied.append(name)
-                except UnsupportedError as error:
-                    shutil.rmtree(member(folder, name), ignore_errors=True)
-                    omitted.append(f"{name}: {error}")
-            if copied:
-                _write_group(folder, {"version": self.copy.version, "labels": copied})
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return omitted
-
-    def _copy_label(self, name: str, attributes: Json, group: Path) -> None:
-        key = "/".join(filter(None, (self.image.key, "labels", name)))
-        with guard_reader(self.source.path):
-            image = parse_image(self.source.path, key)
-        sharded = self.new.levels[0].shards is not None
-        arrays = []
-        for level in image.levels:
-            plan = replace(array_plan(level), key=level.key.removeprefix(f"{key}/"))
-            arrays.append((level, plan if sharded else replace(plan, shards=None)))
-        self._write(group, arrays)
-        ome = at_version(attributes.pop("ome"), self.copy.version)
-        _write_group(group, ome, attributes)
-
-    def _write(self, group: Path, arrays: Arrays) -> None:
-        """Write copies of arrays below a group."""
-        targets = [target for _, target in arrays]
-        sources = [open_array(self.source.path, each.key, _CACHE_BYTES) for each, _ in arrays]
-        engine = open_engine(group, targets, Options(durable=True))
-        try:
-            for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
-                for index in _indices(target):
-                    plane = np.ascontiguousarray(source[index], target.numpy_dtype)
-                    if plane.any():  # planes of zeros do not have a chunk
-                        engine.write(0, number, index, plane, owned=True)
-        finally:
-            engine.close([target.shape for target in targets])
-        if engine.failures:
-            error = engine.failures[0].error
-            raise WriteError(
-                f"{group}: labels or levels could not be copied: {type(error).__name__}: {error}. Free space or repair "
-                f"the disk, then convert again.",
-                [],
-            ) from error
-        for source, target in zip(sources, targets, strict=True) if self.verify else ():
-            written = open_array(group, target.key, _CACHE_BYTES)
-            for index in _indices(target):
-                if not np.array_equal(source[index], written[index]):
-                    raise WriteError(
-                        f"{group / target.key} differs from {self.source.path}: plane {index} is different when read "
-                        f"back.",
-                        [],
-                    )
-
-
-def _steps(level: LevelSpec) -> list[tuple[float, float]]:
-    """Return the distance of samples and the coordinate of the first one, by axis."""
-    return [(scale or 1.0, at) for scale, at in zip(level.scale, level.translation, strict=True)]
-
-
-def _indices(array: LevelSpec) -> Iterator[tuple[int, ...]]:
-    for run in plane_runs(array):
-        yield from run
-
-
-def _write_group(folder: Path, ome: Json, others: Mapping[str, Any] | None = None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    attributes = {"ome": ome, **(others or {})}
-    replace_json(
-        folder / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    )

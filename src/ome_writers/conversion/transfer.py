@@ -27,7 +27,7 @@ from ome_writers.conversion.selection import Selection
 from ome_writers.conversion.source_detection import convertible_images, describe_source
 from ome_writers.errors import SettingsError, checked_call
 from ome_writers.formats import archive_format, format_row, local_copy, read
-from ome_writers.formats.ometiff import parse_once
+from ome_writers.formats.ome_xml import parse_once
 from ome_writers.settings import (
     AcquisitionSettings,
     FormatSettings,

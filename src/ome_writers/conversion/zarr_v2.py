@@ -23,7 +23,6 @@ from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_folder, sync_tree
-from ome_writers.formats.omezarr import KEYS_04
 from ome_writers.settings import OmeZarrFormat
 from ome_writers.untrusted import read_json
 
@@ -118,6 +117,8 @@ def _attributes(attributes: Json) -> Json:
         rest["ome_writers"] = {k: v for k, v in own.items() if k != "settings"}
         if "settings" in own:
             rest["ome_writers"]["acquisition"] = _acquisition(own["settings"]["dimensions"][:-2])
+    from ome_writers.formats.omezarr import KEYS_04
+
     ome = {k: v for k, v in attributes.get("ome", {}).items() if k != "version"}
     if "multiscales" in ome:
         ome["multiscales"] = [{**each, "version": _VERSION} for each in ome["multiscales"]]

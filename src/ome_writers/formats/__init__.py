@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from ome_writers.formats.axis_labels import coordinate_labels as coordinate_labels
     from ome_writers.formats.dataset_metadata import STATUSES as STATUSES
     from ome_writers.formats.dataset_metadata import DatasetMetadata as DatasetMetadata
     from ome_writers.formats.dataset_metadata import Layout as Layout
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_reader import referenced_copy as referenced_copy
     from ome_writers.formats.detection import abbreviated_list as abbreviated_list
     from ome_writers.formats.detection import detect_format as detect_format
+    from ome_writers.formats.detection import entry_folder as entry_folder
     from ome_writers.formats.detection import resolve_entry_file as resolve_entry_file
     from ome_writers.formats.frame_metadata import JOURNAL_NAME as JOURNAL_NAME
     from ome_writers.formats.frame_metadata import Journal as Journal
@@ -41,17 +41,12 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata_table import frame_table as frame_table
     from ome_writers.formats.in_place import edit_in_place as edit_in_place
     from ome_writers.formats.in_place import replace_json as replace_json
-    from ome_writers.formats.ometiff.ownership import is_own_entry as is_own_entry
-    from ome_writers.formats.ometiff.parse import OmeXml as OmeXml
-    from ome_writers.formats.ometiff.parse import load_ome_xml as load_ome_xml
-    from ome_writers.formats.ometiff.parse import parse_document as parse_document
     from ome_writers.formats.ownership import SYSTEM_FILES as SYSTEM_FILES
     from ome_writers.formats.ownership import foreign_files as foreign_files
     from ome_writers.formats.ownership import (
         foreign_files_of_aborted_start as foreign_files_of_aborted_start,
     )
     from ome_writers.formats.path_names import check_output_path as check_output_path
-    from ome_writers.formats.path_names import make_distinct as make_distinct
     from ome_writers.formats.path_names import path_component as path_component
     from ome_writers.formats.plan_spec import spec_of_plan as spec_of_plan
     from ome_writers.formats.registry import FormatRow as FormatRow
@@ -60,6 +55,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.registry import create_metadata as create_metadata
     from ome_writers.formats.registry import format_row as format_row
     from ome_writers.formats.registry import format_rows as format_rows
+    from ome_writers.formats.registry import iterate_formats as iterate_formats
     from ome_writers.formats.registry import lay_out as lay_out
     from ome_writers.formats.report import Check as Check
     from ome_writers.formats.report import Finding as Finding
@@ -81,7 +77,6 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            ".axis_labels": ("coordinate_labels",),
             ".dataset_metadata": (
                 "DatasetMetadata",
                 "Layout",
@@ -102,7 +97,12 @@ else:
                 "read_frame_metadata",
                 "referenced_copy",
             ),
-            ".detection": ("abbreviated_list", "detect_format", "resolve_entry_file"),
+            ".detection": (
+                "abbreviated_list",
+                "detect_format",
+                "entry_folder",
+                "resolve_entry_file",
+            ),
             ".frame_metadata": (
                 "JOURNAL_NAME",
                 "Journal",
@@ -112,10 +112,8 @@ else:
             ),
             ".frame_metadata_table": ("frame_columns", "frame_table"),
             ".in_place": ("edit_in_place", "replace_json"),
-            ".ometiff.ownership": ("is_own_entry",),
-            ".ometiff.parse": ("OmeXml", "load_ome_xml", "parse_document"),
             ".ownership": ("SYSTEM_FILES", "foreign_files", "foreign_files_of_aborted_start"),
-            ".path_names": ("check_output_path", "make_distinct", "path_component"),
+            ".path_names": ("check_output_path", "path_component"),
             ".plan_spec": ("spec_of_plan",),
             ".registry": (
                 "FormatRow",
@@ -124,6 +122,7 @@ else:
                 "create_metadata",
                 "format_row",
                 "format_rows",
+                "iterate_formats",
                 "lay_out",
             ),
             ".report": ("Check", "Finding"),

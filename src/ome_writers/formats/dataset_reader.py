@@ -13,7 +13,7 @@ from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import checked_call
 from ome_writers.formats.detection import detect_format, resolve_entry_file
 from ome_writers.formats.frame_index import frame_index
-from ome_writers.formats.ometiff.first_page import parse_once
+from ome_writers.formats.ome_xml import parse_once
 from ome_writers.formats.registry import FramesByImage
 from ome_writers.untrusted import check_space, guard_reader, is_remote, member, path_or_url
 

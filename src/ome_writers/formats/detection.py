@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.registry import FormatRow, format_row, format_rows
-from ome_writers.untrusted import is_archive, is_remote
+from ome_writers.formats.registry import FormatRow, format_row, iterate_formats
+from ome_writers.settings import format_suffixes
+from ome_writers.untrusted import is_remote
 
-_ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
+
+def entry_folder(path: Path, *, own: bool = False) -> Path | None:
+    """Return the folder of the set of files that `path` is the entry file of, whether it exists or not, otherwise None.
+
+    With `own`, only if this library wrote the entry file.
+    """
+    entry_target = _entry_target(path.suffix.lower())
+    return entry_target(path, own=own) if entry_target else None
+
+
+@cache
+def _entry_target(suffix: str) -> Callable[..., Path | None] | None:
+    """Return `FormatRow.entry_target` of the format with a suffix."""
+    name = format_suffixes().get(suffix)
+    return None if name is None else format_row(name).entry_target
 
 
 def resolve_entry_file(path: Path) -> Path:
-    """Return the folder of a set of OME-TIFF files if `path` is its entry file, otherwise `path` itself."""
-    if path.suffix.lower() not in (".tiff", ".tif"):
-        return path
-    from ome_writers.formats.ometiff.entry_file import entry_file_target
-
-    folder = entry_file_target(path)
+    """Return the folder of a set of files if `path` is its entry file, otherwise `path` itself."""
+    entry_target = _entry_target(path.suffix.lower())
+    folder = entry_target(path) if entry_target else None
     return path if folder is None or not folder.is_dir() else folder
 
 
@@ -29,47 +43,40 @@ def detect_format(path: Path) -> FormatRow:
     format; InvalidFileError if it is neither a file nor a folder.
     """
     remote = bool(is_remote(path))
-    if remote and is_omezarr(path):
-        return format_row("ome-zarr")
-    if remote and is_zarr_v2(path):
-        return format_row("ome-zarr-0.4")
+    if not remote and not path.is_file() and not path.is_dir():
+        raise _not_found(path)
+    for row in iterate_formats():
+        if (row.remote or not remote) and row.recognizes(path):
+            return row
+    if remote and not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist, or is not an OME-Zarr: the server has neither zarr.json nor .zattrs, .zgroup "
+            f"or .zarray there (404 Not Found). Check the URL."
+        )
     if remote:
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{path} does not exist, or is not an OME-Zarr: the server has neither zarr.json nor .zattrs, .zgroup "
-                f"or .zarray there (404 Not Found). Check the URL."
-            )
         raise UnsupportedError(
             f"{path} is not an OME-Zarr, which contains zarr.json or .zattrs. If it is a folder of "
             f"datasets, add the name of one. Of remote files, only OME-Zarr is read. Copy it to this disk first."
         )
-    if not path.exists():
-        folder = path.with_name(re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE))
-        if folder != path and folder.is_dir():
-            raise FileNotFoundError(
-                f"{path} does not exist, but the folder {folder} does: several positions are a folder of files."
-            )
-        raise FileNotFoundError(f"{path} does not exist.")
-    if not path.is_file() and not path.is_dir():
-        raise InvalidFileError(
-            f"{path} is neither a file nor a folder, but a FIFO, a device or the like. Only regular files are opened."
-        )
-    for row in format_rows().values():
-        if row.recognizes(path):
-            return row
     if path.is_file():
         return format_row("ome-tiff")
-    datasets = sorted(f.name for f in path.iterdir() if is_omezarr(f) or is_zarr_v2(f))
+    folders = [row for row in iterate_formats() if row.remote]
+    datasets = sorted(f.name for f in path.iterdir() if any(row.recognizes(f) for row in folders))
     hint = f" It contains {abbreviated_list(datasets)}: name one of them." if datasets else ""
     raise UnsupportedError(f"{path} contains neither an OME-Zarr nor TIFF files.{hint}")
 
 
-def is_omezarr(path: Path) -> bool:
-    return (path / "zarr.json").is_file() or is_archive(path)
-
-
-def is_zarr_v2(path: Path) -> bool:
-    return not is_omezarr(path) and any((path / name).is_file() for name in _ZARR_2_FILES)
+def _not_found(path: Path) -> Exception:
+    if path.exists():
+        return InvalidFileError(
+            f"{path} is neither a file nor a folder, but a FIFO, a device or the like. Only regular files are opened."
+        )
+    folder = path.with_name(re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE))
+    if folder != path and folder.is_dir():
+        return FileNotFoundError(
+            f"{path} does not exist, but the folder {folder} does: several positions are a folder of files."
+        )
+    return FileNotFoundError(f"{path} does not exist.")
 
 
 def abbreviated_list(names: list[str], most: int = 3) -> str:

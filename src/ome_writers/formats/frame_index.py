@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.axis_labels import coordinate_labels
 from ome_writers.formats.registry import FormatRow
 from ome_writers.formats.stored_settings import plan_from_settings
-from ome_writers.routing import resolve
+from ome_writers.routing import coordinate_labels, resolve
 
 if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec, ImageSpec

@@ -15,9 +15,12 @@ import numpy as np
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.formats.complete_pixels import CompletePixels, Planes
 from ome_writers.formats.ometiff.first_page import read_first_page
+from ome_writers.formats.ometiff.tiff_pages import TiffPages
 from ome_writers.formats.plain_tiff import open_with_tifffile
 from ome_writers.formats.plane_files import image_of_planes
+from ome_writers.formats.registry import FormatRow, read_only_settings
 from ome_writers.settings import Channel, Dimension
 from ome_writers.units import kind_of, ngff_name
 from ome_writers.untrusted import check_memory, check_shape
@@ -39,8 +42,10 @@ class Hyperstack(NamedTuple):
 
 
 def is_imagej(path: Path) -> bool:
+    if not path.is_file():
+        return False
     try:
-        return path.is_file() and read_first_page(path).description.startswith(b"ImageJ=")
+        return read_first_page(path).description.startswith(b"ImageJ=")
     except UnsupportedError:  # is not a TIFF
         return False
 
@@ -141,6 +146,23 @@ def read_frames(path: Path) -> list[tuple[int, list[dict[str, Any]]]]:
     ]
 
 
+def open_pixels(path: Path, _cache_bytes: int = 0) -> CompletePixels:
+    """Return the planes of a hyperstack.
+
+    ImageJ writes hyperstacks of more than 4 GiB with a single IFD and all planes after each other.
+    """
+    found = read_hyperstack(path)
+    spec = spec_of(path, found)
+    array: Any
+    if found.offset is None:
+        indices = np.ndindex(*found.shape[: found.axes.index("Y")])
+        pages = {index: number for number, index in enumerate(indices)}
+        array = Planes(spec, 0, pages, TiffPages(path).page)
+    else:
+        array = np.memmap(path, found.dtype, "r", found.offset, found.shape)
+    return CompletePixels(spec, [array])
+
+
 def _channels(metadata: dict[str, Any], count: int) -> tuple[Channel, ...]:
     """Return channels with the color at the end of their lookup table, and their display range."""
     tables, ranges = metadata.get("LUTs") or (), list(metadata.get("Ranges") or ())
@@ -172,3 +194,12 @@ def _pixel_size(tags: Any, tag: int) -> float | None:
     """Return the inverse of a resolution, in pixels per unit."""
     pixels, units = tags[tag].value if tag in tags else (0, 0)
     return units / pixels if pixels > 0 and units > 0 else None
+
+
+FORMAT = FormatRow(
+    settings=read_only_settings("imagej-tiff", "ImageJ TIFF"),
+    recognizes=is_imagej,
+    parse=parse,
+    frame_metadata=read_frames,
+    open_pixels=open_pixels,
+)

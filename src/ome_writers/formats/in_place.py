@@ -11,7 +11,7 @@ from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import read
+from ome_writers.formats.dataset_reader import read
 from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_path
 from ome_writers.untrusted import local_path, refuse_archive
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
+from ome_writers.formats.complete_pixels import CompletePixels
 from ome_writers.formats.plane_files import axes_of_shape, image_of_planes
+from ome_writers.formats.registry import FormatRow, read_only_settings
 from ome_writers.untrusted import check_memory, check_shape, guard_reader
 
 _MAGIC = b"\x93NUMPY"
@@ -61,3 +63,17 @@ def _plane_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _is_rgb(shape: tuple[int, ...]) -> bool:
     return len(shape) > 2 and shape[-1] == 3
+
+
+def open_pixels(path: Path, _cache_bytes: int = 0) -> CompletePixels:
+    array = open_array(path)
+    return CompletePixels(spec_of(path, array), [array])
+
+
+FORMAT = FormatRow(
+    settings=read_only_settings("npy", "npy"),
+    recognizes=is_npy,
+    parse=parse,
+    frame_metadata=lambda _: [],
+    open_pixels=open_pixels,
+)

@@ -100,33 +100,3 @@ def invalid_on_windows(path: str, *, longest_key: int = 0) -> str:
     if longest_key and length > _MAX_WINDOWS_PATH:
         return f"its files have paths of up to {length} characters, and long paths are not enabled"
     return ""
-
-
-def make_distinct(names: Iterable[str], *, separator: str = "_") -> list[str]:
-    """Return `names` with a number appended to each that collides with an earlier one.
-
-    Names that differ only in case or Unicode normalization collide: some file systems do not distinguish them.
-
-    Examples
-    --------
-    >>> make_distinct(["a", "A", "b", "a"]), make_distinct(["a", "A"], separator="")
-    (['a', 'A_1', 'b', 'a_2'], ['a', 'A1'])
-    """
-    names = list(names)
-    originals = {_fold(name) for name in names}
-    seen: set[str] = set()
-    last_number: dict[str, int] = {}
-    distinct = []
-    for name in names:
-        candidate, number = name, last_number.get(_fold(name), 0)
-        while (folded := _fold(candidate)) in seen or (number and folded in originals):
-            number += 1
-            candidate = f"{name}{separator}{number}"
-        last_number[_fold(name)] = number
-        seen.add(folded)
-        distinct.append(candidate)
-    return distinct
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", name.casefold())

@@ -10,17 +10,22 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import EngineMissingError, UnsupportedError
-from ome_writers.formats.ometiff.file_sets import tiff_files
+from ome_writers.formats.complete_pixels import CompletePixels, Planes
+from ome_writers.formats.ometiff.file_sets import is_plain_tiff, tiff_files
+from ome_writers.formats.ometiff.tiff_pages import TiffPages
 from ome_writers.formats.ometiff.tiff_structure import open_tiff
 from ome_writers.formats.plane_files import axes_of_shape, image_of_planes
+from ome_writers.formats.registry import FormatRow, read_only_settings
 from ome_writers.untrusted import MAX_FRAMES, check_count, check_shape, guard_reader
 
 _NUMBER = re.compile(r"[0-9]+")
@@ -189,3 +194,51 @@ def _grid(names: Sequence[str]) -> tuple[str, tuple[int, ...], list[tuple[int, .
         (len(names),),
         [(rank,) for _, rank in sorted(zip(order, range(len(names)), strict=True))],
     )
+
+
+def open_pixels(path: Path, _cache_bytes: int = 0) -> CompletePixels:
+    """Return the planes of a file, or of the files in a folder."""
+    array: Any
+    if path.is_dir():
+        spec, folder, stack = spec_of_folder(path)
+
+        def read(plane: tuple[Path, tuple[int, int | None]]) -> NDArray[np.generic] | None:
+            with closing(TiffPages(plane[0], path)) as pages:
+                return _page_part(pages, plane[1])
+
+        planes = {
+            (*index, *inner): (file, plane)
+            for index, file in folder.files.items()
+            for inner, plane in _indexed(stack).items()
+        }
+        array = Planes(spec, 0, planes, read)
+    else:
+        stack = read_stack(path)
+        spec = spec_of(path, stack)
+        if stack.offset is not None:
+            array = np.memmap(path, stack.dtype, "r", stack.offset, stack.shape)
+        else:
+            array = Planes(spec, 0, _indexed(stack), partial(_page_part, TiffPages(path)))
+    return CompletePixels(spec, [array])
+
+
+def _indexed(stack: Stack) -> dict[tuple[int, ...], tuple[int, int | None]]:
+    indices = np.ndindex(*stack.shape[: len(stack.axes)])
+    return dict(zip(indices, stack.planes, strict=True))
+
+
+def _page_part(pages: TiffPages, plane: tuple[int, int | None]) -> NDArray[np.generic] | None:
+    """Return a page, or one of its samples."""
+    number, sample = plane
+    page = pages.page(number)
+    return page if page is None or sample is None else page[sample]
+
+
+FORMAT = FormatRow(
+    settings=read_only_settings("tiff", "TIFF"),
+    recognizes=is_plain_tiff,
+    file_datasets=lambda _: ([], []),  # OME-TIFF lists them
+    parse=parse,
+    frame_metadata=lambda _: [],
+    open_pixels=open_pixels,
+)

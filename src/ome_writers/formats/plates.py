@@ -9,8 +9,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from ome_writers.dataset import ImageSpec
-from ome_writers.formats.path_names import alphanumeric_component, make_distinct
-from ome_writers.routing import Plan
+from ome_writers.formats.path_names import alphanumeric_component
+from ome_writers.routing import Plan, make_distinct
 from ome_writers.settings import Plate
 
 

@@ -1,14 +1,15 @@
 """The table of formats: one row each. Other packages ask the row, and never compare the name of a format.
 
-Formats of other packages are entry points of the group ``ome_writers.formats``.
+Each format is a package or module of this folder that exports its row; formats of other packages are entry points of
+the group ``ome_writers.formats``. Modules are imported when their format is needed: writing imports those of one.
 """
-# Longer than 300 lines: one table, and the documentation of its columns.
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -20,9 +21,7 @@ from ome_writers.routing import Plan
 from ome_writers.settings import (
     EngineRow,
     FormatSettings,
-    OmeTiffFormat,
-    OmeZarrFormat,
-    ScratchFormat,
+    format_models,
     installed_formats,
 )
 
@@ -34,17 +33,37 @@ OwnedFiles = Callable[[str], object]
 FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
 
 
-def _lazy(reference: str) -> Callable[..., Any]:
-    """Return a callable that imports ``module:name`` at its first call."""
-    module, name = reference.split(":")
+_ROWS = {
+    "ome-zarr-0.4": "omezarr:FORMAT_04",
+    "ome-zarr": "omezarr:FORMAT",
+    "zarr": "omezarr:PLAIN_ZARR",
+    # before OME-TIFF: they are folders with TIFF files
+    "ndtiff": "micromanager:NDTIFF",
+    "micro-manager": "micromanager:IMAGE_FILES",
+    "ome-tiff": "ometiff:FORMAT",
+    "scratch": "scratch:FORMAT",
+    "imagej-tiff": "imagej:FORMAT",
+    "tiff": "plain_tiff:FORMAT",
+    "npy": "npy:FORMAT",
+}
+"""Where the rows are, by the name of their format, in the order in which formats are tried."""
 
-    def call(*args: Any, **options: Any) -> Any:
-        return getattr(importlib.import_module(module), name)(*args, **options)
 
-    return call
+def lazy_functions(package: str) -> Callable[[str], Callable[..., Any]]:
+    """Return a function from ``"module:name"`` to a callable that imports the module of `package` when it is called."""
+
+    def function(reference: str) -> Callable[..., Any]:
+        module, name = reference.split(":")
+
+        def call(*args: Any, **options: Any) -> Any:
+            return getattr(importlib.import_module(f"{package}.{module}"), name)(*args, **options)
+
+        return call
+
+    return function
 
 
-def _nothing(*_: object) -> None:
+def _nothing(*_: object, **__: object) -> None:
     return None
 
 
@@ -103,6 +122,9 @@ class FormatRow:
         Whether the creation of a dataset at a path, if it is killed, may have left the file with this key.
     parse
         Returns the `DatasetSpec` of the dataset at a path; see `ome_writers.read`.
+    entry_target
+        Returns the folder that an entry file at a path refers to, whether it exists or not; None for other files. With
+        ``own=True`` only if this library wrote the entry file. None if a dataset does not have entry files.
     file_datasets
         Returns one file per dataset among the files of a directory, and files of the same kind that are not datasets;
         None if a dataset of this format is a directory.
@@ -131,6 +153,8 @@ class FormatRow:
         Changes metadata of a dataset in place, and returns the changed files; see `ome_writers.edit`.
     index_axes
         Returns the names of the axes of ``storage_index`` in the frame metadata of an image.
+    remote
+        Whether datasets at a URL are read.
     chunked
         Whether arrays have chunks and shards. If not, every plane is stored separately.
     image_named_after_file
@@ -157,6 +181,7 @@ class FormatRow:
     dataset_id: Callable[[Path], object] = _nothing
     is_startup_file: Callable[[Path, str], bool | None] = _nothing
     parse: Callable[[Path], DatasetSpec] = _refuse
+    entry_target: Callable[..., Path | None] | None = None
     file_datasets: Callable[[Path], tuple[list[Path], list[Path]]] | None = None
     files: Callable[[Path], Iterable[Path]] = _files_below
     copy_referenced: Callable[[Path, Path], None] = _refuse
@@ -170,6 +195,7 @@ class FormatRow:
     resumable: Callable[[Path], ResumableDataset] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
     index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
+    remote: bool = False
     chunked: bool = False
     image_named_after_file: bool = False
     extends: bool = False
@@ -195,7 +221,7 @@ class FormatRow:
         return self.settings.title
 
 
-def _read_only(name: str, title: str) -> type[FormatSettings]:
+def read_only_settings(name: str, title: str) -> type[FormatSettings]:
     """Return the settings of a format that is only read."""
     fields: Any = {"name": (Literal[name], name), "backend": (str, ""), "suffix": (str, "")}
     settings = create_model(f"{name} settings", __base__=FormatSettings, **fields)
@@ -203,131 +229,51 @@ def _read_only(name: str, title: str) -> type[FormatSettings]:
     return settings
 
 
-# Zarr, in all versions
-_ZARR: dict[str, Any] = {
-    "parse": _lazy("ome_writers.formats.omezarr.parse:parse_dataset"),
-    "ome_xml": _lazy("ome_writers.formats.omezarr.parse:ome_xml"),
-    "frame_metadata": _lazy("ome_writers.formats.omezarr.parse:read_frames"),
-    "labels": _lazy("ome_writers.formats.omezarr.labels:labels"),
-    "open_pixels": _lazy("ome_writers.formats.omezarr.zarr_array:ZarrPixels"),
-    "chunked": True,
-}
+@cache
+def _own_row(name: str) -> FormatRow | None:
+    """Return the row of a format of this library; None for others, and without its folder or another that it needs."""
+    module, _, attribute = _ROWS.get(name, "").partition(":")
+    if not module:
+        return None
+    package = f"{__package__}.{module}"
+    try:
+        row: FormatRow = getattr(importlib.import_module(package), attribute)
+    except ModuleNotFoundError as error:
+        if error.name not in {f"{__package__}.{row.partition(':')[0]}" for row in _ROWS.values()}:
+            raise
+        return None
+    return row
 
-_FORMATS: dict[str, FormatRow] = {
-    row.name: row
-    for row in (
-        FormatRow(
-            settings=_read_only("ome-zarr-0.4", "OME-Zarr"),
-            recognizes=_lazy("ome_writers.formats.detection:is_zarr_v2"),
-            **_ZARR,
-        ),
-        FormatRow(
-            settings=OmeZarrFormat,
-            lay_out=_lazy("ome_writers.formats.omezarr.layout:lay_out"),
-            create_metadata=_lazy("ome_writers.formats.omezarr.metadata:ZarrMetadata"),
-            recognizes=_lazy("ome_writers.formats.detection:is_omezarr"),
-            owned_files=_lazy("ome_writers.formats.omezarr.ownership:owned_files"),
-            dataset_id=_lazy("ome_writers.formats.omezarr.ownership:dataset_id"),
-            is_startup_file=_lazy("ome_writers.formats.omezarr.ownership:is_startup_file"),
-            copy_referenced=_lazy("ome_writers.formats.omezarr.referenced_files:copy_referenced"),
-            find_problems=_lazy("ome_writers.formats.omezarr.repair:findings"),
-            resumable=_lazy("ome_writers.formats.omezarr.stored_frames:resumable"),
-            extends=True,
-            check=_lazy("ome_writers.formats.omezarr.check:checks"),
-            edit=_lazy("ome_writers.formats.omezarr.edit:edit_omezarr"),
-            has_display_windows=True,
-            ngff_versions=("0.5", "0.6"),
-            **_ZARR,
-        ),
-        # recognized as an OME-Zarr, in which `parse_dataset` finds no OME metadata
-        FormatRow(settings=_read_only("zarr", "Zarr array"), **_ZARR),
-        # before OME-TIFF: they are folders with TIFF files
-        FormatRow(
-            settings=_read_only("ndtiff", "NDTiff"),
-            recognizes=_lazy("ome_writers.formats.micromanager.ndtiff:is_ndtiff"),
-            parse=_lazy("ome_writers.formats.micromanager.ndtiff:parse"),
-            frame_metadata=_lazy("ome_writers.formats.micromanager.ndtiff:read_frames"),
-            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_ndtiff"),
-        ),
-        FormatRow(
-            settings=_read_only("micro-manager", "Micro-Manager image files"),
-            recognizes=_lazy("ome_writers.formats.micromanager.image_files:is_image_files"),
-            parse=_lazy("ome_writers.formats.micromanager.image_files:parse"),
-            frame_metadata=_lazy("ome_writers.formats.micromanager.image_files:read_frames"),
-            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_image_files"),
-        ),
-        FormatRow(
-            settings=OmeTiffFormat,
-            lay_out=_lazy("ome_writers.formats.ometiff.layout:lay_out"),
-            create_metadata=_lazy("ome_writers.formats.ometiff.metadata:TiffMetadata"),
-            recognizes=_lazy("ome_writers.formats.ometiff.file_sets:is_ometiff"),
-            owned_files=_lazy("ome_writers.formats.ometiff.ownership:owned_files"),
-            dataset_id=_lazy("ome_writers.formats.ometiff.ownership:dataset_id"),
-            is_startup_file=_lazy("ome_writers.formats.ometiff.ownership:is_startup_file"),
-            parse=_lazy("ome_writers.formats.ometiff.parse:parse"),
-            file_datasets=_lazy("ome_writers.formats.ometiff.file_sets:tiff_datasets"),
-            files=_lazy("ome_writers.formats.ometiff.parse:files"),
-            ome_xml=_lazy("ome_writers.formats.ometiff.parse:ome_xml"),
-            frame_metadata=_lazy("ome_writers.formats.ometiff.frame_metadata:read_frames"),
-            open_pixels=_lazy("ome_writers.formats.ometiff.pixels:TiffPixels"),
-            find_problems=_lazy("ome_writers.formats.ometiff.repair:findings"),
-            check=_lazy("ome_writers.formats.ometiff.check:checks"),
-            edit=_lazy("ome_writers.formats.ometiff.edit:edit_ometiff"),
-            index_axes=_lazy("ome_writers.formats.ometiff.frame_metadata:index_axes"),
-            image_named_after_file=True,
-            lists_empty_planes=True,
-            version="2016-06",
-        ),
-        FormatRow(
-            settings=ScratchFormat,
-            lay_out=_lazy("ome_writers.formats.scratch:lay_out"),
-            create_metadata=_lazy("ome_writers.formats.scratch:ScratchMetadata"),
-            recognizes=_lazy("ome_writers.formats.scratch_reader:is_scratch"),
-            owned_files=_lazy("ome_writers.formats.scratch_reader:owned_files"),
-            is_startup_file=_lazy("ome_writers.formats.scratch_reader:is_startup_file"),
-            frame_metadata=_lazy("ome_writers.formats.scratch_reader:read_frames"),
-            stored_settings=_lazy("ome_writers.formats.scratch_reader:read_settings"),
-        ),
-        FormatRow(
-            settings=_read_only("imagej-tiff", "ImageJ TIFF"),
-            recognizes=_lazy("ome_writers.formats.imagej:is_imagej"),
-            parse=_lazy("ome_writers.formats.imagej:parse"),
-            frame_metadata=_lazy("ome_writers.formats.imagej:read_frames"),
-            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_imagej"),
-        ),
-        FormatRow(
-            settings=_read_only("tiff", "TIFF"),
-            recognizes=_lazy("ome_writers.formats.ometiff.file_sets:is_plain_tiff"),
-            file_datasets=lambda _: ([], []),  # OME-TIFF lists them
-            parse=_lazy("ome_writers.formats.plain_tiff:parse"),
-            frame_metadata=lambda _: [],
-            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_tiff"),
-        ),
-        FormatRow(
-            settings=_read_only("npy", "npy"),
-            recognizes=_lazy("ome_writers.formats.npy:is_npy"),
-            parse=_lazy("ome_writers.formats.npy:parse"),
-            frame_metadata=lambda _: [],
-            open_pixels=_lazy("ome_writers.formats.complete_pixels:open_npy"),
-        ),
-    )
-}
+
+def iterate_formats() -> Iterator[FormatRow]:
+    """Yield the formats in the order in which they are tried: of this library, then of installed packages.
+
+    A module is imported when its format is reached.
+    """
+    yield from filter(None, map(_own_row, _ROWS))
+    yield from (row for name, row in installed_formats().items() if name not in _ROWS)
 
 
 def format_rows() -> dict[str, FormatRow]:
-    """Return the formats by name: of this library, then of installed packages."""
-    return {**_FORMATS, **installed_formats(), **_FORMATS}
+    """Return the formats by name; see `iterate_formats`."""
+    return {row.name: row for row in iterate_formats()}
 
 
 def format_row(name: str) -> FormatRow:
-    """Return the format with this name."""
-    return _FORMATS.get(name) or format_rows()[name]
+    """Return the format with this name. Raises UnsupportedError if it is not installed."""
+    row = _own_row(name) or installed_formats().get(name)
+    if row is None:
+        raise UnsupportedError(
+            f"The format {name!r} is not installed. Install the package that provides it."
+        )
+    return row
 
 
 def archive_format(path: Path) -> FormatRow | None:
     """Return the format of the single-file archives whose suffix a path has; None if it has another suffix."""
-    suffixes = {row.settings.archive_suffix: row for row in format_rows().values()}
-    return suffixes.get(path.suffix.lower()) if path.suffix else None
+    suffixes = {model.archive_suffix: name for name, model in format_models().items()}
+    name = suffixes.get(path.suffix.lower()) if path.suffix else None
+    return None if name is None else format_row(name)
 
 
 def lay_out(plan: Plan) -> tuple[Plan, Layout]:

@@ -13,8 +13,8 @@ from ome_writers.conversion import Selection
 from ome_writers.formats import read
 from ome_writers.mirroring import is_growing
 from ome_writers.processing.tasks import Task
+from ome_writers.routing import view_names
 from ome_writers.storage import lock_owner, lock_path
-from ome_writers.views import view_names
 
 _POLL_INTERVAL_S = 0.2
 

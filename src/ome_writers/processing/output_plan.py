@@ -22,8 +22,8 @@ from ome_writers.formats import archive_format, format_row
 from ome_writers.processing.functions import PlaneFunction
 from ome_writers.processing.growing import last_frames, wait_for_frame
 from ome_writers.processing.tasks import evaluate
+from ome_writers.routing import view_names
 from ome_writers.settings import AcquisitionSettings, Dimension, inferred_format, read_root_path
-from ome_writers.views import view_names
 
 _FORMAT = "direct"  # the engine of the tasks
 

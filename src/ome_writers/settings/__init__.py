@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ome_writers.settings.formats import TiffBackendName as TiffBackendName
     from ome_writers.settings.formats import ZarrBackendName as ZarrBackendName
     from ome_writers.settings.formats import format_models as format_models
+    from ome_writers.settings.formats import format_suffixes as format_suffixes
     from ome_writers.settings.formats import inferred_format as inferred_format
     from ome_writers.settings.formats import split_suffix as split_suffix
     from ome_writers.settings.instrument import Detector as Detector
@@ -89,6 +90,7 @@ else:
                 "ZarrBackendName",
                 "format_models",
                 "inferred_format",
+                "format_suffixes",
                 "split_suffix",
             ),
             ".instrument": ("Detector", "Instrument", "Objective"),

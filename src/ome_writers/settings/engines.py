@@ -33,14 +33,15 @@ _ZARR_PYTHON_NAMES = (
 
 @dataclass(frozen=True)
 class EngineRow:
-    """One engine: its module, its requirements and its capabilities.
+    """One engine: its name, its requirements and its capabilities.
 
     Attributes
     ----------
     name, format
         The name that users type, and the format that it writes.
     module, opener
-        The module, imported on first use, and its function ``(root, targets, options) -> storage.Engine``.
+        The module, imported on first use, and its function ``(root, targets, options) -> storage.Engine``. Empty for
+        the engines of this library, which `storage` knows by name.
     requires
         Packages that must be importable.
     oldest
@@ -87,10 +88,10 @@ class EngineRow:
 
     name: str
     format: str
-    module: str
     requires: tuple[str, ...]
     extra: str | None
     compressions: AbstractSet[str]
+    module: str = ""
     opener: str = "open_engine"
     checksums: bool = False
     dtypes: frozenset[str] | None = None
@@ -137,7 +138,6 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="direct",
             format="ome-zarr",
-            module="ome_writers.storage.direct",
             requires=(),
             extra=None,
             compressions=codecs.ZARR,
@@ -149,7 +149,6 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="tensorstore",
             format="ome-zarr",
-            module="ome_writers.storage.libraries.tensorstore",
             requires=("tensorstore",),
             extra="tensorstore",
             any_path=False,
@@ -161,8 +160,6 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="acquire-zarr",
             format="ome-zarr",
-            module="ome_writers.storage.libraries.acquire_zarr",
-            opener="AcquireEngine",
             requires=("acquire_zarr",),
             extra="acquire-zarr",
             any_path=False,
@@ -179,8 +176,6 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="zarrs-python",
             format="ome-zarr",
-            module="ome_writers.storage.libraries.zarr_python",
-            opener="open_zarrs_engine",
             requires=("zarr", "zarrs"),
             extra="zarrs-python",
             any_path=False,
@@ -194,7 +189,6 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="zarr-python",
             format="ome-zarr",
-            module="ome_writers.storage.libraries.zarr_python",
             requires=("zarr",),
             extra="zarr-python",
             compressions=_LIBRARY_CODECS,
@@ -207,8 +201,6 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="tifffile",
             format="ome-tiff",
-            module="ome_writers.storage.tiff",
-            opener="TiffEngine",
             requires=("tifffile", "ome_types"),
             extra="tifffile",
             compressions=codecs.TIFF,
@@ -219,8 +211,6 @@ ENGINES: dict[str, EngineRow] = {
         EngineRow(
             name="scratch",
             format="scratch",
-            module="ome_writers.storage.scratch",
-            opener="ScratchEngine",
             requires=(),
             extra=None,
             compressions=frozenset({"none"}),

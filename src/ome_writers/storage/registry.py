@@ -17,6 +17,17 @@ from ome_writers.settings import EngineRow, engines_of, find_engine
 from ome_writers.storage.contract import Engine, Options
 from ome_writers.storage.store import Store, local_path
 
+_OPENERS = {
+    "direct": "direct:open_engine",
+    "tensorstore": "libraries.tensorstore:open_engine",
+    "acquire-zarr": "libraries.acquire_zarr:AcquireEngine",
+    "zarrs-python": "libraries.zarr_python:open_zarrs_engine",
+    "zarr-python": "libraries.zarr_python:open_engine",
+    "tifffile": "tiff:TiffEngine",
+    "scratch": "scratch:ScratchEngine",
+}
+"""Module of this package and function of the engines of this library, by name; see `EngineRow`."""
+
 
 def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
     """Return why an engine cannot write `plan`, one phrase per reason; empty if it can."""
@@ -153,6 +164,9 @@ def open_engine(
     """
     if row.needs_files and isinstance(root, Store):
         root = local_path(root, "", f"Backend {row.name!r}")
-    module = importlib.import_module(row.module)
-    engine: Engine = getattr(module, row.opener)(root, targets, options)
+    module, opener = row.module, row.opener
+    if not module:
+        name, _, opener = _OPENERS[row.name].partition(":")
+        module = f"{__package__}.{name}"
+    engine: Engine = getattr(importlib.import_module(module), opener)(root, targets, options)
     return engine

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.routing import Plan
+from ome_writers.signals import guarded_signal_class, log_listener_errors
 from ome_writers.streaming.coord_update import CoordUpdate, EventAxes
-from ome_writers.views import guarded_signal_class, log_listener_errors
 
 if TYPE_CHECKING:
     from psygnal import SignalGroup

@@ -194,9 +194,9 @@ class OutputClaim:
         _refuse_if_locked(self._lock_path, self.path)
         if self._is_folder:
             return
-        from ome_writers.formats.ometiff import entry_file_target
+        from ome_writers.formats import entry_folder
 
-        folder = entry_file_target(self.path)
+        folder = entry_folder(self.path)
         if folder is not None:
             _refuse_if_locked(lock_path(folder, folder=True), folder)
 
@@ -204,12 +204,11 @@ class OutputClaim:
         """Refuse an entry path that is in use; an entry file whose file set was removed may be replaced."""
         if not os.path.lexists(entry):
             return
-        from ome_writers.formats import foreign_files, is_own_entry
-        from ome_writers.formats.ometiff import entry_file_target
+        from ome_writers.formats import entry_folder, foreign_files
         from ome_writers.streaming.replaced_dataset import is_mark
 
         _refuse_if_locked(lock_path(entry, folder=False), entry)
-        folder = entry_file_target(entry) if is_own_entry(entry) else None
+        folder = entry_folder(entry, own=True)
         if folder is not None and not folder.exists():
             return
         if not self._overwrite:
@@ -247,9 +246,10 @@ class OutputClaim:
         left = left_aside(self.path, self._entry)
         whole = [path for path in left if not is_half_removed(path)]
         if os.path.lexists(self.path):
-            from ome_writers.formats import foreign_files, is_own_entry
+            from ome_writers.formats import entry_folder, foreign_files
 
-            foreign = [] if is_own_entry(self.path) else foreign_files(self.path, is_mark)
+            is_entry = entry_folder(self.path, own=True) is not None
+            foreign = [] if is_entry else foreign_files(self.path, is_mark)
             if foreign is None:
                 foreign = self._foreign_at_killed_start()
                 if whole and not foreign:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.parsing import parse_json as parse_json
     from ome_writers.untrusted.parsing import parse_xml as parse_xml
     from ome_writers.untrusted.parsing import read_json as read_json
+    from ome_writers.untrusted.parsing import read_json_object as read_json_object
     from ome_writers.untrusted.remote import ARCHIVE_SUFFIX as ARCHIVE_SUFFIX
     from ome_writers.untrusted.remote import check_space as check_space
     from ome_writers.untrusted.remote import is_archive as is_archive
@@ -57,7 +58,7 @@ else:
                 "read_lines",
                 "read_regular",
             ),
-            ".parsing": ("parse_json", "parse_xml", "read_json"),
+            ".parsing": ("parse_json", "parse_xml", "read_json", "read_json_object"),
             ".remote": (
                 "ARCHIVE_SUFFIX",
                 "check_space",

@@ -126,3 +126,17 @@ class _LimitedTreeBuilder(ElementTree.TreeBuilder):
         raise InvalidFileError(
             f"{self._name}: refusing XML with a DOCTYPE declaration, which OME-XML does not need. Remove it."
         )
+
+
+def read_json_object(path: Path, root: Path | None = None) -> dict[str, Any]:
+    """Return the JSON object in a file; empty if the file is missing or is not a JSON object.
+
+    Raises InvalidFileError if it is not a regular file inside `root`, too large, or nested too deeply.
+    """
+    try:
+        content = parse_json(read_regular(path, Limit.JSON, root=root), path)
+    except InvalidFileError:
+        raise
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -15,7 +15,7 @@ from ome_writers.formats import (
     referenced_copy,
     resolve_entry_file,
 )
-from ome_writers.formats.ometiff import parse_once
+from ome_writers.formats.ome_xml import parse_once
 from ome_writers.repair import repair
 from ome_writers.untrusted import ListingError, guard_reader, path_or_url, refuse_archive
 from ome_writers.validation.report import Validation

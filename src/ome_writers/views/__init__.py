@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from ome_writers.views.dataset import open_dataset as open_dataset
     from ome_writers.views.frame_follower import follow as follow
     from ome_writers.views.frame_follower import wait_for as wait_for
-    from ome_writers.views.signals import call_on_gui_thread as call_on_gui_thread
-    from ome_writers.views.signals import guarded_signal_class as guarded_signal_class
-    from ome_writers.views.signals import log_listener_errors as log_listener_errors
-    from ome_writers.views.source import coordinates as coordinates
-    from ome_writers.views.source import view_names as view_names
     from ome_writers.views.streamview import StreamView as StreamView
     from ome_writers.views.summary import Summary as Summary
     from ome_writers.views.summary import html_summary as html_summary
@@ -28,8 +23,6 @@ else:
         {
             ".dataset": ("OpenDataset", "open", "open_dataset"),
             ".frame_follower": ("follow", "wait_for"),
-            ".signals": ("call_on_gui_thread", "guarded_signal_class", "log_listener_errors"),
-            ".source": ("coordinates", "view_names"),
             ".streamview": ("StreamView",),
             ".summary": ("Summary", "html_summary", "summary_line"),
             "ome_writers.formats": ("OpenPixels",),

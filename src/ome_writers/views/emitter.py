@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ome_writers.views.signals import call_on_gui_thread
+from ome_writers.signals import call_on_gui_thread
 
 if TYPE_CHECKING:
     from psygnal import SignalInstance

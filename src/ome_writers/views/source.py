@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import Region
+from ome_writers.routing import coordinates
 from ome_writers.settings import Dimension
 
 if TYPE_CHECKING:
@@ -63,29 +64,12 @@ class PlaneSource(Protocol):
         ...
 
 
-def view_names(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
-    """Return the axis names of views and ``coords_expanded`` events: the position axis is called ``p``."""
-    names = [d.name for d in dimensions]
-    return tuple("p" if d.type == "position" and "p" not in names else d.name for d in dimensions)
-
-
 def pad_frame(frame: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
     """Return a frame padded with zeros to `shape`; grey frames are repeated along an axis of RGB samples."""
     out = np.zeros(shape, frame.dtype)
     part = out[tuple(map(slice, frame.shape[:2]))]
     part[...] = frame if frame.ndim == out.ndim else frame[..., np.newaxis]
     return out
-
-
-def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:
-    """Return the first `extent` coordinates: names of channels, positions and cameras, a range for space and time."""
-    if dimension.type not in ("space", "time") and dimension.coords:
-        from ome_writers.formats import coordinate_labels
-
-        coords = coordinate_labels(dimension.coords)
-        if len(coords) >= extent:
-            return coords[:extent]
-    return range(extent)
 
 
 def physical_coords(dimension: Dimension, extent: int) -> Sequence[Any]:

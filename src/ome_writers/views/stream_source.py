@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import ImageSpec, Region
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import Plan, Router, Step
+from ome_writers.routing import Plan, Router, Step, view_names
 from ome_writers.settings import Dimension
-from ome_writers.views.source import pad_frame, view_names
+from ome_writers.views.source import pad_frame
 
 if TYPE_CHECKING:
     from ome_writers.views.summary import Summary

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.routing import coordinates
 from ome_writers.settings import Dimension
+from ome_writers.signals import guarded_signal_class
 from ome_writers.untrusted import check_memory
 from ome_writers.views.emitter import emitter
 from ome_writers.views.indexing import (
@@ -22,8 +24,7 @@ from ome_writers.views.indexing import (
     take_part,
 )
 from ome_writers.views.reductions import Reductions
-from ome_writers.views.signals import guarded_signal_class
-from ome_writers.views.source import coordinates, physical_coords
+from ome_writers.views.source import physical_coords
 from ome_writers.views.stacked import StackedSource
 from ome_writers.views.stream_source import StreamSource
 from ome_writers.views.summary import html_summary, newest_time_point, summary_line

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ome_writers import AcquisitionSettings, OMEStream, create_stream, dims_from_standard_axes
-from ome_writers.views import call_on_gui_thread, guarded_signal_class
+from ome_writers.signals import call_on_gui_thread, guarded_signal_class
 
 FRAME = np.ones((4, 5), np.uint16)
 

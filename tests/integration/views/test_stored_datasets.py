@@ -24,7 +24,7 @@ from ome_writers import (
     create_stream,
 )
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats.omezarr.zarr_array import open_array
+from ome_writers.formats.omezarr.pixels import open_array
 
 DATA = Path(__file__).parents[1] / "formats/data"
 PYRAMIDS = ("ngff-zarr-0.50.ome.zarr", "ome-zarr-py-0.21.ome.zarr")

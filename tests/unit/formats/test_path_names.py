@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from ome_writers.formats.path_names import (
     alphanumeric_component,
     invalid_on_windows,
-    make_distinct,
     path_component,
 )
+from ome_writers.routing import make_distinct
 
 ANY = st.text(max_size=400) | st.sampled_from(
     [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import OMEWritersError
 from ome_writers.formats import dataset_ome_xml, frame_metadata_by_image
-from ome_writers.formats.ometiff import parse_ome_xml
+from ome_writers.formats.ome_xml import parse_ome_xml
 from ome_writers.settings import Channel, Objective
 
 if TYPE_CHECKING:

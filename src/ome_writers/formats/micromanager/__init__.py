@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ome_writers.formats.micromanager.acquisition import channel_color as channel_color
     from ome_writers.formats.micromanager.acquisition import frame_metadata as frame_metadata
     from ome_writers.formats.micromanager.acquisition import written_by as written_by
-    from ome_writers.formats.micromanager.image_files import read_image_files as read_image_files
-    from ome_writers.formats.micromanager.ndtiff import read_ndtiff as read_ndtiff
+    from ome_writers.formats.micromanager.image_files import IMAGE_FILES as IMAGE_FILES
+    from ome_writers.formats.micromanager.ndtiff import NDTIFF as NDTIFF
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -28,7 +28,7 @@ else:
                 "frame_metadata",
                 "written_by",
             ),
-            ".image_files": ("read_image_files",),
-            ".ndtiff": ("read_ndtiff",),
+            ".image_files": ("IMAGE_FILES",),
+            ".ndtiff": ("NDTIFF",),
         },
     )

@@ -17,7 +17,8 @@ from pydantic_extra_types.color import Color
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.path_names import make_distinct
+from ome_writers.formats.complete_pixels import CompletePixels, Planes
+from ome_writers.routing import make_distinct
 from ome_writers.settings import Channel, Dimension, Position
 from ome_writers.untrusted import MAX_FRAMES, MAX_IMAGES, check_count, check_memory
 
@@ -54,6 +55,11 @@ class Acquisition(Generic[K]):
 
     spec: DatasetSpec
     frames: Sequence[Mapping[tuple[int, ...], K]]
+
+    def pixels(self, read: Callable[[K], Any]) -> CompletePixels:
+        """Return the images; `read` returns the frame with a key."""
+        arrays = [Planes(self.spec, n, keys, read) for n, keys in enumerate(self.frames)]
+        return CompletePixels(self.spec, arrays)
 
 
 @dataclass(frozen=True)

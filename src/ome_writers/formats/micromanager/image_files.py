@@ -10,20 +10,25 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import InvalidFileError
+from ome_writers.formats.complete_pixels import CompletePixels
 from ome_writers.formats.micromanager.acquisition import (
     Acquisition,
     Coordinates,
     describe,
     frame_metadata,
 )
+from ome_writers.formats.ometiff.tiff_pages import TiffPages
 from ome_writers.formats.ometiff.tiff_structure import open_tiff
+from ome_writers.formats.registry import FormatRow, read_only_settings
 from ome_writers.untrusted import Limit, read_regular
 
 Json = dict[str, Any]
@@ -149,3 +154,22 @@ def _frame_type(file: Path, root: Path) -> tuple[tuple[int, ...], str]:
             f"{file} has {bits} bits per sample, which Micro-Manager does not write."
         )
     return (height, width, *(samples,) * (samples > 1)), np.dtype(dtype).name
+
+
+def open_pixels(path: Path, _cache_bytes: int = 0) -> CompletePixels:
+    """Return the images of a folder with one TIFF file each."""
+
+    def read(file: Path) -> NDArray[np.generic] | None:
+        with closing(TiffPages(file, path)) as pages:
+            return pages.page(0)
+
+    return read_image_files(path).pixels(read)
+
+
+IMAGE_FILES = FormatRow(
+    settings=read_only_settings("micro-manager", "Micro-Manager image files"),
+    recognizes=is_image_files,
+    parse=parse,
+    frame_metadata=read_frames,
+    open_pixels=open_pixels,
+)

@@ -10,12 +10,15 @@ import sys
 from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeAlias
+from weakref import finalize
 
 import numpy as np
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import EngineMissingError, UnsupportedError
+from ome_writers.formats.complete_pixels import CompletePixels
 from ome_writers.formats.micromanager.acquisition import Acquisition, describe, frame_metadata
+from ome_writers.formats.registry import FormatRow, read_only_settings
 from ome_writers.untrusted import guard_reader, open_regular
 
 Json = dict[str, Any]
@@ -104,3 +107,24 @@ def read_frames(path: Path) -> list[tuple[int, list[Json]]]:
             (n, [frame_metadata(dataset.read_metadata(**dict(k)), i) for i, k in frames.items()])
             for n, frames in enumerate(acquisition.frames)
         ]
+
+
+def open_pixels(path: Path, _cache_bytes: int = 0) -> CompletePixels:
+    found, dataset = read_ndtiff(path)
+
+    def read(coordinates: Any) -> Any:
+        with guard_reader(path, "ndstorage"):
+            return dataset.read_image(**dict(coordinates))
+
+    pixels = found.pixels(read)
+    finalize(pixels, dataset.close)
+    return pixels
+
+
+NDTIFF = FormatRow(
+    settings=read_only_settings("ndtiff", "NDTiff"),
+    recognizes=is_ndtiff,
+    parse=parse,
+    frame_metadata=read_frames,
+    open_pixels=open_pixels,
+)

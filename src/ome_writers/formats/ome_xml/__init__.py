@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml.images import dimension_order as dimension_order
     from ome_writers.formats.ome_xml.images import ome_color as ome_color
     from ome_writers.formats.ome_xml.instrument import significant_bits as significant_bits
+    from ome_writers.formats.ome_xml.parsing import image_elements as image_elements
+    from ome_writers.formats.ome_xml.parsing import parse_ome_xml as parse_ome_xml
+    from ome_writers.formats.ome_xml.parsing import parse_once as parse_once
+    from ome_writers.formats.ome_xml.parsing import reject_doctype as reject_doctype
     from ome_writers.formats.ome_xml.planes import PLANE_ATTRIBUTES as PLANE_ATTRIBUTES
     from ome_writers.formats.ome_xml.planes import RenderedPlanes as RenderedPlanes
     from ome_writers.formats.ome_xml.planes import render_planes as render_planes
     from ome_writers.formats.ome_xml.text import NAMESPACE as NAMESPACE
+    from ome_writers.formats.ome_xml.text import ROOT_UUID as ROOT_UUID
+    from ome_writers.formats.ome_xml.text import root_uuid as root_uuid
     from ome_writers.formats.ome_xml.text import with_warning as with_warning
     from ome_writers.formats.ome_xml.text import without_warning as without_warning
 else:
@@ -61,7 +67,8 @@ else:
                 "ome_color",
             ),
             ".instrument": ("significant_bits",),
+            ".parsing": ("image_elements", "parse_ome_xml", "parse_once", "reject_doctype"),
             ".planes": ("PLANE_ATTRIBUTES", "RenderedPlanes", "render_planes"),
-            ".text": ("NAMESPACE", "with_warning", "without_warning"),
+            ".text": ("NAMESPACE", "ROOT_UUID", "root_uuid", "with_warning", "without_warning"),
         },
     )

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.ome_xml import (
-    ACQUISITION_ORDER,
-    OWN_NAMESPACE,
-    ome_color,
-    read_acquisition_annotation,
-    with_warning,
-)
-from ome_writers.formats.ometiff import image_elements, parse_ome_xml
+from ome_writers.formats.ome_xml.annotations import OWN_NAMESPACE, read_acquisition_annotation
+from ome_writers.formats.ome_xml.images import ACQUISITION_ORDER, ome_color
+from ome_writers.formats.ome_xml.parsing import image_elements, parse_ome_xml
+from ome_writers.formats.ome_xml.text import with_warning
 from ome_writers.formats.settings_edit import UNITS, Changes, edit_settings
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from functools import lru_cache
 from ome_writers.formats.dataset_metadata import library_version
 
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
+"""The start of the root element up to its UUID, and the UUID."""
 # Recommended by https://docs.openmicroscopy.org/latest/ome-model/ome-tiff/specification.html
 _WARNING = (
     b"<!-- Warning: this comment is an OME-XML metadata block, which contains crucial dimensional parameters and other "
@@ -71,3 +73,9 @@ def with_warning(document: bytes) -> bytes:
 def without_warning(document: bytes) -> bytes:
     """Return a document without the warning."""
     return document.replace(_WARNING, b"", 1)
+
+
+def root_uuid(text: bytes) -> str:
+    """Return the UUID of the root element of an OME-XML of this library; empty without one."""
+    found = ROOT_UUID.search(text)
+    return found[2].decode() if found else ""

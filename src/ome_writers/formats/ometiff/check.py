@@ -9,19 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.ometiff import (
-    TIFF_SUFFIXES,
-    first_tiff,
-    ifd_runs,
-    image_elements,
-    load_documents,
-    ome_xml_files,
-    parse_ome_xml,
-    pixel_sizes,
-    plane_runs,
-    read_ome_xml,
-)
+from ome_writers.formats.ome_xml import image_elements, parse_ome_xml
+from ome_writers.formats.ometiff.file_sets import TIFF_SUFFIXES, first_tiff, ome_xml_files
+from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.formats.ometiff.ifd_repair import IfdRepair
+from ome_writers.formats.ometiff.layout import ifd_runs
+from ome_writers.formats.ometiff.pixels_element import pixel_sizes, plane_runs
+from ome_writers.formats.ometiff.stored_documents import load_documents
 from ome_writers.formats.ometiff.stored_levels import StoredLevels
 from ome_writers.formats.ometiff.tiff_pages import set_decoder
 from ome_writers.formats.ometiff.tiff_structure import TiffStructure
@@ -32,7 +26,7 @@ from ome_writers.untrusted import open_regular
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from ome_writers.formats.ometiff import StoredDocuments
+    from ome_writers.formats.ometiff.stored_documents import StoredDocuments
 
 _MAX_FINDINGS = 10_000
 
@@ -47,7 +41,7 @@ def _dataset_files(path: Path) -> list[Path]:
     return [path]
 
 
-def checks(path: Path, *, quick: bool = False) -> Iterator[Check]:
+def check(path: Path, *, quick: bool = False) -> Iterator[Check]:
     """Yield all checks of a file, or of the set in a directory; symbolic links may not lead out of that directory.
 
     With `quick`, pages are not decoded.

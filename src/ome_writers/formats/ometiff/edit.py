@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.settings_edit import Changes
 
 
-def edit_ometiff(spec: DatasetSpec, changes: Changes) -> list[Path]:
+def edit(spec: DatasetSpec, changes: Changes) -> list[Path]:
     """Edit the OME-XML in each file that contains all of it, then that of the entry file."""
     path = spec.path
     settings_channels = [d.count for d in spec.dimensions if d.type == "channel"]

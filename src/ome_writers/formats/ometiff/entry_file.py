@@ -17,8 +17,7 @@ import numpy as np
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import library_version
-from ome_writers.formats.ome_xml.text import quote_attribute, with_warning
-from ome_writers.formats.ometiff.first_page import ROOT_UUID, read_ome_xml
+from ome_writers.formats.ome_xml.text import ROOT_UUID, quote_attribute, with_warning
 from ome_writers.settings import OmeTiffFormat, dtype_of
 
 _SUFFIXES = (".tiff", ".tif")
@@ -31,9 +30,16 @@ _FIELD_TYPES = {"s": 2, "H": 3, "I": 4}  # struct code to TIFF field type
 _TAG_COUNT = 12
 
 
-def entry_file_target(path: Path) -> Path | None:
-    """Return the folder that an entry file refers to, whether it exists or not; None for other files."""
+def entry_target(path: Path, *, own: bool = False) -> Path | None:
+    """Return the folder that an entry file refers to, whether it exists or not; None for other files.
+
+    With `own`, only if this library wrote the file.
+    """
     if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+        return None
+    from ome_writers.formats.ometiff.first_page import has_own_software_tag, read_ome_xml
+
+    if own and not has_own_software_tag(path):
         return None
     try:
         xml = read_ome_xml(path)
@@ -52,7 +58,7 @@ def find_entry_file(folder: Path) -> Path | None:
     """Return the path of the entry file beside the folder of a set; None if it does not exist."""
     names = {f"{folder.name}{suffix}".lower() for suffix in OmeTiffFormat.suffixes}
     candidates = (path for path in folder.parent.iterdir() if path.name.lower() in names)
-    return next((path for path in sorted(candidates) if entry_file_target(path) == folder), None)
+    return next((path for path in sorted(candidates) if entry_target(path) == folder), None)
 
 
 def render_entry_xml(xml: bytes, folder: str) -> bytes:

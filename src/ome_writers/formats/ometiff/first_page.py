@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.formats.ome_xml import parse_ome_xml, reject_doctype
 from ome_writers.formats.ometiff.tiff_structure import TiffDirectory, TiffStructure, open_tiff
-from ome_writers.untrusted import Limit, member, parse_xml, read_regular
+from ome_writers.untrusted import Limit, member, read_regular
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+    pass
 
 
-_MAX_PARSED = 8  # documents of one operation in memory
-_parsed: ContextVar[dict[bytes, Element] | None] = ContextVar("parsed", default=None)
 _WIDTH, _LENGTH, _COMPRESSION, _DESCRIPTION, _SOFTWARE, _SUB_IFDS = 256, 257, 259, 270, 305, 330
 _TILE = 323, 322  # TileLength and TileWidth
 _MAX_LEVELS = 64
-
-ROOT_UUID = re.compile(rb'(<OME\b[^>]*?\bUUID=")([^"]*)')
-"""The start of the root element up to its UUID, and the UUID."""
 
 
 class FirstPage(NamedTuple):
@@ -87,6 +80,14 @@ def read_software(file: Path) -> bytes:
         return b"" if entry is None else tiff.content(entry)
 
 
+def has_own_software_tag(file: Path) -> bool:
+    """Whether the Software tag of a TIFF names this library; programs that rewrite a file replace the tag."""
+    try:
+        return not file.is_symlink() and read_software(file).startswith(b"ome-writers ")
+    except (UnsupportedError, OSError):
+        return False
+
+
 def read_ome_xml(file: Path, root: Path | None = None) -> bytes:
     """Return the OME-XML of a file: the content of a companion file, or the ImageDescription of a TIFF.
 
@@ -109,53 +110,6 @@ def read_description(
         )
     description = tiff.content(entry).rstrip(b"\0")
     return page, description if description == known else reject_doctype(description, file)
-
-
-@contextmanager
-def parse_once() -> Iterator[None]:
-    """Within this context, `parse_ome_xml` parses equal documents once; the returned elements must not be changed."""
-    if _parsed.get() is not None:
-        yield
-        return
-    token = _parsed.set({})
-    try:
-        yield
-    finally:
-        _parsed.reset(token)
-
-
-def parse_ome_xml(text: bytes, file: Path) -> Element:
-    """Parse the OME-XML of `file`; InvalidFileError if it is not XML, as in a TIFF of another program."""
-    parsed = _parsed.get()
-    if parsed is not None and text in parsed:
-        return parsed[text]
-    try:
-        root = parse_xml(text, file)
-    except InvalidFileError as error:
-        excerpt = repr(text[:40].decode("latin-1")) + ("..." if len(text) > 40 else "")
-        raise InvalidFileError(
-            f"{file} is not an OME-TIFF: its ImageDescription {excerpt} is not OME-XML ({error})"
-        ) from None
-    if parsed is not None:
-        if len(parsed) >= _MAX_PARSED:
-            del parsed[next(iter(parsed))]
-        parsed[text] = root
-    return root
-
-
-def reject_doctype(text: bytes, file: Path) -> bytes:
-    """Return `text`; InvalidFileError if it has a DOCTYPE or entity declarations, which are never expanded."""
-    if b"<!DOCTYPE" in text[:4096] or b"<!ENTITY" in text:
-        raise InvalidFileError(
-            f"{file}: refusing OME-XML with a DOCTYPE or ENTITY declaration. Remove the declaration."
-        )
-    return text
-
-
-def root_uuid(text: bytes) -> str:
-    """Return the UUID of the root element of an OME-XML of this library; empty without one."""
-    found = ROOT_UUID.search(text)
-    return found[2].decode() if found else ""
 
 
 def metadata_file(text: bytes, file: Path) -> Path:

@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import STATUSES
-from ome_writers.formats.ome_xml import read_acquisition_annotation
-from ome_writers.formats.ometiff.entry_file import entry_file_target
+from ome_writers.formats.ome_xml import parse_ome_xml, read_acquisition_annotation, root_uuid
 from ome_writers.formats.ometiff.file_sets import ome_xml_files
-from ome_writers.formats.ometiff.first_page import (
-    parse_ome_xml,
-    read_ome_xml,
-    read_software,
-    root_uuid,
-)
+from ome_writers.formats.ometiff.first_page import has_own_software_tag, read_ome_xml
 from ome_writers.formats.ometiff.parse import load_ome_xml
 from ome_writers.formats.ownership import is_proof
 from ome_writers.formats.ro_crate import CRATE_NAME, is_own_crate
@@ -50,15 +44,6 @@ def is_startup_file(path: Path, key: str) -> bool:
     return is_companion or bool(_SET_MEMBER.fullmatch(key.removesuffix(".jsonl")))
 
 
-def is_own_entry(path: Path) -> bool:
-    """Whether a file is an entry file that this library wrote for a set; it does not contain frames."""
-    return (
-        not path.is_symlink()
-        and entry_file_target(path) is not None
-        and _has_own_software_tag(path)
-    )
-
-
 def _tiff_set(folder: Path) -> Callable[[str], bool] | None:
     """Return a predicate for the files of an OME-TIFF set: those in its OME-XML that have the listed UUID."""
     found = next(filter(None, map(_main_file, ome_xml_files(folder))), None)
@@ -75,7 +60,7 @@ def _tiff_set(folder: Path) -> Callable[[str], bool] | None:
         if name != file or name not in uuids:
             return name in uuids
         return (
-            _has_own_software_tag(folder / file)
+            has_own_software_tag(folder / file)
             and root_uuid(read_ome_xml(folder / file)) == uuids[name]
         )
 
@@ -106,21 +91,13 @@ def _is_own_document(document: Element) -> bool:
 
 def _is_own_single_file(file: Path) -> bool:
     """Whether a file is an OME-TIFF that this library wrote and that is not part of a set."""
-    if not _has_own_software_tag(file):
+    if not has_own_software_tag(file):
         return False
     try:
         document = parse_ome_xml(read_ome_xml(file), file)
     except (UnsupportedError, OSError):
         return False
     return _is_own_document(document) and not _uuids(document)
-
-
-def _has_own_software_tag(file: Path) -> bool:
-    """Whether the Software tag of a TIFF names this library; programs that rewrite a file replace the tag."""
-    try:
-        return not file.is_symlink() and read_software(file).startswith(b"ome-writers ")
-    except (UnsupportedError, OSError):
-        return False
 
 
 def _is_incomplete_tiff(file: Path) -> bool:
@@ -139,5 +116,5 @@ def _is_incomplete_tiff(file: Path) -> bool:
             count = stream.read(8)
             if len(count) == 8:
                 end = first + 8 + 20 * struct.unpack("<Q", count)[0] + 8
-                return end > file.stat().st_size or _has_own_software_tag(file)
+                return end > file.stat().st_size or has_own_software_tag(file)
     return True

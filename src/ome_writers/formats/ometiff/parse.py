@@ -18,13 +18,14 @@ from ome_writers.formats.ome_xml import (
     FRAME_NAMESPACE,
     OWN_NAMESPACE,
     annotation_pairs,
+    image_elements,
+    parse_ome_xml,
     read_acquisition_annotation,
 )
 from ome_writers.formats.ometiff.file_sets import first_tiff
 from ome_writers.formats.ometiff.first_page import (
     FirstPage,
     metadata_file,
-    parse_ome_xml,
     read_first_page,
     read_ome_xml,
 )
@@ -41,7 +42,7 @@ from ome_writers.formats.ometiff.parse_optics import (
     parse_plate,
     parse_position,
 )
-from ome_writers.formats.ometiff.pixels_element import image_elements, pixel_sizes
+from ome_writers.formats.ometiff.pixels_element import pixel_sizes
 from ome_writers.formats.plan_spec import layout_of_plan
 from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.stored_settings import own_dimensions, plan_from_settings, with_plan

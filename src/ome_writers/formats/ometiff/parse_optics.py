@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import ImageSpec
-from ome_writers.formats.path_names import make_distinct
+from ome_writers.routing import make_distinct
 from ome_writers.settings import Channel, Plate, Position, row_name
 from ome_writers.units import kind_of, standard_size
 from ome_writers.untrusted import MAX_IMAGES, check_count

@@ -18,21 +18,16 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec, Region
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats import OmeXml, load_ome_xml, parse_document
 from ome_writers.formats.ome_xml import (
     frames_written_in,
+    image_elements,
+    parse_ome_xml,
     read_acquisition_annotation,
     strip_progress,
 )
-from ome_writers.formats.ometiff import (
-    PlaneRun,
-    image_elements,
-    metadata_file,
-    parse_ome_xml,
-    pixel_sizes,
-    plane_runs,
-    read_ome_xml,
-)
+from ome_writers.formats.ometiff.first_page import metadata_file, read_ome_xml
+from ome_writers.formats.ometiff.parse import OmeXml, load_ome_xml, parse_document
+from ome_writers.formats.ometiff.pixels_element import PlaneRun, pixel_sizes, plane_runs
 from ome_writers.formats.ometiff.tiff_pages import ChangeDetector, TiffPages
 from ome_writers.untrusted import MAX_FRAMES, check_count, member
 
@@ -174,6 +169,9 @@ class _TiffArray:
             if first <= plane < first + count:
                 return self._files.file(name).has_page(ifd + plane - first, growing=growing)
         return False
+
+
+open_pixels = TiffPixels
 
 
 def _runs(source: OmeXml) -> list[tuple[PlaneRun, ...]]:

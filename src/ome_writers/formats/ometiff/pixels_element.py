@@ -13,7 +13,7 @@ import numpy as np
 
 from ome_writers.errors import InvalidFileError
 from ome_writers.settings import PIXEL_TYPES, dtype_of
-from ome_writers.untrusted import MAX_IMAGES, check_count, check_memory
+from ome_writers.untrusted import check_count, check_memory
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -38,20 +38,6 @@ class PlaneRun(NamedTuple):
     planes: int
     file: str
     ifd: int
-
-
-def image_elements(xml: Element, file: Path) -> list[tuple[Element, Element]]:
-    """Return all Image elements with their Pixels; InvalidFileError if there are none, too many, or without Pixels."""
-    images = xml.findall("{*}Image")
-    check_count(len(images), f"{file}: the number of images", MAX_IMAGES)
-    elements = [
-        (image, pixels) for image in images if (pixels := image.find("{*}Pixels")) is not None
-    ]
-    if not images or len(elements) < len(images):
-        raise InvalidFileError(
-            f"{file}: its OME-XML does not contain an Image element, or one without a Pixels element."
-        )
-    return elements
 
 
 def pixel_sizes(pixels: Element, file: Path) -> PixelSizes:

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import Outcome, latest_entries
-from ome_writers.formats.ometiff import ifd_runs
+from ome_writers.formats.dataset_metadata import Outcome
+from ome_writers.formats.frame_metadata import latest_entries
+from ome_writers.formats.ometiff.layout import ifd_runs
 from ome_writers.routing import PageOrder
 from ome_writers.untrusted import MAX_FRAMES, check_count
 
 if TYPE_CHECKING:
-    from ome_writers.formats import Journal
-    from ome_writers.formats.ometiff import StoredDocument, StoredDocuments
+    from ome_writers.formats.frame_metadata import Journal
     from ome_writers.formats.ometiff.ifd_repair import IfdRepair
+    from ome_writers.formats.ometiff.stored_documents import StoredDocument, StoredDocuments
 
 
 def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Journal) -> Outcome:

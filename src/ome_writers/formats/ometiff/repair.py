@@ -6,30 +6,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.formats import Journal
-from ome_writers.formats.ometiff import (
-    TiffMetadata,
+from ome_writers.formats.frame_metadata import Journal
+from ome_writers.formats.ometiff.entry_file import (
     find_entry_file,
-    ifd_runs,
-    load_documents,
-    ome_xml_files,
-    read_ome_xml,
     render_entry_file,
     render_entry_xml,
 )
+from ome_writers.formats.ometiff.file_sets import ome_xml_files
+from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.formats.ometiff.ifd_repair import IfdRepair
+from ome_writers.formats.ometiff.layout import ifd_runs
+from ome_writers.formats.ometiff.metadata import TiffMetadata
 from ome_writers.formats.ometiff.plane_survey import kept_ifds, outcome_of_closed, survey
+from ome_writers.formats.ometiff.stored_documents import load_documents
 from ome_writers.formats.ometiff.stored_levels import StoredLevels
 from ome_writers.formats.report import Finding
 from ome_writers.storage import LOCK_NAME, files, lock_path
 
 if TYPE_CHECKING:
-    from ome_writers.formats import Outcome
+    from ome_writers.formats.dataset_metadata import Outcome
 
 _COMPANION = ".companion.ome"
 
 
-def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
+def find_problems(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Repair an OME-TIFF and yield the findings; raise UnsupportedError if it was not written by this library."""
     return _TiffRepair(root, dry_run).findings()
 

@@ -13,19 +13,22 @@ from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.ome_xml import (
+    ROOT_UUID,
     axis_letters,
     dimension_order,
+    image_elements,
+    parse_ome_xml,
     read_acquisition_annotation,
+    root_uuid,
     strip_progress,
 )
 from ome_writers.formats.ometiff.file_sets import ome_xml_files
-from ome_writers.formats.ometiff.first_page import ROOT_UUID, parse_ome_xml, read_ome_xml, root_uuid
+from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.formats.ometiff.layout import TiffSet, in_files, is_set, journal_keys
 from ome_writers.formats.ometiff.parse import plan_of_annotation
 from ome_writers.formats.ometiff.pixels_element import (
     PixelSizes,
     PlaneRun,
-    image_elements,
     pixel_sizes,
     plane_runs,
 )

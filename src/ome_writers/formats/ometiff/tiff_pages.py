@@ -22,7 +22,7 @@ from ome_writers.codecs import TIFF, tiff_codec
 from ome_writers.dataset import Region
 from ome_writers.decompression import compression_of_tag
 from ome_writers.errors import EngineMissingError, InvalidFileError
-from ome_writers.formats.ometiff import read_description, read_first_page
+from ome_writers.formats.ometiff.first_page import read_description, read_first_page
 from ome_writers.formats.ometiff.tiff_structure import LoopDetector, TiffDirectory, TiffStructure
 from ome_writers.untrusted import guard_reader, open_regular
 

@@ -8,20 +8,17 @@ from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from ome_writers.formats.omezarr.group_metadata import KEYS_04 as KEYS_04
-    from ome_writers.formats.omezarr.group_metadata import compose as compose
     from ome_writers.formats.omezarr.group_metadata import group_attributes as group_attributes
     from ome_writers.formats.omezarr.group_metadata import layout_and_groups as layout_and_groups
     from ome_writers.formats.omezarr.group_metadata import (
         ome_writers_attributes as ome_writers_attributes,
     )
-    from ome_writers.formats.omezarr.group_metadata import read_json_object as read_json_object
     from ome_writers.formats.omezarr.group_metadata import read_settings as read_settings
+    from ome_writers.formats.omezarr.image_copy import ImageCopy as ImageCopy
     from ome_writers.formats.omezarr.layout import XML_KEY as XML_KEY
-    from ome_writers.formats.omezarr.layout import level_path as level_path
     from ome_writers.formats.omezarr.layout import stored_layout as stored_layout
     from ome_writers.formats.omezarr.metadata import MAX_WINDOW_UPDATES as MAX_WINDOW_UPDATES
     from ome_writers.formats.omezarr.metadata import ZarrMetadata as ZarrMetadata
-    from ome_writers.formats.omezarr.ngff import as_transformations as as_transformations
     from ome_writers.formats.omezarr.ngff import ngff_color as ngff_color
     from ome_writers.formats.omezarr.ngff_version import (
         check_expressible_in_05 as check_expressible_in_05,
@@ -32,44 +29,42 @@ if TYPE_CHECKING:
     from ome_writers.formats.omezarr.parse import parse_dataset as parse_dataset
     from ome_writers.formats.omezarr.parse import read_image_frames as read_image_frames
     from ome_writers.formats.omezarr.parse import recorded_progress as recorded_progress
-    from ome_writers.formats.omezarr.parse_multiscale import parse_array as parse_array
-    from ome_writers.formats.omezarr.parse_multiscale import parse_image as parse_image
+    from ome_writers.formats.omezarr.pixels import ZarrArray as ZarrArray
+    from ome_writers.formats.omezarr.pixels import open_array as open_array
     from ome_writers.formats.omezarr.pyramid import add_pyramid as add_pyramid
-    from ome_writers.formats.omezarr.pyramid import array_plan as array_plan
-    from ome_writers.formats.omezarr.pyramid import plane_runs as plane_runs
     from ome_writers.formats.omezarr.rescaling import edited_labels as edited_labels
     from ome_writers.formats.omezarr.rescaling import move as move
     from ome_writers.formats.omezarr.rescaling import rescale as rescale
     from ome_writers.formats.omezarr.rescaling import stage_shift as stage_shift
     from ome_writers.formats.omezarr.rescaling import steps_of as steps_of
+    from ome_writers.formats.omezarr.row import FORMAT as FORMAT
+    from ome_writers.formats.omezarr.row import FORMAT_04 as FORMAT_04
+    from ome_writers.formats.omezarr.row import PLAIN_ZARR as PLAIN_ZARR
     from ome_writers.formats.omezarr.versions import VERSIONS as VERSIONS
     from ome_writers.formats.omezarr.versions import at_version as at_version
     from ome_writers.formats.omezarr.versions import scene as scene
     from ome_writers.formats.omezarr.versions import with_levels as with_levels
-    from ome_writers.formats.omezarr.zarr_array import ZarrArray as ZarrArray
-    from ome_writers.formats.omezarr.zarr_array import open_array as open_array
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
             ".group_metadata": (
                 "KEYS_04",
-                "compose",
                 "group_attributes",
                 "layout_and_groups",
                 "ome_writers_attributes",
-                "read_json_object",
                 "read_settings",
             ),
-            ".layout": ("XML_KEY", "level_path", "stored_layout"),
+            ".image_copy": ("ImageCopy",),
+            ".layout": ("XML_KEY", "stored_layout"),
             ".metadata": ("MAX_WINDOW_UPDATES", "ZarrMetadata"),
-            ".ngff": ("as_transformations", "ngff_color"),
+            ".ngff": ("ngff_color",),
             ".ngff_version": ("check_expressible_in_05", "convert_ngff_version"),
             ".parse": ("parse_dataset", "read_image_frames", "recorded_progress"),
-            ".parse_multiscale": ("parse_array", "parse_image"),
-            ".pyramid": ("add_pyramid", "array_plan", "plane_runs"),
+            ".pixels": ("ZarrArray", "open_array"),
+            ".pyramid": ("add_pyramid",),
             ".rescaling": ("edited_labels", "move", "rescale", "stage_shift", "steps_of"),
+            ".row": ("FORMAT", "FORMAT_04", "PLAIN_ZARR"),
             ".versions": ("VERSIONS", "at_version", "scene", "with_levels"),
-            ".zarr_array": ("ZarrArray", "open_array"),
         },
     )

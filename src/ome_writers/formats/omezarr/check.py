@@ -12,19 +12,22 @@ from typing import Any, Literal
 
 from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats import JOURNAL_NAME, STATUSES, latest_entries, read, stored_plan
-from ome_writers.formats.omezarr import (
-    group_attributes,
-    layout_and_groups,
-    ome_writers_attributes,
-    parse_image,
-    read_image_frames,
-)
+from ome_writers.formats.dataset_metadata import STATUSES
+from ome_writers.formats.dataset_reader import read
+from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
 from ome_writers.formats.omezarr.array_metadata_check import array_metadata_problems
 from ome_writers.formats.omezarr.array_survey import ArraySurvey
+from ome_writers.formats.omezarr.group_metadata import (
+    group_attributes,
+    layout_and_groups,
+    ome_writers_attributes,
+)
+from ome_writers.formats.omezarr.parse import read_image_frames
+from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.omezarr.stored_level import StoredLevel
 from ome_writers.formats.report import QUICK, Check, Finding
+from ome_writers.formats.stored_settings import stored_plan
 from ome_writers.formats.validators import run_ome_zarr_models, run_yaozarrs
 from ome_writers.routing import Plan
 from ome_writers.settings import find_engine
@@ -34,7 +37,7 @@ _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 _MAX_FINDINGS = 10_000
 
 
-def checks(root: Path, *, quick: bool = False) -> Iterator[Check]:
+def check(root: Path, *, quick: bool = False) -> Iterator[Check]:
     """Yield all checks of an OME-Zarr; with `quick`, that of the pixels is skipped."""
     unreadable = tuple(islice(_unreadable_files(root), _MAX_FINDINGS))
     try:

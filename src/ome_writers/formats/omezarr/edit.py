@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def edit_omezarr(spec: DatasetSpec, changes: Changes) -> list[Path]:
+def edit(spec: DatasetSpec, changes: Changes) -> list[Path]:
     """Edit the group of each image, then the OME-XML of a collection, then the settings in the root group."""
     root = spec.path
     groups: dict[Path, Json] = {}

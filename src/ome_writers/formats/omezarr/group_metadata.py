@@ -7,13 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.untrusted import (
-    Limit,
-    check_distinct,
-    member,
-    parse_json,
-    read_regular,
-)
+from ome_writers.untrusted import check_distinct, member, read_json_object
 
 KEYS_04 = ("multiscales", "omero", "plate", "well", "bioformats2raw.layout", "series", "labels")
 
@@ -58,20 +52,6 @@ def well_fields(root: Path, well: str) -> list[str]:
     """
     images = _ome(member(root, well), root)["well"]["images"]
     return _checked(root, [f"{well}/{image['path']}" for image in images])
-
-
-def read_json_object(path: Path, root: Path | None = None) -> dict[str, Any]:
-    """Return the JSON object in a file; empty if the file is missing or is not a JSON object.
-
-    Raises InvalidFileError if it is not a regular file inside `root`, too large, or nested too deeply.
-    """
-    try:
-        content = parse_json(read_regular(path, Limit.JSON, root=root), path)
-    except InvalidFileError:
-        raise
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def group_attributes(group: Path, root: Path | None = None) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError, checked_call
-from ome_writers.formats import format_row
 from ome_writers.formats.in_place import edit_in_place, replace_json, stored_settings
-from ome_writers.formats.omezarr import VERSIONS, at_version, scene
+from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene
+from ome_writers.formats.registry import format_row
 from ome_writers.untrusted import guard_reader, read_json
 
 Json = dict[str, Any]

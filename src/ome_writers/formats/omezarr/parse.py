@@ -13,7 +13,6 @@ from typing import Any
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
-from ome_writers.formats.detection import is_zarr_v2
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr.group_metadata import (
     group_attributes,
@@ -24,14 +23,14 @@ from ome_writers.formats.omezarr.group_metadata import (
 from ome_writers.formats.omezarr.layout import XML_KEY, stored_image_keys
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.omezarr.plain_array import is_plain_array, parse_array
-from ome_writers.formats.path_names import make_distinct
+from ome_writers.formats.omezarr.row import is_zarr_v2
 from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.stored_settings import (
     own_dimensions,
     plan_from_settings,
     with_plan,
 )
-from ome_writers.routing import Plan
+from ome_writers.routing import Plan, make_distinct
 from ome_writers.settings import Dimension, Plate
 from ome_writers.untrusted import Limit, read_json, read_lines, read_regular
 

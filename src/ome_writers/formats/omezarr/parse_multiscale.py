@@ -17,7 +17,7 @@ from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.omezarr.array_metadata import array_metadata_file, parse_array_metadata
 from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
-from ome_writers.formats.path_names import make_distinct
+from ome_writers.routing import make_distinct
 from ome_writers.settings import Channel, Dimension, Position
 from ome_writers.units import kind_of, ngff_name, standard_size
 from ome_writers.untrusted import member, read_json

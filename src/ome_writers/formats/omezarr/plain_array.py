@@ -12,9 +12,8 @@ from ome_writers.dataset import DatasetSpec
 from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.omezarr.array_metadata import array_metadata_file, parse_array_metadata
-from ome_writers.formats.omezarr.group_metadata import read_json_object
 from ome_writers.formats.plane_files import axes_of_shape, image_of_planes
-from ome_writers.untrusted import read_json
+from ome_writers.untrusted import read_json, read_json_object
 
 _SAMPLES = (3, 4)  # RGB, RGBA
 _WORDS = {"t", "c", "z", "y", "x", "time", "channel"}  # by their first letter

@@ -24,10 +24,12 @@ from ome_writers import codecs
 from ome_writers.dataset import Addressing, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
-from ome_writers.formats import format_row, stored_plan
 from ome_writers.formats.in_place import edit_in_place, replace_json, stored_settings
-from ome_writers.formats.omezarr import level_path, with_levels
-from ome_writers.formats.omezarr.zarr_array import ZarrArray, open_array
+from ome_writers.formats.omezarr.layout import level_path
+from ome_writers.formats.omezarr.pixels import ZarrArray, open_array
+from ome_writers.formats.omezarr.versions import with_levels
+from ome_writers.formats.registry import format_row
+from ome_writers.formats.stored_settings import stored_plan
 from ome_writers.routing import plan_levels
 from ome_writers.settings import OmeZarrFormat, Pyramid, PyramidMethod
 from ome_writers.storage import Downsampling, Options, available_cpus

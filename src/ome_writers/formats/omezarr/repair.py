@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import ImageSpec, LevelSpec
-from ome_writers.formats import Journal, Outcome, truncate_partial_line
-from ome_writers.formats.omezarr import (
-    XML_KEY,
-    ZarrMetadata,
-    group_attributes,
-    read_image_frames,
-    read_json_object,
-)
+from ome_writers.formats.dataset_metadata import Outcome
+from ome_writers.formats.frame_metadata import Journal, truncate_partial_line
 from ome_writers.formats.omezarr.array_survey import ArraySurvey, Survey
+from ome_writers.formats.omezarr.group_metadata import group_attributes
+from ome_writers.formats.omezarr.layout import XML_KEY
+from ome_writers.formats.omezarr.metadata import ZarrMetadata
+from ome_writers.formats.omezarr.parse import read_image_frames
 from ome_writers.formats.omezarr.stored_level import StoredLevel
 from ome_writers.formats.omezarr.stored_plan import plan_of_stored_settings
 from ome_writers.formats.report import Finding
@@ -26,13 +24,13 @@ from ome_writers.formats.resumption import finish_attempts
 from ome_writers.routing import Plan
 from ome_writers.storage import LOCK_NAME, files
 from ome_writers.storage.zarr import render_array_metadata
-from ome_writers.untrusted import is_link
+from ome_writers.untrusted import is_link, read_json_object
 
 if TYPE_CHECKING:
-    from ome_writers.formats import Layout, Status
+    from ome_writers.formats.dataset_metadata import Layout, Status
 
 
-def findings(root: Path, *, dry_run: bool) -> Iterator[Finding]:
+def find_problems(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Repair an OME-Zarr and yield the findings."""
     plan, layout = plan_of_stored_settings(root)
     return _ZarrRepair(root, plan, layout, dry_run).findings()

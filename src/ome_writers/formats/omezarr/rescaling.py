@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.dataset import ImageSpec
-from ome_writers.formats.omezarr import as_transformations, at_version, compose, group_attributes
+from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
+from ome_writers.formats.omezarr.ngff import as_transformations
 from ome_writers.formats.omezarr.ngff_version import check_expressible_in_05
+from ome_writers.formats.omezarr.versions import at_version
 from ome_writers.formats.settings_edit import UNITS, Changes, unit_factor
 from ome_writers.untrusted import member, read_json
 

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import Journal, Outcome, plan_from_settings
-from ome_writers.formats.omezarr import (
-    group_attributes,
-    ome_writers_attributes,
-    read_image_frames,
-    read_json_object,
-    read_settings,
-    stored_layout,
-)
+from ome_writers.formats.dataset_metadata import Outcome
+from ome_writers.formats.frame_metadata import Journal
 from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
 from ome_writers.formats.omezarr.continued_metadata import ContinuedMetadata
+from ome_writers.formats.omezarr.group_metadata import (
+    group_attributes,
+    ome_writers_attributes,
+    read_settings,
+)
+from ome_writers.formats.omezarr.layout import stored_layout
+from ome_writers.formats.omezarr.parse import read_image_frames
 from ome_writers.formats.omezarr.shard_recovery import ShardRecovery
 from ome_writers.formats.resumption import (
     Reopened,
@@ -32,12 +32,13 @@ from ome_writers.formats.resumption import (
     all_attempts,
     frame_mask,
 )
+from ome_writers.formats.stored_settings import plan_from_settings
 from ome_writers.routing import Plan
 from ome_writers.settings import find_engine
 from ome_writers.storage import Disk, ExistingArray, LocalStore, files
 from ome_writers.storage.direct import StoredArray
 from ome_writers.storage.zarr import EMPTY, Grid
-from ome_writers.untrusted import check_shape, is_link
+from ome_writers.untrusted import check_shape, is_link, read_json_object
 
 Mask = NDArray[np.bool_]
 

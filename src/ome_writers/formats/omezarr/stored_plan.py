@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 
 from ome_writers.dataset import LevelSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats import plan_from_settings, with_stored_arrays
-from ome_writers.formats.omezarr import (
-    parse_array,
-    read_json_object,
-    read_settings,
-    stored_layout,
-)
+from ome_writers.formats.omezarr.group_metadata import read_settings
+from ome_writers.formats.omezarr.layout import stored_layout
+from ome_writers.formats.omezarr.parse_multiscale import parse_array
+from ome_writers.formats.stored_settings import plan_from_settings, with_stored_arrays
 from ome_writers.routing import Plan
-from ome_writers.untrusted import check_shape
+from ome_writers.untrusted import check_shape, read_json_object
 
 if TYPE_CHECKING:
-    from ome_writers.formats import Layout
+    from ome_writers.formats.dataset_metadata import Layout
 
 
 def plan_of_stored_settings(root: Path) -> tuple[Plan, Layout]:

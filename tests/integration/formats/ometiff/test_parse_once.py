@@ -13,7 +13,7 @@ pytest.importorskip("tifffile", reason="tifffile reads the pixels")
 import ome_writers
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers.cli import main
-from ome_writers.formats.ometiff import first_page
+from ome_writers.formats.ome_xml import parsing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,13 +50,13 @@ def test_each_document_is_parsed_once(
         for number in range(24):
             stream.append(np.full((8, 8), number, "uint16"), frame_metadata={"delta_t": number})
     parsed: list[bytes] = []
-    parse_xml = first_page.parse_xml
+    parse_xml = parsing.parse_xml
 
     def count(text: bytes, name: object) -> object:
         parsed.append(text)
         return parse_xml(text, name)
 
-    monkeypatch.setattr(first_page, "parse_xml", count)
+    monkeypatch.setattr(parsing, "parse_xml", count)
     OPERATIONS[operation](Path(settings.output_path))
     assert parsed
     assert len(parsed) == len(set(parsed))

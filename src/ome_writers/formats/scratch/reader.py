@@ -9,10 +9,9 @@ from typing import Any
 
 from ome_writers.formats.dataset_metadata import STATUSES
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.omezarr.group_metadata import read_json_object
 from ome_writers.formats.ownership import is_proof, is_version_0
-from ome_writers.formats.scratch import MANIFEST
-from ome_writers.untrusted import MAX_IMAGES, check_count, parse_json, read_lines
+from ome_writers.formats.scratch.metadata import MANIFEST
+from ome_writers.untrusted import MAX_IMAGES, check_count, parse_json, read_json_object, read_lines
 
 _ARRAY = re.compile(r"pos_[0-9]+\.dat")
 

@@ -26,12 +26,12 @@ from ome_writers.codecs import CRC32C, CRC32C_BYTES, Decoder, crc32c
 from ome_writers.dataset import DatasetSpec
 from ome_writers.decompression import find_zarr_codec
 from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedError
-from ome_writers.formats.omezarr import parse_dataset, recorded_progress
 from ome_writers.formats.omezarr.array_metadata import (
     ArrayMetadata,
     array_metadata_file,
     parse_array_metadata,
 )
+from ome_writers.formats.omezarr.parse import parse_dataset, recorded_progress
 from ome_writers.formats.omezarr.zarr_python import open_with_zarr_python
 from ome_writers.storage.zarr import EMPTY, ShardIndexFormat
 from ome_writers.untrusted import (
@@ -93,6 +93,9 @@ class ZarrPixels:
         content = self._root.read()
         attributes = content.get("attributes", content).get("ome_writers")
         return attributes if isinstance(attributes, dict) else {}
+
+
+open_pixels = ZarrPixels
 
 
 def open_array(root: Path, key: str, cache_bytes: int) -> Any:

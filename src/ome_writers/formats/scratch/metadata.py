@@ -20,8 +20,10 @@ from ome_writers.formats.dataset_metadata import (
     settings_to_store,
 )
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, Journal
+from ome_writers.formats.registry import FormatRow, lazy_functions
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
+from ome_writers.settings import ScratchFormat
 
 MANIFEST = "manifest.json"
 
@@ -123,3 +125,17 @@ class ScratchMetadata:
     def embedded_journals(self) -> tuple[int, ...]:
         """Return no image: the journal is part of the store."""
         return ()
+
+
+_lazy = lazy_functions("ome_writers.formats.scratch")
+
+FORMAT = FormatRow(
+    settings=ScratchFormat,
+    lay_out=lay_out,
+    create_metadata=ScratchMetadata,
+    recognizes=_lazy("reader:is_scratch"),
+    owned_files=_lazy("reader:owned_files"),
+    is_startup_file=_lazy("reader:is_startup_file"),
+    frame_metadata=_lazy("reader:read_frames"),
+    stored_settings=_lazy("reader:read_settings"),
+)
