@@ -1,0 +1,123 @@
+"""A format is a folder with all its verbs: without the folder of one format, the tests of the other pass."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from support.sources import CORE, REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Part(NamedTuple):
+    suffix: str
+    deleted: tuple[str, ...]  # folders of the other format and of its engines
+    short: tuple[str, ...]  # tests that every run includes
+    tests: tuple[str, ...]  # all tests of the format
+    deselected: str  # those that also write the other format
+
+
+PARTS = {
+    "OME-Zarr": Part(
+        ".ome.zarr",
+        ("formats/ometiff", "storage/tiff"),
+        ("unit/formats/omezarr/test_versions.py", "integration/conversion/test_ngff_version.py"),
+        (
+            "unit/formats/omezarr",
+            "unit/storage/direct",
+            "unit/storage/zarr",
+            "integration/conversion/test_labels_and_levels.py",
+            "integration/conversion/test_ngff_version.py",
+            "integration/conversion/test_ozx.py",
+            "integration/conversion/test_pyramid.py",
+            "integration/conversion/test_write_ome_zarr_04.py",
+            "integration/repair/test_omezarr.py",
+            "integration/storage/direct",
+            "integration/storage/zarr",
+            "integration/validation/test_damaged_omezarr.py",
+        ),
+        "tiff or convert_writes_levels",
+    ),
+    "OME-TIFF": Part(
+        ".ome.tiff",
+        ("formats/omezarr", "storage/direct", "storage/libraries", "storage/zarr"),
+        ("unit/formats/ometiff/test_edited_document.py", "unit/storage/tiff/test_tiff_levels.py"),
+        (
+            "unit/formats/ometiff",
+            "unit/storage/tiff",
+            "integration/formats/ometiff",
+            "integration/repair/test_ometiff.py",
+        ),
+        "every_command or parsed_once and convert",
+    ),
+}
+
+_VERBS = """
+import sys
+import numpy
+import ome_writers
+
+root, suffix, copy = sys.argv[1:]
+assert ome_writers.__file__.startswith(copy), ome_writers.__file__
+path = root + "/a" + suffix
+dimensions = ome_writers.dims_from_standard_axes({"t": 2, "y": 32, "x": 32})
+settings = ome_writers.AcquisitionSettings(root_path=path, dtype="uint16", dimensions=dimensions)
+for _ in range(2):
+    with ome_writers.create_stream(settings.model_copy(update={"overwrite": True})) as stream:
+        for number in range(2):
+            stream.append(numpy.full((32, 32), number, "uint16"), frame_metadata={"n": number})
+assert ome_writers.open(path)[1].max() == 1
+assert [frame["n"] for frame in ome_writers.read_frame_metadata(path)] == [0, 1]
+assert not ome_writers.repair(path).findings
+ome_writers.edit(path, names={0: "cells"}, scale={"x": 0.5})
+assert ome_writers.read(path).images[0].name == "cells"
+assert ome_writers.validate(path).valid, ome_writers.validate(path)
+ome_writers.convert(path, root + "/b" + suffix, verify=True)
+"""
+
+
+@pytest.fixture(params=PARTS)
+def part(request: pytest.FixtureRequest, tmp_path: Path) -> Part:
+    """Copy the package to the directory, without the folders of the other format."""
+    shutil.copytree(CORE, tmp_path / CORE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    found = PARTS[request.param]
+    for folder in found.deleted:
+        shutil.rmtree(tmp_path / CORE.name / folder)
+    return found
+
+
+def _run(folder: Path, *arguments: object) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=1500
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _run_tests(folder: Path, part: Part, tests: tuple[str, ...]) -> None:
+    options = ["-q", "-x", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    options += [f"--basetemp={folder / 'temporary'}", "-k", f"not ({part.deselected})"]
+    _run(folder, "-m", "pytest", *options, *(f"tests/{test}" for test in tests))
+
+
+def test_verbs_and_short_tests_without_folder_of_the_other_format(
+    part: Part, tmp_path: Path
+) -> None:
+    _run(tmp_path, "-W", "error", "-c", _VERBS, tmp_path, part.suffix, tmp_path)
+    _run_tests(tmp_path, part, part.short)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1600)
+def test_all_tests_of_a_format_without_folder_of_the_other_format(
+    part: Part, tmp_path: Path
+) -> None:
+    _run_tests(tmp_path, part, part.tests)
