@@ -34,7 +34,7 @@ AxisType = Literal["space", "time", "channel", "other"]
 DatasetLayout = Literal["image", "collection", "plate"]
 Region: TypeAlias = tuple[slice, slice]
 """Rows and columns that are needed of a frame, without steps: the other pixels of the frame may be zeros."""
-Spec = TypeVar("Spec", "LevelSpec", "ImageSpec")
+Spec = TypeVar("Spec", "LevelSpec", "ImageSpec", "Addressing")
 
 
 @dataclass(frozen=True)
@@ -464,10 +464,10 @@ class DatasetSpec:
 
 
 def copy_with(spec: Spec, **values: Any) -> Spec:
-    """Return a copy of a level or an image with other values, which no `cached_property` may depend on.
+    """Return a copy of an image or a part of it with other values, which no `cached_property` may depend on.
 
     It takes a tenth of the time of `dataclasses.replace`: there may be a million images.
     """
-    copy = object.__new__(type(spec))
-    vars(copy).update(vars(spec), **values)
+    copy = object.__new__(spec.__class__)
+    object.__setattr__(copy, "__dict__", spec.__dict__ | values)
     return copy

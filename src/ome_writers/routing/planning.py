@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ome_writers.dataset import Addressing, ImageSpec, LevelSpec
+from ome_writers.dataset import Addressing, ImageSpec, LevelSpec, copy_with
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing.cameras import (
     FrameKind,
@@ -21,14 +22,10 @@ from ome_writers.routing.cameras import (
     with_cameras,
 )
 from ome_writers.routing.levels import plan_levels
-from ome_writers.routing.plan import Plan
+from ome_writers.routing.plan import MANY_IMAGES, Plan, paused_collection
 from ome_writers.routing.router import Router, Step
-from ome_writers.settings import AcquisitionSettings, Channel, Dimension, Position
+from ome_writers.settings import AcquisitionSettings, Channel, Dimension, Position, storage_order_of
 from ome_writers.untrusted import MAX_IMAGES
-
-_Shared = tuple[
-    tuple[LevelSpec, ...], tuple[Channel, ...], int | None, tuple[str, ...]
-]  # levels, channels, slow axis, and names of the index axes
 
 
 def resolve(settings: AcquisitionSettings) -> Plan:
@@ -43,12 +40,14 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     """
     acquired = settings.dimensions[:-2]
     kinds = frame_kinds(settings)
-    camera_images = None if all(k.fits(kinds[0]) for k in kinds) else camera_axis(settings)
+    camera_images = None if all(k.fits(kinds[0]) for k in kinds[1:]) else camera_axis(settings)
     kinds = kinds if camera_images is not None else kinds[:1]
     is_zarr = settings.format.samples_as_channels
     planes = [3 if is_zarr and kind.rgb else 1 for kind in kinds]
     folded, collected = _surplus(acquired, camera_images, rgb=max(planes) > 1)
-    stored = [d for d in settings.storage_index_dimensions if d not in (*folded, *collected)]
+    axes = [d for d in acquired if d.type != "position"]
+    ordered = storage_order_of(axes, settings.storage_order, settings.format.axis_order)
+    stored = [d for d in ordered if d not in (*folded, *collected)]
     refuse_many_channels((*stored, *folded), max(planes))
     channel = next((d for d in stored if d.type == "channel"), None)
     if channel is None and (folded or max(planes) > 1):
@@ -63,9 +62,11 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     layouts = [
         _layout(stored, channel, folded, n, kind) for kind, n in zip(kinds, planes, strict=True)
     ]
-    refuse_many_images(acquired, collected)
-    names = _images(acquired, collected, camera_images)
-    images = _image_plans(settings, router, layouts, names, own_cameras=camera_images is not None)
+    count = count_images(acquired, collected)
+    with paused_collection() if count >= MANY_IMAGES else nullcontext():
+        names = _images(acquired, collected, camera_images)
+        own_cameras = camera_images is not None
+        images = _image_plans(settings, router, layouts, names, own_cameras=own_cameras)
     return Plan(settings, images, router, router.frames)
 
 
@@ -201,35 +202,30 @@ def _image_plans(
     """Return the image of each name in `names` (see `_images`); images with equal arrays share their `LevelSpec`s."""
     extents = _extents(router) if settings.schedule is not None else None
     one_frame = (1,) * router.rank  # of images that are never reached: no image may be empty
-    shared: dict[tuple[int, tuple[int, ...] | None], _Shared] = {}
+    kinds: dict[tuple[int, tuple[int, ...] | None], ImageSpec] = {}
     images: list[ImageSpec] = []
     arrays = 0
     for number, (name, position, camera_index) in enumerate(names):
-        layout = layouts[camera_index]
         key = (camera_index, None if extents is None else extents.get(number, one_frame))
-        if key not in shared:
+        kind = kinds.get(key)
+        if kind is None:
+            layout = layouts[camera_index]
             array, slow = _array(settings, router, layout, key[1])
             smaller = (
                 plan_levels(settings.pyramid, array, settings.format) if settings.pyramid else ()
             )
-            levels = (array, *smaller)
-            channels = planned_channels(array, array.shape)
-            names_of_axes = tuple(d.name for d in layout.dimensions[:-2])
-            shared[key] = levels, channels, slow, names_of_axes
-        levels, channels, slow, index_axes = shared[key]
-        images.append(
-            ImageSpec(
+            kind = kinds[key] = ImageSpec(
                 key="",
-                name=name,
-                levels=levels,
-                channels=channels,
-                position=position,
+                name="",
+                levels=(array, *smaller),
+                channels=planned_channels(array, array.shape),
                 camera=layout.kind.camera if own_cameras else "",
-                index_axes=index_axes,
-                addressing=Addressing(number, arrays, layout.planes, layout.plane_axis, slow),
+                index_axes=tuple(d.name for d in layout.dimensions[:-2]),
+                addressing=Addressing(0, 0, layout.planes, layout.plane_axis, slow),
             )
-        )
-        arrays += len(levels)
+        addressing = copy_with(kind.addressing, number=number, first_array=arrays)
+        images.append(copy_with(kind, name=name, position=position, addressing=addressing))
+        arrays += len(kind.levels)
     return tuple(images)
 
 
@@ -349,8 +345,11 @@ def refuse_many_channels(dimensions: Sequence[Dimension], planes: int) -> None:
         )
 
 
-def refuse_many_images(acquired: Sequence[Dimension], collected: Sequence[Dimension]) -> None:
-    """Raise UnsupportedError for more images than readers accept; the indices of `collected` axes become images."""
+def count_images(acquired: Sequence[Dimension], collected: Sequence[Dimension]) -> int:
+    """Return the number of images; the indices of `collected` axes become images.
+
+    Raises UnsupportedError if there are more than readers accept.
+    """
     axes = [d for d in acquired if d.type == "position" or d in collected]
     images = math.prod(d.count or 1 for d in axes)
     if images > MAX_IMAGES:
@@ -358,6 +357,7 @@ def refuse_many_images(acquired: Sequence[Dimension], collected: Sequence[Dimens
             f"A dataset may have {MAX_IMAGES:,} images, and this one would have {images:,}. Split the "
             f"acquisition, or reduce the axes {[d.name for d in axes]}."
         )
+    return images
 
 
 def refuse_large_chunks(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ome_writers.settings.axes import DimensionType as DimensionType
     from ome_writers.settings.axes import StandardAxis as StandardAxis
     from ome_writers.settings.consistency import DimensionList as DimensionList
+    from ome_writers.settings.consistency import storage_order_of as storage_order_of
     from ome_writers.settings.coordinates import Camera as Camera
     from ome_writers.settings.coordinates import Channel as Channel
     from ome_writers.settings.coordinates import Position as Position
@@ -66,7 +67,7 @@ else:
         {
             ".acquisition": ("AcquisitionSettings", "DTypeStr", "SettingsFields"),
             ".axes": ("DimensionType", "StandardAxis"),
-            ".consistency": ("DimensionList",),
+            ".consistency": ("DimensionList", "storage_order_of"),
             ".coordinates": ("Camera", "Channel", "Position", "duplicates"),
             ".dimension": ("Dimension", "PositionDimension", "dims_from_standard_axes"),
             ".dtypes": ("PIXEL_TYPES", "dtype_of"),

@@ -226,8 +226,10 @@ class AcquisitionSettings(Model):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        consistency.check_compression(self.format, self.compression)
-        check_pyramid(self.pyramid, self.format)
+        if self.compression is not None:
+            consistency.check_compression(self.format, self.compression)
+        if self.pyramid is not None:
+            check_pyramid(self.pyramid, self.format)
         if self.dimensions:
             self._check_axes()
         return self

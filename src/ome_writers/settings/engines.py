@@ -9,9 +9,10 @@ import importlib.util
 import logging
 import re
 import sys
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points, version
 from typing import Any
 
@@ -249,9 +250,8 @@ def _installed_rows(group: str) -> dict[str, Any]:
     return rows
 
 
-def installed_formats() -> dict[str, Any]:
-    """Return the `ome_writers.formats.FormatRow` of each format of another package, by name."""
-    return _installed_rows("ome_writers.formats")
+installed_formats: Callable[[], dict[str, Any]] = partial(_installed_rows, "ome_writers.formats")
+"""Returns the `ome_writers.formats.FormatRow` of each format of another package, by name."""
 
 
 def engine_rows() -> dict[str, EngineRow]:

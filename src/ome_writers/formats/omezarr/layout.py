@@ -32,19 +32,21 @@ def stored_layout(plan: Plan, root: Path) -> tuple[Plan, Layout]:
 def image_keys(plan: Plan) -> list[str]:
     """Return the path of each image's group in a new dataset."""
     images = [str(number) for number in range(len(plan.images))]
+    if plan.settings.position_dimension_index is None:
+        return [""] if len(images) == 1 else images
     if is_plate(plan):
         for well in plate_layout(plan).wells:
             for number, name in well.fields:
                 images[number] = f"{well.path}/{name}"
-    elif plan.settings.position_dimension_index is None and len(images) == 1:
-        return [""]
     return images
 
 
 def stored_image_keys(plan: Plan, root: Path) -> list[str]:
     """Return the path of each image's group on disk: fields of view as in the metadata of the wells."""
     images = image_keys(plan)
-    for well in plate_layout(plan).wells if is_plate(plan) else ():
+    if images == [""] or not is_plate(plan):
+        return images
+    for well in plate_layout(plan).wells:
         with suppress(KeyError, TypeError, UnsupportedError):  # the metadata is damaged or missing
             stored = well_fields(root, well.path)
             if len(stored) == len(well.fields):
@@ -59,11 +61,13 @@ def level_path(level: int) -> str:
 
 
 def _in_groups(plan: Plan, images: Sequence[str], root: Path) -> tuple[Plan, Layout]:
-    arrays = [
-        [join_key(key, level_path(k)) for k in range(len(image.levels))]
-        for image, key in zip(plan.images, images, strict=True)
-    ]
-    journals = tuple(join_key(key, JOURNAL_NAME) for key in images)
+    prefixes = [f"{key}/" if key else "" for key in images]
+    paths = [level_path(k) for k in range(max(len(image.levels) for image in plan.images))]
+    arrays = (
+        [prefix + path for path in paths[: len(image.levels)]]
+        for image, prefix in zip(plan.images, prefixes, strict=True)
+    )
+    journals = tuple(prefix + JOURNAL_NAME for prefix in prefixes)
     return plan.with_keys(images, arrays), Layout(root, root, journals)
 
 
