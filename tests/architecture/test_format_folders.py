@@ -43,7 +43,7 @@ PARTS = {
             "integration/storage/zarr",
             "integration/validation/test_damaged_omezarr.py",
         ),
-        "tiff or convert_writes_levels",
+        "tiff or convert_writes_levels or shard_in_archive or unsuitable_sources",
     ),
     "OME-TIFF": Part(
         ".ome.tiff",
@@ -103,7 +103,7 @@ def _run(folder: Path, *arguments: object) -> None:
 
 
 def _run_tests(folder: Path, part: Part, tests: tuple[str, ...]) -> None:
-    options = ["-q", "-x", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    options = ["-q", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider"]
     options += [f"--basetemp={folder / 'temporary'}", "-k", f"not ({part.deselected})"]
     _run(folder, "-m", "pytest", *options, *(f"tests/{test}" for test in tests))
 

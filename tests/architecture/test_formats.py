@@ -41,3 +41,24 @@ def _format_comparisons(path: Path) -> Iterator[int]:
 
 def test_only_formats_compare_names_suffixes_and_settings() -> None:
     assert not offenders(_format_comparisons)
+
+
+def _own_namespace(path: Path) -> Iterator[int]:
+    """Yield the lines that read or write the key of this library in the attributes of a Zarr group."""
+    inside = ("formats/omezarr", "formats/scratch")  # a scratch store has it in its manifest
+    if any(CORE / folder in path.parents for folder in inside):
+        return
+    for node in ast.walk(parse(path)):
+        keys: list[ast.expr] = []
+        if isinstance(node, ast.Subscript):
+            keys = [node.slice]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", None) in ("get", "pop"):
+            keys = node.args[:1]
+        for key in keys:
+            if getattr(key, "value", None) == "ome_writers":
+                yield key.lineno
+
+
+def test_only_the_folder_of_ome_zarr_spells_the_key_of_this_library() -> None:
+    """All others change it through ``formats.omezarr.open_metadata``."""
+    assert not offenders(_own_namespace, CORE)

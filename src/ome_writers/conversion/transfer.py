@@ -11,7 +11,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from ome_writers.conversion import zarr_v2
 from ome_writers.conversion.destination import (
     destination_settings,
     refuse_overlap,
@@ -26,11 +25,12 @@ from ome_writers.conversion.ozx import compare, pack, unpack
 from ome_writers.conversion.selection import Selection
 from ome_writers.conversion.source_detection import convertible_images, describe_source
 from ome_writers.errors import SettingsError, checked_call
-from ome_writers.formats import archive_format, format_row, local_copy, read
+from ome_writers.formats import archive_format, find_format, format_row, local_copy, read
 from ome_writers.formats.ome_xml import parse_once
 from ome_writers.settings import (
     AcquisitionSettings,
     FormatSettings,
+    OmeZarrFormat,
     Pyramid,
     PyramidMethod,
     inferred_format,
@@ -161,9 +161,11 @@ def convert(
     destination = read_root_path(destination)
     source = path_or_url(source)
     described = describe_source(source, axes)
-    if format == zarr_v2.FORMAT:
+    row = find_format(format) if isinstance(format, str) else None
+    if row is not None and row.rewritten is not None:
         kept = compression or described.compression
-        with zarr_v2.rewritten(described.spec, destination, shard_shapes or {}, kept) as (
+        refuse_overlap(described.spec.path, Path(OmeZarrFormat().get_output_path(destination)))
+        with row.rewritten(described.spec, destination, shard_shapes or {}, kept) as (
             written,
             shards,
         ):

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata_table import frame_columns as frame_columns
     from ome_writers.formats.frame_metadata_table import frame_table as frame_table
     from ome_writers.formats.in_place import edit_in_place as edit_in_place
-    from ome_writers.formats.in_place import replace_json as replace_json
     from ome_writers.formats.ownership import SYSTEM_FILES as SYSTEM_FILES
     from ome_writers.formats.ownership import foreign_files as foreign_files
     from ome_writers.formats.ownership import (
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.registry import OpenPixels as OpenPixels
     from ome_writers.formats.registry import archive_format as archive_format
     from ome_writers.formats.registry import create_metadata as create_metadata
+    from ome_writers.formats.registry import find_format as find_format
     from ome_writers.formats.registry import format_row as format_row
     from ome_writers.formats.registry import format_rows as format_rows
     from ome_writers.formats.registry import iterate_formats as iterate_formats
@@ -111,7 +111,7 @@ else:
                 "truncate_partial_line",
             ),
             ".frame_metadata_table": ("frame_columns", "frame_table"),
-            ".in_place": ("edit_in_place", "replace_json"),
+            ".in_place": ("edit_in_place",),
             ".ownership": ("SYSTEM_FILES", "foreign_files", "foreign_files_of_aborted_start"),
             ".path_names": ("check_output_path", "path_component"),
             ".plan_spec": ("spec_of_plan",),
@@ -120,6 +120,7 @@ else:
                 "OpenPixels",
                 "archive_format",
                 "create_metadata",
+                "find_format",
                 "format_row",
                 "format_rows",
                 "iterate_formats",

@@ -1,21 +1,17 @@
-"""Changes of a dataset in place: while its lock is held, and each metadata file atomically."""
+"""Changes of a dataset in place, while its lock is held."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_reader import read
-from ome_writers.storage import acquire_lock, atomic_write, hold_claim, lock_path
+from ome_writers.storage import acquire_lock, hold_claim, lock_path
 from ome_writers.untrusted import local_path, refuse_archive
-
-Json = dict[str, Any]
 
 
 @contextmanager
@@ -54,15 +50,3 @@ def _refuse_image_of_dataset(root: Path) -> None:
             continue
         if any(folder / each.key == image for each in images):
             raise UnsupportedError(f"{root} is one image of {folder}: name {folder} instead.")
-
-
-def stored_settings(own: Any) -> Json:
-    """Return the settings in the attributes of this library, to be changed; empty if they are missing."""
-    settings = own.get("settings") if isinstance(own, dict) else None
-    return settings if isinstance(settings, dict) else {}
-
-
-def replace_json(file: Path, group: Json) -> Path:
-    content = json.dumps(group, allow_nan=False, ensure_ascii=False)
-    atomic_write(file, content.encode(errors="replace"), durable=True)
-    return file

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -151,6 +152,9 @@ class FormatRow:
         Returns the `ResumableDataset` at a path; raises UnsupportedError with the reason if it cannot be continued.
     edit
         Changes metadata of a dataset in place, and returns the changed files; see `ome_writers.edit`.
+    rewritten
+        Context manager that yields path and shard shapes of an OME-Zarr to be written, and then makes a dataset of this
+        format of it; None if streams write the format, or nothing does.
     index_axes
         Returns the names of the axes of ``storage_index`` in the frame metadata of an image.
     remote
@@ -194,6 +198,7 @@ class FormatRow:
     check: Callable[..., Iterable[Any]] = _refuse
     resumable: Callable[[Path], ResumableDataset] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
+    rewritten: Callable[..., AbstractContextManager[tuple[Path, dict[str, int]]]] | None = None
     index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
     remote: bool = False
     chunked: bool = False
@@ -259,9 +264,14 @@ def format_rows() -> dict[str, FormatRow]:
     return {row.name: row for row in iterate_formats()}
 
 
+def find_format(name: str) -> FormatRow | None:
+    """Return the format with this name; None if there is none."""
+    return _own_row(name) or installed_formats().get(name)
+
+
 def format_row(name: str) -> FormatRow:
     """Return the format with this name. Raises UnsupportedError if it is not installed."""
-    row = _own_row(name) or installed_formats().get(name)
+    row = find_format(name)
     if row is None:
         raise UnsupportedError(
             f"The format {name!r} is not installed. Install the package that provides it."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ome_writers.formats.in_place import stored_settings
 from ome_writers.routing import resolve
 from ome_writers.units import standard_size
 
@@ -65,7 +64,9 @@ class Changes:
 
 def edit_settings(own: Any, changes: Changes) -> None:
     """Change the stored settings, which contain what the format has no field for."""
-    settings = stored_settings(own)
+    settings = own.get("settings") if isinstance(own, dict) else None
+    if not isinstance(settings, dict):
+        settings = {}
     if changes.description is not None:
         own["description"] = changes.description
         if isinstance(experiment := settings.get("experiment"), dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.file_sharing import rename
+from ome_writers.formats.omezarr import open_metadata
 from ome_writers.settings import AcquisitionSettings
-from ome_writers.storage import acquire_lock, atomic_write, lock_path, sibling_path
+from ome_writers.storage import acquire_lock, lock_path, sibling_path
 from ome_writers.streaming import create_stream
-from ome_writers.untrusted import read_json
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,12 @@ class StagedOutput:
 
     def publish(self, frames: int, metadata: Mapping[str, Any]) -> None:
         """Record the number of frames and global metadata by namespace, and move the complete output to its path."""
-        file = self.staged_path / "zarr.json"
-        content = read_json(file, root=self.staged_path)
-        content["attributes"] = {**metadata, **content["attributes"]}
-        own = content["attributes"]["ome_writers"]
-        own["frames"]["written"] = frames
-        own["settings"]["root_path"] = str(self.path)
-        text = json.dumps(content, allow_nan=False, ensure_ascii=False)
-        atomic_write(file, text.encode(errors="replace"), durable=True)
+        with open_metadata(self.staged_path) as groups:
+            attributes = groups.attributes()
+            attributes.update({**metadata, **attributes})
+            own = groups.own()
+            assert own is not None
+            own["frames"]["written"] = frames
+            groups.settings()["root_path"] = str(self.path)
         rename(self.staged_path, self.path)
         shutil.rmtree(self._folder, ignore_errors=True)

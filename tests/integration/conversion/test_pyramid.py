@@ -118,7 +118,7 @@ def test_crash_before_the_metadata_is_written(
         raise OSError("no space left")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
-        patch.setattr(pyramid_module, "replace_json", crash)
+        patch.setattr(pyramid_module, "open_metadata", crash)
         omew.add_pyramid(path, Pyramid(levels=1))
     assert (path / "0" / "1").is_dir()
     assert omew.add_pyramid(path, Pyramid(levels=1)) == ["0", "1"]

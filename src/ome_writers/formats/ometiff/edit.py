@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,26 +30,59 @@ def edit(spec: DatasetSpec, changes: Changes) -> list[Path]:
                 f"{path}: OME-TIFF has no element for display windows, and the dataset's settings have no channel for "
                 f"{channel.name!r}. Convert it to OME-Zarr."
             )
-    in_folder = path.is_dir()
-    texts: dict[Path, bytes] = {}
-    for file in ome_xml_files(path):
-        text = read_ome_xml(file, path if in_folder else None)
-        if b"<BinaryOnly" not in text[:4096]:
-            texts[file] = edited_xml(text, file, changes)
-    if not in_folder and (not texts or b"<UUID FileName=" in texts[path]):
-        raise UnsupportedError(
-            f"{path} is one file of a set: edit the folder {path.parent} instead."
-        )
-    chains = {file: IfdRepair(file) for file in texts if file.suffix.lower() != ".ome"}
-    for chain in chains.values():
-        chain.refuse_foreign()
-    for file, text in texts.items():
-        if file in chains:
-            chains[file].write_description(text)
-        else:
-            atomic_write(file, text, durable=True)
-    entry = find_entry_file(path) if in_folder else None
-    if entry is not None:
-        source = min(texts, key=lambda file: (file in chains, file.name))  # a companion file first
-        atomic_write(entry, render_entry_file(texts[source], path.name), durable=True)
-    return [*texts, *([entry] if entry else ())]
+    with open_metadata(path) as stored:
+        for file, text in stored.texts.items():
+            stored.texts[file] = edited_xml(text, file, changes)
+    return stored.changed_files
+
+
+@contextmanager
+def open_metadata(path: Path) -> Iterator[StoredTexts]:
+    """Yield the OME-XML of a file, or of the set in a folder, and save what the block changes; nothing if it raises.
+
+    The caller keeps other processes from writing the dataset; see `formats.edit_in_place`.
+
+    Raises UnsupportedError if it is one file of a set, or a file of another program.
+    """
+    stored = StoredTexts(path)
+    yield stored
+    stored.save()
+
+
+class StoredTexts:
+    """The OME-XML of each file that contains all of it, in `texts`, to be changed.
+
+    `changed_files` are those that `save` has replaced; the entry file of a set is one of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._in_folder = path, path.is_dir()
+        self.texts: dict[Path, bytes] = {}
+        self.changed_files: list[Path] = []
+        for file in ome_xml_files(path):
+            text = read_ome_xml(file, path if self._in_folder else None)
+            if b"<BinaryOnly" not in text[:4096]:
+                self.texts[file] = text
+        if not self._in_folder and (not self.texts or b"<UUID FileName=" in self.texts[path]):
+            raise UnsupportedError(
+                f"{path} is one file of a set: edit the folder {path.parent} instead."
+            )
+        tiffs = (file for file in self.texts if file.suffix.lower() != ".ome")
+        self._chains = {file: IfdRepair(file) for file in tiffs}
+        for chain in self._chains.values():
+            chain.refuse_foreign()
+
+    def save(self) -> None:
+        for file, text in self.texts.items():
+            if file in self._chains:
+                self._chains[file].write_description(text)
+            else:
+                atomic_write(file, text, durable=True)
+            self.changed_files.append(file)
+        entry = find_entry_file(self._path) if self._in_folder else None
+        if entry is not None:  # a companion file first
+            source = min(self.texts, key=lambda file: (file in self._chains, file.name))
+            atomic_write(
+                entry, render_entry_file(self.texts[source], self._path.name), durable=True
+            )
+            self.changed_files.append(entry)

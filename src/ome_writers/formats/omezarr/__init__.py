@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from ome_writers.formats.omezarr.group_metadata import KEYS_04 as KEYS_04
     from ome_writers.formats.omezarr.group_metadata import group_attributes as group_attributes
     from ome_writers.formats.omezarr.group_metadata import layout_and_groups as layout_and_groups
     from ome_writers.formats.omezarr.group_metadata import (
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.omezarr.metadata import ZarrMetadata as ZarrMetadata
     from ome_writers.formats.omezarr.ngff import ngff_color as ngff_color
     from ome_writers.formats.omezarr.ngff_version import (
-        check_expressible_in_05 as check_expressible_in_05,
-    )
-    from ome_writers.formats.omezarr.ngff_version import (
         convert_ngff_version as convert_ngff_version,
     )
     from ome_writers.formats.omezarr.parse import parse_dataset as parse_dataset
@@ -32,14 +28,10 @@ if TYPE_CHECKING:
     from ome_writers.formats.omezarr.pixels import ZarrArray as ZarrArray
     from ome_writers.formats.omezarr.pixels import open_array as open_array
     from ome_writers.formats.omezarr.pyramid import add_pyramid as add_pyramid
-    from ome_writers.formats.omezarr.rescaling import edited_labels as edited_labels
-    from ome_writers.formats.omezarr.rescaling import move as move
-    from ome_writers.formats.omezarr.rescaling import rescale as rescale
-    from ome_writers.formats.omezarr.rescaling import stage_shift as stage_shift
-    from ome_writers.formats.omezarr.rescaling import steps_of as steps_of
     from ome_writers.formats.omezarr.row import FORMAT as FORMAT
     from ome_writers.formats.omezarr.row import FORMAT_04 as FORMAT_04
     from ome_writers.formats.omezarr.row import PLAIN_ZARR as PLAIN_ZARR
+    from ome_writers.formats.omezarr.stored_groups import open_metadata as open_metadata
     from ome_writers.formats.omezarr.versions import VERSIONS as VERSIONS
     from ome_writers.formats.omezarr.versions import at_version as at_version
     from ome_writers.formats.omezarr.versions import scene as scene
@@ -49,7 +41,6 @@ else:
         __name__,
         {
             ".group_metadata": (
-                "KEYS_04",
                 "group_attributes",
                 "layout_and_groups",
                 "ome_writers_attributes",
@@ -59,12 +50,12 @@ else:
             ".layout": ("XML_KEY", "stored_layout"),
             ".metadata": ("MAX_WINDOW_UPDATES", "ZarrMetadata"),
             ".ngff": ("ngff_color",),
-            ".ngff_version": ("check_expressible_in_05", "convert_ngff_version"),
+            ".ngff_version": ("convert_ngff_version",),
             ".parse": ("parse_dataset", "read_image_frames", "recorded_progress"),
             ".pixels": ("ZarrArray", "open_array"),
             ".pyramid": ("add_pyramid",),
-            ".rescaling": ("edited_labels", "move", "rescale", "stage_shift", "steps_of"),
             ".row": ("FORMAT", "FORMAT_04", "PLAIN_ZARR"),
+            ".stored_groups": ("open_metadata",),
             ".versions": ("VERSIONS", "at_version", "scene", "with_levels"),
         },
     )

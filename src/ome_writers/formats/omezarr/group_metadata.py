@@ -140,3 +140,21 @@ def compose(
                 f"these are read."
             )
     return scale, translation
+
+
+def check_expressible_in_05(ome: dict[str, Any], file: Path) -> None:
+    """Raise UnsupportedError if 0.5 cannot express the coordinate systems of a group."""
+    own_scene = ome.get("scene")
+    steps = own_scene.get("coordinateTransformations", []) if isinstance(own_scene, dict) else []
+    found = [step.get("type") for step in steps if step.get("type") != "identity"]
+    for multiscale in ome.get("multiscales", []):
+        if "coordinateSystems" not in multiscale:
+            continue
+        if len(multiscale["coordinateSystems"]) > 1:
+            found.append(f"{len(multiscale['coordinateSystems'])} coordinate systems")
+        found += [step.get("type") for step in multiscale.get("coordinateTransformations") or ()]
+    if found:
+        raise UnsupportedError(
+            f"{file}: OME-Zarr 0.5 cannot express its coordinate transformations ({', '.join(map(str, found))}). "
+            f"Keep the dataset at 0.6, or copy the pixels with `ome-writers convert`."
+        )

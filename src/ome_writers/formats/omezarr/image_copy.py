@@ -12,18 +12,18 @@ import numpy as np
 
 from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError, WriteError
-from ome_writers.formats.in_place import replace_json
 from ome_writers.formats.omezarr.group_metadata import compose
 from ome_writers.formats.omezarr.layout import level_path
 from ome_writers.formats.omezarr.ngff import as_transformations
 from ome_writers.formats.omezarr.parse_multiscale import parse_image
 from ome_writers.formats.omezarr.pixels import open_array
 from ome_writers.formats.omezarr.pyramid import array_plan, plane_runs
+from ome_writers.formats.omezarr.stored_groups import open_metadata
 from ome_writers.formats.omezarr.versions import at_version
 from ome_writers.routing import with_shape
 from ome_writers.storage import Options
 from ome_writers.storage.direct import open_engine
-from ome_writers.untrusted import guard_reader, member, read_json
+from ome_writers.untrusted import guard_reader, member
 
 Json = dict[str, Any]
 Arrays = Sequence[tuple[LevelSpec, LevelSpec]]
@@ -55,10 +55,9 @@ class ImageCopy:
             for _, new in arrays:
                 shutil.rmtree(group / new.key, ignore_errors=True)
             raise
-        content = read_json(group / "zarr.json", root=group)
-        attributes = content["attributes"]
-        attributes["ome"] = self._with_levels(attributes["ome"])
-        replace_json(group / "zarr.json", content)
+        with open_metadata(self.copy.path) as groups:
+            attributes = groups.attributes(self.new.key)
+            attributes["ome"] = self._with_levels(attributes["ome"])
 
     def _with_levels(self, ome: Json) -> Json:
         """Return the ``ome`` attributes of the copy with the levels of `image`, computed in an unknown way."""
@@ -152,8 +151,5 @@ def _indices(array: LevelSpec) -> Iterator[tuple[int, ...]]:
 
 
 def _write_group(folder: Path, ome: Json, others: Mapping[str, Any] | None = None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    attributes = {"ome": ome, **(others or {})}
-    replace_json(
-        folder / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    )
+    with open_metadata(folder) as groups:
+        groups.add("", {"ome": ome, **(others or {})})

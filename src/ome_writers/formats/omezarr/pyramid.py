@@ -24,9 +24,10 @@ from ome_writers import codecs
 from ome_writers.dataset import Addressing, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
-from ome_writers.formats.in_place import edit_in_place, replace_json, stored_settings
+from ome_writers.formats.in_place import edit_in_place
 from ome_writers.formats.omezarr.layout import level_path
 from ome_writers.formats.omezarr.pixels import ZarrArray, open_array
+from ome_writers.formats.omezarr.stored_groups import open_metadata
 from ome_writers.formats.omezarr.versions import with_levels
 from ome_writers.formats.registry import format_row
 from ome_writers.formats.stored_settings import stored_plan
@@ -34,7 +35,6 @@ from ome_writers.routing import plan_levels
 from ome_writers.settings import OmeZarrFormat, Pyramid, PyramidMethod
 from ome_writers.storage import Downsampling, Options, available_cpus
 from ome_writers.storage.direct import open_engine
-from ome_writers.untrusted import read_json
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -114,10 +114,12 @@ def add_pyramid(
             if not plan.reductions:
                 continue
             done = _write_levels(spec, image, plan, done, total, on_plane)
-            _publish(group, plan)
+            _publish(spec.path, image.key, plan)
             added.append(image.key)
-        if added:
-            _record_settings(spec.path, pyramid)
+        if added:  # `repair` and `validate` plan the levels from the stored settings
+            with open_metadata(spec.path) as groups:
+                if settings := groups.settings():
+                    settings["pyramid"] = pyramid.model_dump(mode="json")
         return added
 
 
@@ -277,20 +279,13 @@ class _Reducer:
                     self._engine.write(0, array - 1, index, plane, owned=True)
 
 
-def _publish(group: Path, plan: ImageSpec) -> None:
+def _publish(root: Path, key: str, plan: ImageSpec) -> None:
     """Move the levels into the group of an image, and list them in its metadata."""
+    group = root / key
     stage = group / _STAGE
     for k in range(1, len(plan.levels)):
         rename(stage / level_path(k), group / level_path(k))
-    content = read_json(group / "zarr.json", root=group)
-    content["attributes"]["ome"] = with_levels(content["attributes"]["ome"], plan.reductions)
-    replace_json(group / "zarr.json", content)
+    with open_metadata(root) as groups:
+        attributes = groups.attributes(key)
+        attributes["ome"] = with_levels(attributes["ome"], plan.reductions)
     shutil.rmtree(stage)
-
-
-def _record_settings(root: Path, pyramid: Pyramid) -> None:
-    """Record the levels in the stored settings, from which `repair` and `validate` plan them."""
-    content = read_json(root / "zarr.json", root=root)
-    if settings := stored_settings(content["attributes"].get("ome_writers")):
-        settings["pyramid"] = pyramid.model_dump(mode="json")
-        replace_json(root / "zarr.json", content)

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ome_writers.dataset import ImageSpec
-from ome_writers.formats.omezarr.group_metadata import compose, group_attributes
+from ome_writers.formats.omezarr.group_metadata import (
+    check_expressible_in_05,
+    compose,
+)
 from ome_writers.formats.omezarr.ngff import as_transformations
-from ome_writers.formats.omezarr.ngff_version import check_expressible_in_05
+from ome_writers.formats.omezarr.stored_groups import StoredGroups
 from ome_writers.formats.omezarr.versions import at_version
 from ome_writers.formats.settings_edit import UNITS, Changes, unit_factor
-from ome_writers.untrusted import member, read_json
 
 Json = dict[str, Any]
 
 
-def edited_labels(
-    root: Path, image: str, changes: Changes, old: Mapping[str, float], shift: Mapping[str, float]
-) -> dict[Path, Json]:
-    """Return the groups of the labels of an image with changed steps, moved with the image."""
-    folder = root / image / "labels"
-    names = group_attributes(folder, root).get("ome", {}).get("labels")
-    found: dict[Path, Json] = {}
+def edit_labels(
+    groups: StoredGroups,
+    image: str,
+    changes: Changes,
+    old: Mapping[str, float],
+    shift: Mapping[str, float],
+) -> None:
+    """Change the steps of the labels of an image, and move them with the image."""
+    folder = "/".join(filter(None, (image, "labels")))
+    if not groups.file(folder).is_file():
+        return
+    names = groups.attributes(folder).get("ome", {}).get("labels")
     for name in names if isinstance(names, list) else ():
-        file = member(folder, str(name)) / "zarr.json"
+        key = f"{folder}/{name}"
+        file = groups.file(key)
         if not file.is_file():
             continue
-        group = read_json(file, root=root)
-        ome = group["attributes"]["ome"]
+        ome = groups.attributes(key)["ome"]
         check_expressible_in_05(ome, file)
         changed = at_version(ome, "0.5")
         for multiscale in changed["multiscales"]:
@@ -40,9 +46,7 @@ def edited_labels(
             move(multiscale, shift)
             for axis in unknown:
                 axis.pop("unit", None)
-        group["attributes"]["ome"] = at_version(changed, ome["version"])
-        found[file] = group
-    return found
+        groups.attributes(key)["ome"] = at_version(changed, ome["version"])
 
 
 def steps_of(multiscale: Json, what: str = "scale") -> dict[str, float]:

@@ -33,7 +33,10 @@ _ZARR: dict[str, Any] = {
 }
 
 FORMAT_04 = FormatRow(
-    settings=read_only_settings("ome-zarr-0.4", "OME-Zarr"), recognizes=is_zarr_v2, **_ZARR
+    settings=read_only_settings("ome-zarr-0.4", "OME-Zarr"),
+    recognizes=is_zarr_v2,
+    rewritten=_lazy("zarr_v2:rewritten"),
+    **_ZARR,
 )
 FORMAT = FormatRow(
     settings=OmeZarrFormat,

@@ -17,18 +17,17 @@ from typing import Any
 import numpy as np
 
 from ome_writers import codecs
-from ome_writers.conversion.destination import refuse_overlap
 from ome_writers.dataset import DatasetSpec
 from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_folder, sync_tree
+from ome_writers.formats.omezarr.group_metadata import KEYS_04
 from ome_writers.settings import OmeZarrFormat
 from ome_writers.untrusted import read_json
 
 Json = dict[str, Any]
 
-FORMAT = "ome-zarr-0.4"
 _VERSION = "0.4"
 
 
@@ -53,7 +52,6 @@ def rewritten(
     if compression is not None and compression in codecs.ZARR:
         _ = codecs.find_compression(compression).compressor_v2
     output = Path(OmeZarrFormat().get_output_path(destination))
-    refuse_overlap(source.path, output)
     if os.path.lexists(output):
         raise OutputExistsError(
             f"{output} exists. Choose another name, or remove it; an OME-Zarr 0.4 is not overwritten."
@@ -117,8 +115,6 @@ def _attributes(attributes: Json) -> Json:
         rest["ome_writers"] = {k: v for k, v in own.items() if k != "settings"}
         if "settings" in own:
             rest["ome_writers"]["acquisition"] = _acquisition(own["settings"]["dimensions"][:-2])
-    from ome_writers.formats.omezarr import KEYS_04
-
     ome = {k: v for k, v in attributes.get("ome", {}).items() if k != "version"}
     if "multiscales" in ome:
         ome["multiscales"] = [{**each, "version": _VERSION} for each in ome["multiscales"]]
