@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from ome_writers.formats.dataset_metadata import STATUSES as STATUSES
     from ome_writers.formats.dataset_metadata import DatasetMetadata as DatasetMetadata
     from ome_writers.formats.dataset_metadata import Layout as Layout
     from ome_writers.formats.dataset_metadata import Outcome as Outcome
@@ -32,11 +31,9 @@ if TYPE_CHECKING:
     from ome_writers.formats.detection import detect_format as detect_format
     from ome_writers.formats.detection import entry_folder as entry_folder
     from ome_writers.formats.detection import resolve_entry_file as resolve_entry_file
-    from ome_writers.formats.frame_metadata import JOURNAL_NAME as JOURNAL_NAME
     from ome_writers.formats.frame_metadata import Journal as Journal
     from ome_writers.formats.frame_metadata import JournalEntry as JournalEntry
     from ome_writers.formats.frame_metadata import latest_entries as latest_entries
-    from ome_writers.formats.frame_metadata import truncate_partial_line as truncate_partial_line
     from ome_writers.formats.frame_metadata_table import frame_columns as frame_columns
     from ome_writers.formats.frame_metadata_table import frame_table as frame_table
     from ome_writers.formats.in_place import edit_in_place as edit_in_place
@@ -55,7 +52,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.registry import find_format as find_format
     from ome_writers.formats.registry import format_row as format_row
     from ome_writers.formats.registry import format_rows as format_rows
-    from ome_writers.formats.registry import iterate_formats as iterate_formats
     from ome_writers.formats.registry import lay_out as lay_out
     from ome_writers.formats.report import Check as Check
     from ome_writers.formats.report import Finding as Finding
@@ -66,13 +62,11 @@ if TYPE_CHECKING:
     from ome_writers.formats.ro_crate import render_crate as render_crate
     from ome_writers.formats.settings_edit import UNITS as UNITS
     from ome_writers.formats.settings_edit import Changes as Changes
-    from ome_writers.formats.settings_edit import edit_settings as edit_settings
     from ome_writers.formats.settings_edit import image_name as image_name
     from ome_writers.formats.settings_edit import stage_numbers as stage_numbers
     from ome_writers.formats.settings_edit import z_shift as z_shift
     from ome_writers.formats.stored_settings import plan_from_settings as plan_from_settings
     from ome_writers.formats.stored_settings import stored_plan as stored_plan
-    from ome_writers.formats.stored_settings import with_stored_arrays as with_stored_arrays
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -82,7 +76,6 @@ else:
                 "Layout",
                 "Outcome",
                 "Patch",
-                "STATUSES",
                 "Status",
                 "SupportsCarryOver",
                 "SupportsGrow",
@@ -103,13 +96,7 @@ else:
                 "entry_folder",
                 "resolve_entry_file",
             ),
-            ".frame_metadata": (
-                "JOURNAL_NAME",
-                "Journal",
-                "JournalEntry",
-                "latest_entries",
-                "truncate_partial_line",
-            ),
+            ".frame_metadata": ("Journal", "JournalEntry", "latest_entries"),
             ".frame_metadata_table": ("frame_columns", "frame_table"),
             ".in_place": ("edit_in_place",),
             ".ownership": ("SYSTEM_FILES", "foreign_files", "foreign_files_of_aborted_start"),
@@ -123,20 +110,12 @@ else:
                 "find_format",
                 "format_row",
                 "format_rows",
-                "iterate_formats",
                 "lay_out",
             ),
             ".report": ("Check", "Finding"),
             ".resumption": ("Reopened", "ResumableDataset"),
             ".ro_crate": ("crate_path", "refuse_foreign_crate", "render_crate"),
-            ".settings_edit": (
-                "Changes",
-                "UNITS",
-                "edit_settings",
-                "image_name",
-                "stage_numbers",
-                "z_shift",
-            ),
-            ".stored_settings": ("plan_from_settings", "stored_plan", "with_stored_arrays"),
+            ".settings_edit": ("Changes", "UNITS", "image_name", "stage_numbers", "z_shift"),
+            ".stored_settings": ("plan_from_settings", "stored_plan"),
         },
     )

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml.images import IfdRuns as IfdRuns
     from ome_writers.formats.ome_xml.images import axis_letters as axis_letters
     from ome_writers.formats.ome_xml.images import dimension_order as dimension_order
-    from ome_writers.formats.ome_xml.images import ome_color as ome_color
     from ome_writers.formats.ome_xml.instrument import significant_bits as significant_bits
     from ome_writers.formats.ome_xml.parsing import image_elements as image_elements
     from ome_writers.formats.ome_xml.parsing import parse_ome_xml as parse_ome_xml
@@ -59,13 +58,7 @@ else:
             ),
             ".document": ("Body", "assemble_document", "binary_only", "render_body"),
             ".edit": ("edited_xml",),
-            ".images": (
-                "ACQUISITION_ORDER",
-                "IfdRuns",
-                "axis_letters",
-                "dimension_order",
-                "ome_color",
-            ),
+            ".images": ("ACQUISITION_ORDER", "IfdRuns", "axis_letters", "dimension_order"),
             ".instrument": ("significant_bits",),
             ".parsing": ("image_elements", "parse_ome_xml", "parse_once", "reject_doctype"),
             ".planes": ("PLANE_ATTRIBUTES", "RenderedPlanes", "render_planes"),
