@@ -1,6 +1,6 @@
-"""File formats: the metadata of each format, rendered and parsed. Pixels belong to `storage`.
+"""File formats: a folder per format with all its verbs, and what they share. Writing of pixels belongs to `storage`.
 
-`format_rows` has a row per format: a new format is one folder and one row.
+`format_rows` has a row per format: a new format is one folder, which exports its row. Other packages ask the row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recovery of datasets whose writer was killed: they end up as `close` would have left them.
+"""Recovery of datasets whose writer was killed: they end up as `close` would have left them; each format has its part.
 
 No readable frame is deleted. Any reader opens the dataset without repair, too. Repairing again changes nothing.
 

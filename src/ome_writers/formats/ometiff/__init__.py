@@ -1,4 +1,6 @@
-"""OME-TIFF metadata: the OME-XML of each file, and which IFD holds which plane. Byte offsets belong to `storage.tiff`.
+"""OME-TIFF: the OME-XML of each file, rendered, parsed and edited; reading, recovery and checks of its pages.
+
+`storage.tiff` writes pages. This package never imports that of OME-Zarr.
 
 `models` is imported on first use: it needs ome-types.
 """

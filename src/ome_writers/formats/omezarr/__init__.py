@@ -1,4 +1,7 @@
-"""OME-Zarr metadata: the `zarr.json` of each group. Array metadata and chunks belong to `storage.zarr`."""
+"""OME-Zarr: its metadata, rendered, parsed and edited; reading, recovery and checks of its arrays.
+
+`storage.zarr` writes array metadata and chunks. This package never imports that of another format.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Zarr v3 arrays, independent of engines and frames.
+"""Writing of Zarr v3 arrays, independent of engines and frames; `formats.omezarr` reads and recovers them.
 
 `chunk_grid` maps planes to chunks and shards, `codec` encodes chunks, and `chunk_files` and `shard_file` (with
 `shard_index` and `free_list`) write chunks so that readers never see a partial one. `array_metadata` writes
-``zarr.json``. `shard_reader`, `array_survey` and `recovery` read what other software, or a crashed writer, has written.
+``zarr.json``. `shard_reader` reads the shards that a library has written, as part of writing.
 
 Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
 """
