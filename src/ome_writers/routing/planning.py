@@ -40,7 +40,7 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     """
     acquired = settings.dimensions[:-2]
     kinds = frame_kinds(settings)
-    camera_images = None if all(k.fits(kinds[0]) for k in kinds[1:]) else camera_axis(settings)
+    camera_images = None if all(k.fits(kinds[0]) for k in kinds) else camera_axis(settings)
     kinds = kinds if camera_images is not None else kinds[:1]
     is_zarr = settings.format.samples_as_channels
     planes = [3 if is_zarr and kind.rgb else 1 for kind in kinds]
