@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from types import FrameType
 
 LIMITS = {
-    "modules loaded by writing: OME-Zarr": 108,
+    "modules loaded by writing: OME-Zarr": 107,
     "modules loaded by writing: OME-TIFF": 105,
     "modules loaded by writing: scratch": 83,
-    "lines loaded by writing: OME-Zarr": 17350,
+    "lines loaded by writing: OME-Zarr": 17250,
     "lines loaded by writing: OME-TIFF": 17450,
     "lines loaded by writing: scratch": 14100,
     "classes that describe images and arrays": 6,
     # resolve, parse, stored_plan; and how acquire-zarr and copies of label images are written
     "places that describe arrays": 5,
-    "open, own OME-Zarr: functions": 124,
-    "open, own OME-Zarr: files": 34,
+    "open, own OME-Zarr: functions": 120,
+    "open, own OME-Zarr: files": 32,
     "view[i], own OME-Zarr: functions": 25,
     "view[i], own OME-Zarr: files": 8,
-    "open, other OME-Zarr: functions": 79,
-    "open, other OME-Zarr: files": 23,
+    "open, other OME-Zarr: functions": 76,
+    "open, other OME-Zarr: files": 22,
     "view[i], other OME-Zarr: functions": 24,
     "view[i], other OME-Zarr: files": 8,
     "open, OME-TIFF: functions": 153,

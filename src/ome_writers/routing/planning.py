@@ -40,7 +40,9 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     """
     acquired = settings.dimensions[:-2]
     kinds = frame_kinds(settings)
-    camera_images = None if all(k.fits(kinds[0]) for k in kinds) else camera_axis(settings)
+    camera_images = camera_axis(settings)
+    if camera_images is not None and all(kind.fits(kinds[0]) for kind in kinds):
+        camera_images = None
     kinds = kinds if camera_images is not None else kinds[:1]
     is_zarr = settings.format.samples_as_channels
     planes = [3 if is_zarr and kind.rgb else 1 for kind in kinds]

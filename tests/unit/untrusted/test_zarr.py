@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
+from ome_writers.formats.omezarr.node_metadata import parse_array_metadata
 
 BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 

@@ -15,16 +15,15 @@ from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.dataset_metadata import STATUSES
 from ome_writers.formats.dataset_reader import read
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
-from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
 from ome_writers.formats.omezarr.array_metadata_check import array_metadata_problems
 from ome_writers.formats.omezarr.array_survey import ArraySurvey
-from ome_writers.formats.omezarr.group_metadata import (
+from ome_writers.formats.omezarr.node_metadata import (
     group_attributes,
     layout_and_groups,
     ome_writers_attributes,
+    parse_array_metadata,
 )
-from ome_writers.formats.omezarr.parse import read_image_frames
-from ome_writers.formats.omezarr.parse_multiscale import parse_image
+from ome_writers.formats.omezarr.parse import parse_image, read_image_frames
 from ome_writers.formats.omezarr.stored_level import StoredLevel
 from ome_writers.formats.report import QUICK, Check, Finding
 from ome_writers.formats.stored_settings import stored_plan

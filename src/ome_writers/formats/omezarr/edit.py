@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.ome_xml import edited_xml
-from ome_writers.formats.omezarr.group_metadata import check_expressible_in_05
 from ome_writers.formats.omezarr.layout import XML_KEY
 from ome_writers.formats.omezarr.ngff import ngff_color
+from ome_writers.formats.omezarr.node_metadata import check_expressible_in_05
 from ome_writers.formats.omezarr.rescaling import (
     edit_labels,
     move,

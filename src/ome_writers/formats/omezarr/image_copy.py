@@ -12,10 +12,9 @@ import numpy as np
 
 from ome_writers.dataset import DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError, WriteError
-from ome_writers.formats.omezarr.group_metadata import compose
-from ome_writers.formats.omezarr.layout import level_path
+from ome_writers.formats.omezarr.layout import compose, level_path
 from ome_writers.formats.omezarr.ngff import as_transformations
-from ome_writers.formats.omezarr.parse_multiscale import parse_image
+from ome_writers.formats.omezarr.parse import parse_image
 from ome_writers.formats.omezarr.pixels import open_array
 from ome_writers.formats.omezarr.pyramid import array_plan, plane_runs
 from ome_writers.formats.omezarr.stored_groups import open_metadata

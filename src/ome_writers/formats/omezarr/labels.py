@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ome_writers.dataset import DatasetSpec
-from ome_writers.formats.omezarr.group_metadata import group_attributes
+from ome_writers.formats.omezarr.node_metadata import group_attributes
 
 Json = dict[str, Any]
 

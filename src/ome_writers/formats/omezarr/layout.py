@@ -1,4 +1,4 @@
-"""Group hierarchy of an OME-Zarr: one image, a collection (bioformats2raw.layout 3), or a plate.
+"""Group hierarchy of an OME-Zarr: one image, a collection (bioformats2raw.layout 3), or a plate; scale of a level.
 
 Source: https://ngff.openmicroscopy.org/0.5/
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.omezarr.group_metadata import well_fields
 from ome_writers.formats.plates import is_plate, plate_layout
 from ome_writers.routing import Plan
 
@@ -46,6 +46,8 @@ def stored_image_keys(plan: Plan, root: Path) -> list[str]:
     images = image_keys(plan)
     if images == [""] or not is_plate(plan):
         return images
+    from ome_writers.formats.omezarr.node_metadata import well_fields  # not while writing
+
     for well in plate_layout(plan).wells:
         with suppress(KeyError, TypeError, UnsupportedError):  # the metadata is damaged or missing
             stored = well_fields(root, well.path)
@@ -73,3 +75,32 @@ def _in_groups(plan: Plan, images: Sequence[str], root: Path) -> tuple[Plan, Lay
 
 def join_key(group: str, name: str) -> str:
     return f"{group}/{name}" if group else name
+
+
+def compose(
+    transformations: Sequence[dict[str, Any]], axes: int, name: str
+) -> tuple[list[float], list[float]]:
+    """Return scale and translation of transformations that are applied one after the other.
+
+    Raises UnsupportedError if one is not an identity, a scale, a translation or a sequence of these.
+    """
+    scale, translation = [1.0] * axes, [0.0] * axes
+    for each in transformations:
+        kind = each.get("type")
+        if kind == "scale":
+            factors = [float(factor) for factor in each["scale"]]
+            scale = [a * b for a, b in zip(scale, factors, strict=True)]
+            translation = [a * b for a, b in zip(translation, factors, strict=True)]
+        elif kind == "translation":
+            offsets = [float(offset) for offset in each["translation"]]
+            translation = [a + b for a, b in zip(translation, offsets, strict=True)]
+        elif kind == "sequence":
+            factors, offsets = compose(each["transformations"], axes, name)
+            scale = [a * b for a, b in zip(scale, factors, strict=True)]
+            translation = [a * b + c for a, b, c in zip(translation, factors, offsets, strict=True)]
+        elif kind != "identity":
+            raise UnsupportedError(
+                f"{name}: coordinate transformation {kind!r}; identity, scale, translation and sequences of "
+                f"these are read."
+            )
+    return scale, translation

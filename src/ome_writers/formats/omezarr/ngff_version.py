@@ -11,7 +11,7 @@ from pathlib import Path
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError, checked_call
 from ome_writers.formats.in_place import edit_in_place
-from ome_writers.formats.omezarr.group_metadata import check_expressible_in_05
+from ome_writers.formats.omezarr.node_metadata import check_expressible_in_05
 from ome_writers.formats.omezarr.stored_groups import StoredGroups, open_metadata
 from ome_writers.formats.omezarr.versions import VERSIONS, at_version, scene
 from ome_writers.formats.registry import format_row

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ome_writers.formats.dataset_metadata import STATUSES
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.omezarr.group_metadata import (
+from ome_writers.formats.omezarr.layout import XML_KEY, join_key
+from ome_writers.formats.omezarr.node_metadata import (
     group_attributes,
     image_groups,
     ome_writers_attributes,
 )
-from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.ownership import is_proof, is_version_0
 from ome_writers.formats.ro_crate import CRATE_NAME, is_own_crate
 

@@ -26,7 +26,7 @@ from ome_writers.codecs import CRC32C, CRC32C_BYTES, Decoder, crc32c
 from ome_writers.dataset import DatasetSpec
 from ome_writers.decompression import find_zarr_codec
 from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedError
-from ome_writers.formats.omezarr.array_metadata import (
+from ome_writers.formats.omezarr.node_metadata import (
     ArrayMetadata,
     array_metadata_file,
     parse_array_metadata,
@@ -67,10 +67,12 @@ class ZarrPixels:
         name = ".zattrs" if self._spec.version == "0.4" else "zarr.json"
         self._root = CachedJsonFile(path / name, path)
         self._own: dict[str, Any] | None = None  # the attributes that `_spec` contains
+        self._parsed_now = True  # whether `spec` has not been called yet
         self._cache_bytes = cache_bytes // len(self._spec.images)
 
     def spec(self) -> DatasetSpec:
-        if self._spec.status is None:
+        parsed_now, self._parsed_now = self._parsed_now, False
+        if self._spec.status is None or parsed_now:
             return self._spec
         own = self._own_attributes()
         if own is not self._own:

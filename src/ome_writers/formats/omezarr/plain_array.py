@@ -11,7 +11,7 @@ from pathlib import Path
 from ome_writers.dataset import DatasetSpec
 from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.omezarr.array_metadata import array_metadata_file, parse_array_metadata
+from ome_writers.formats.omezarr.node_metadata import array_metadata_file, parse_array_metadata
 from ome_writers.formats.plane_files import axes_of_shape, image_of_planes
 from ome_writers.untrusted import read_json, read_json_object
 
@@ -27,7 +27,7 @@ def is_plain_array(root: Path) -> bool:
     return file.name == ".zarray" or read_json_object(file, root).get("node_type") == "array"
 
 
-def parse_array(root: Path) -> DatasetSpec:
+def parse_plain_array(root: Path) -> DatasetSpec:
     """Return the image that an array is.
 
     Raises UnsupportedError if its last axis seems to be RGB samples, or it has more axes than t, c, z, y, x.

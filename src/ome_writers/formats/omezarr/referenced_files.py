@@ -11,9 +11,8 @@ from typing import Any
 
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
-from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
-from ome_writers.formats.omezarr.group_metadata import read_settings
 from ome_writers.formats.omezarr.layout import XML_KEY
+from ome_writers.formats.omezarr.node_metadata import parse_array_metadata, read_settings
 from ome_writers.untrusted import (
     MAX_FRAMES,
     check_count,

@@ -13,9 +13,9 @@ from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import Journal, truncate_partial_line
 from ome_writers.formats.omezarr.array_survey import ArraySurvey, Survey
-from ome_writers.formats.omezarr.group_metadata import group_attributes
 from ome_writers.formats.omezarr.layout import XML_KEY
 from ome_writers.formats.omezarr.metadata import ZarrMetadata
+from ome_writers.formats.omezarr.node_metadata import group_attributes
 from ome_writers.formats.omezarr.parse import read_image_frames
 from ome_writers.formats.omezarr.stored_level import StoredLevel
 from ome_writers.formats.omezarr.stored_plan import plan_of_stored_settings

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ome_writers.dataset import ImageSpec
-from ome_writers.formats.omezarr.group_metadata import (
-    check_expressible_in_05,
-    compose,
-)
+from ome_writers.formats.omezarr.layout import compose
 from ome_writers.formats.omezarr.ngff import as_transformations
+from ome_writers.formats.omezarr.node_metadata import check_expressible_in_05
 from ome_writers.formats.omezarr.stored_groups import StoredGroups
 from ome_writers.formats.omezarr.versions import at_version
 from ome_writers.formats.settings_edit import UNITS, Changes, unit_factor

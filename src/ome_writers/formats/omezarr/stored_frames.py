@@ -16,14 +16,14 @@ from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import Journal
-from ome_writers.formats.omezarr.array_metadata import parse_array_metadata
 from ome_writers.formats.omezarr.continued_metadata import ContinuedMetadata
-from ome_writers.formats.omezarr.group_metadata import (
+from ome_writers.formats.omezarr.layout import stored_layout
+from ome_writers.formats.omezarr.node_metadata import (
     group_attributes,
     ome_writers_attributes,
+    parse_array_metadata,
     read_settings,
 )
-from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.formats.omezarr.parse import read_image_frames
 from ome_writers.formats.omezarr.shard_recovery import ShardRecovery
 from ome_writers.formats.resumption import (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ome_writers.dataset import LevelSpec
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.omezarr.group_metadata import read_settings
 from ome_writers.formats.omezarr.layout import stored_layout
-from ome_writers.formats.omezarr.parse_multiscale import parse_array
+from ome_writers.formats.omezarr.node_metadata import read_settings
+from ome_writers.formats.omezarr.parse import parse_array
 from ome_writers.formats.stored_settings import plan_from_settings, with_stored_arrays
 from ome_writers.routing import Plan
 from ome_writers.untrusted import check_shape, read_json_object

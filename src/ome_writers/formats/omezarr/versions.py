@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ome_writers.dataset import Reduction
-from ome_writers.formats.omezarr.group_metadata import compose
+from ome_writers.formats.omezarr.layout import compose
 from ome_writers.formats.omezarr.ngff import as_transformations, level_entry, pyramid_fields
 from ome_writers.settings import Position
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError
-from ome_writers.formats.omezarr.array_metadata import array_metadata_file
+from ome_writers.formats.omezarr.node_metadata import array_metadata_file
 from ome_writers.untrusted import (
     check_memory,
     check_shape,

@@ -22,7 +22,7 @@ from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_folder, sync_tree
-from ome_writers.formats.omezarr.group_metadata import KEYS_04
+from ome_writers.formats.omezarr.node_metadata import KEYS_04
 from ome_writers.settings import OmeZarrFormat
 from ome_writers.untrusted import read_json
 

@@ -10,7 +10,7 @@ import pytest
 import ome_writers as omew
 from ome_writers import Channel, Dimension, OmeZarrFormat, Plate, Position
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.omezarr.group_metadata import group_attributes
+from ome_writers.formats.omezarr.node_metadata import group_attributes
 from ome_writers.formats.omezarr.versions import at_version
 
 if TYPE_CHECKING:
