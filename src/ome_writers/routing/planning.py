@@ -35,14 +35,13 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     are folded into the channel axis, or become separate images if their frames differ. The indices of any other surplus
     axis become images of the collection. RGB samples become channels in OME-Zarr, and samples in OME-TIFF.
 
-    Raises UnsupportedError if an unbounded axis cannot be stored as an axis, a limit is exceeded,
-    or the resolution levels cannot be computed.
+    Raises UnsupportedError if an unbounded axis cannot be stored as an axis, the resolution levels cannot be computed, or
+    a limit is exceeded.
     """
     acquired = settings.dimensions[:-2]
     kinds = frame_kinds(settings)
-    camera_images = camera_axis(settings)
-    if camera_images is not None and all(kind.fits(kinds[0]) for kind in kinds):
-        camera_images = None
+    cameras = camera_axis(settings)
+    camera_images = cameras if cameras and not all(k.fits(kinds[0]) for k in kinds) else None
     kinds = kinds if camera_images is not None else kinds[:1]
     is_zarr = settings.format.samples_as_channels
     planes = [3 if is_zarr and kind.rgb else 1 for kind in kinds]
@@ -67,8 +66,7 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     count = count_images(acquired, collected)
     with paused_collection() if count >= MANY_IMAGES else nullcontext():
         names = _images(acquired, collected, camera_images)
-        own_cameras = camera_images is not None
-        images = _image_plans(settings, router, layouts, names, own_cameras=own_cameras)
+        images = _image_plans(settings, router, layouts, names, own_cameras=bool(camera_images))
     return Plan(settings, images, router, router.frames)
 
 

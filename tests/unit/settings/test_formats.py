@@ -103,6 +103,7 @@ def test_defaults() -> None:
         "backend": "auto",
         "suffix": ".ome.zarr",
         "version": "0.5",
+        "checksum": False,
     }
     assert TIFF.model_dump() == {
         "name": "ome-tiff",
