@@ -35,8 +35,8 @@ def resolve(settings: AcquisitionSettings) -> Plan:
     are folded into the channel axis, or become separate images if their frames differ. The indices of any other surplus
     axis become images of the collection. RGB samples become channels in OME-Zarr, and samples in OME-TIFF.
 
-    Raises UnsupportedError if an unbounded axis cannot be stored as an axis, the resolution levels cannot be computed, or
-    a limit is exceeded.
+    Raises UnsupportedError if an unbounded axis cannot be stored as an axis, a limit is exceeded, or the resolution
+    levels cannot be computed.
     """
     acquired = settings.dimensions[:-2]
     kinds = frame_kinds(settings)
