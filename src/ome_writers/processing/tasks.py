@@ -28,13 +28,13 @@ Region = tuple[range, ...]
 """Indices of shards (without sharding, of chunks) along each storage axis before y and x."""
 
 
-def regions(plan: LevelSpec, whole: Collection[str]) -> Iterator[Region]:
+def regions(level: LevelSpec, whole: Collection[str]) -> Iterator[Region]:
     """Yield the regions of the tasks of an array: one shard each, but all shards along the axes `whole`.
 
     A region has the shards of all tiles of its planes. Each shard belongs to exactly one region.
     """
     choices = []
-    extents = zip(plan.dimensions, plan.index_shape, plan.shards or plan.chunks, strict=False)
+    extents = zip(level.dimensions, level.index_shape, level.shards or level.chunks, strict=False)
     for dimension, extent, shard in extents:
         shards = range(math.ceil(extent / shard))
         alone = [shards[i : i + 1] for i in shards]

@@ -79,13 +79,13 @@ class RawFileSink:
     them if the final shape has another C order.
     """
 
-    def __init__(self, path: Path, plan: LevelSpec, disk: Disk) -> None:
+    def __init__(self, path: Path, level: LevelSpec, disk: Disk) -> None:
         self._path = path
-        self._plan = plan
+        self._level = level
         self._disk = disk
-        self._strides = _strides(plan.index_shape, plan.growing, plan.frame_bytes)
+        self._strides = _strides(level.index_shape, level.growing, level.frame_bytes)
         self._bounds: tuple[float, ...] = tuple(
-            math.inf if i == plan.growing else n for i, n in enumerate(plan.index_shape)
+            math.inf if i == level.growing else n for i, n in enumerate(level.index_shape)
         )
         self._exists = False
         # held while the file is created, read, or replaced by a reordered one
@@ -104,17 +104,17 @@ class RawFileSink:
         planes = {self._offset(index): plane for index, plane in run.planes.items()}
         offsets = sorted(planes)
         parts = [np.ascontiguousarray(planes[o]).reshape(-1).view(np.uint8).data for o in offsets]
-        sizes = np.full(len(parts), self._plan.frame_bytes, np.int64)
+        sizes = np.full(len(parts), self._level.frame_bytes, np.int64)
         self._disk.write(self._path, parts, np.array(offsets, np.int64), sizes)
 
     def load(self, index: Index) -> Plane:
         """Return a plane; zeros if it was not written."""
-        plan = self._plan
+        level = self._level
         with self._lock:
             inside = all(i < n for i, n in zip(index, self._bounds, strict=True))
             stored = self._read(index) if self._exists and inside else b""
-        shape = plan.frame_shape if plan.samples == 1 else (*plan.frame_shape, plan.samples)
-        plane = np.zeros(shape, plan.numpy_dtype)
+        shape = level.frame_shape if level.samples == 1 else (*level.frame_shape, level.samples)
+        plane = np.zeros(shape, level.numpy_dtype)
         plane.reshape(-1).view(np.uint8)[: len(stored)] = np.frombuffer(stored, np.uint8)
         return plane
 
@@ -122,7 +122,7 @@ class RawFileSink:
         """Truncate the file to an array of `shape` (without y and x), and reorder its planes if necessary."""
         if not self._exists:
             return
-        nbytes, size = self._plan.frame_bytes, math.prod(shape) * self._plan.frame_bytes
+        nbytes, size = self._level.frame_bytes, math.prod(shape) * self._level.frame_bytes
         strides = _strides(shape, None, nbytes)
         pairs = zip(shape, strides, self._strides, strict=True)
         if all(n == 1 or new == old for n, new, old in pairs):
@@ -149,7 +149,7 @@ class RawFileSink:
     def _read(self, index: Index) -> bytes:
         """Return the bytes of a plane; fewer, or none, past the end of the file."""
         with self._disk.use(self._path) as fd:
-            return read_fully(fd, self._plan.frame_bytes, self._offset(index))
+            return read_fully(fd, self._level.frame_bytes, self._offset(index))
 
     def _offset(self, index: Index) -> int:
         return sum(i * stride for i, stride in zip(index, self._strides, strict=True))

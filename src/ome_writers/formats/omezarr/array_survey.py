@@ -44,11 +44,11 @@ class _Chunk(NamedTuple):
 class ArraySurvey:
     """The chunks of one array on disk."""
 
-    def __init__(self, folder: Path, plan: LevelSpec) -> None:
+    def __init__(self, folder: Path, level: LevelSpec) -> None:
         self._folder = folder / "c"
-        self._plan = plan
-        self._grid = Grid(plan)
-        self._recovery = ShardRecovery(plan)
+        self._level = level
+        self._grid = Grid(level)
+        self._recovery = ShardRecovery(level)
 
     def recover(self, *, dry_run: bool, truncate: bool = True) -> Iterator[Finding]:
         """Bring all files into the state in which `close` leaves them; yield the problems found.
@@ -75,7 +75,7 @@ class ArraySurvey:
             index = self._recovery.read_index(path, coordinate)
             # while it is written, the writer may be replacing the index
             if index is None or (index.torn and chunks):
-                planes = describe_planes(coordinate, self._plan.shards or (), self._plan.shape)
+                planes = describe_planes(coordinate, self._level.shards or (), self._level.shape)
                 what = "without a readable index" if index is None else "with a damaged index"
                 yield Finding(path, f"{planes}: shard {what}", solved=False)
             for number in index.damaged if index else ():
@@ -114,7 +114,7 @@ class ArraySurvey:
             sample = samples.setdefault(0 if channel is None else at[channel], [])
             sample[1:] = cell[:1]  # the first chunk, and the last one so far
         if edge and axis is not None:
-            extent = self._plan.chunks[axis]
+            extent = self._level.chunks[axis]
             depths = [self._depth(cell, axis) if extent > 1 else 1 for cell in edge]
             found.extent = edge[0][0].coordinate[axis] * extent + max(depths)
             for cell, depth in zip(edge, depths, strict=True):  # counted as full above
@@ -150,7 +150,7 @@ class ArraySurvey:
             numbers = sorted(int(e.name) for e in os.scandir(folder) if _is_number(e))
             for number in numbers:
                 path, coordinate = folder / str(number), (*parents, number)
-                if len(coordinate) < len(self._plan.chunks):
+                if len(coordinate) < len(self._level.chunks):
                     if path.is_dir():
                         yield from walk(path, coordinate)
                 elif path.is_file():
@@ -175,7 +175,7 @@ class ArraySurvey:
                 yield _Chunk(at, path, *index.entries[number].tolist())
 
     def _describe(self, chunk: tuple[int, ...]) -> str:
-        return describe_planes(chunk, self._plan.chunks, self._plan.shape)
+        return describe_planes(chunk, self._level.chunks, self._level.shape)
 
     def _problem(self, chunk: _Chunk) -> str:
         """Return why a chunk cannot be read; an empty string if it can."""
@@ -214,13 +214,13 @@ class ArraySurvey:
         pixels = self._load(chunk)
         if pixels is None:
             return
-        height, width = self._plan.frame_shape
+        height, width = self._level.frame_shape
         row, column = (
-            i * n for i, n in zip(chunk.coordinate[-2:], self._plan.chunks[-2:], strict=True)
+            i * n for i, n in zip(chunk.coordinate[-2:], self._level.chunks[-2:], strict=True)
         )
         pixels = pixels[..., : height - row, : width - column]
         channels = [pixels] if channel is None else list(np.moveaxis(pixels, channel, 0))
-        first = 0 if channel is None else chunk.coordinate[channel] * self._plan.chunks[channel]
+        first = 0 if channel is None else chunk.coordinate[channel] * self._level.chunks[channel]
         for number, pixels in enumerate(channels, start=first):
             values = np.abs(pixels) if pixels.dtype.kind == "c" else pixels
             if pixels.dtype.kind == "b":

@@ -89,12 +89,12 @@ class RecoveredIndex(NamedTuple):
 class ShardRecovery:
     """Recovers the shards of one array."""
 
-    def __init__(self, plan: LevelSpec) -> None:
-        outer = plan.shards or plan.chunks
-        self.chunks = tuple(o // c for o, c in zip(outer, plan.chunks, strict=True))
-        self._plan = plan
-        self._grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.numpy_dtype, checksum=plan.checksum)
+    def __init__(self, level: LevelSpec) -> None:
+        outer = level.shards or level.chunks
+        self.chunks = tuple(o // c for o, c in zip(outer, level.chunks, strict=True))
+        self._level = level
+        self._grid = Grid(level)
+        self._codec = Codec(level.compression, level.numpy_dtype, checksum=level.checksum)
         self._index_format = ShardIndexFormat(math.prod(self.chunks))
         self._index_bytes = self._index_format.nbytes
 
@@ -175,7 +175,7 @@ class ShardRecovery:
         raw = self._codec.decode(stored, self._grid.chunk_bytes)
         if len(raw) != self._grid.chunk_bytes:
             raise ValueError(f"{len(raw)} bytes instead of {self._grid.chunk_bytes}")
-        return np.frombuffer(raw, self._plan.numpy_dtype).reshape(self._plan.chunks)
+        return np.frombuffer(raw, self._level.numpy_dtype).reshape(self._level.chunks)
 
     def _find_index(self, fd: int, path: Path, shard: tuple[int, ...]) -> RecoveredIndex | None:
         """Return a shard's index from wherever it can be found; None if there is none."""

@@ -86,15 +86,15 @@ class StoredLevel:
 class _Planes:
     """Reads planes of an array in files of this library."""
 
-    def __init__(self, root: Path, plan: LevelSpec) -> None:
-        self._folder, self._plan = root / plan.key, plan
-        self._array = StoredArray(LocalStore(root), plan, Disk(durable=False, direct_io=False))
+    def __init__(self, root: Path, level: LevelSpec) -> None:
+        self._folder, self._level = root / level.key, level
+        self._array = StoredArray(LocalStore(root), level, Disk(durable=False, direct_io=False))
 
     def cells(self) -> set[Index]:
         """Return the indices of the complete chunks; empty if chunks contain several planes."""
-        if any(chunk > 1 for chunk in self._plan.chunks[:-2]):
+        if any(chunk > 1 for chunk in self._level.chunks[:-2]):
             return set()
-        return ArraySurvey(self._folder, self._plan).complete_cells()
+        return ArraySurvey(self._folder, self._level).complete_cells()
 
     def read(self, index: Index) -> Plane:
         return self._array.load_plane(*self._array.grid.split(index))

@@ -46,14 +46,14 @@ class _CurrentShard(NamedTuple):
 class StoredArray:
     """The chunks of one array, each as a value of `store` or in shards, below ``c``; thread-safe."""
 
-    def __init__(self, store: Store, plan: LevelSpec, disk: Disk) -> None:
-        self.grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.numpy_dtype, checksum=plan.checksum)
+    def __init__(self, store: Store, level: LevelSpec, disk: Disk) -> None:
+        self.grid = Grid(level)
+        self._codec = Codec(level.compression, level.numpy_dtype, checksum=level.checksum)
         self._disk = disk
-        folder = f"{plan.key}/c"
+        folder = f"{level.key}/c"
         self._chunks: ChunkFiles | ChunkKeys = ChunkKeys(store, folder)
         if self.grid.sharded or isinstance(store, SupportsFiles):
-            self._folder = local_path(store, folder, f"Array {plan.key!r} with shards")
+            self._folder = local_path(store, folder, f"Array {level.key!r} with shards")
             self._chunks = ChunkFiles(str(self._folder), disk)
         self._shape = ShardShape(
             self.grid.shard_chunks,

@@ -67,7 +67,7 @@ class AcquireEngine:
         self._arrays = [SequentialArray(root, target) for target in targets]
         self._metadata: dict[str, bytes] = {}  # by key, to be written again after close
         self._cache = ReadbackCache(options.buffer_bytes)
-        self._cache.prepare(self._arrays[0].plan.frame_bytes, self._arrays[0].max_unwritten)
+        self._cache.prepare(self._arrays[0].level.frame_bytes, self._arrays[0].max_unwritten)
         self._close_lock = threading.Lock()
         self._frames_written = 0
         self._bytes_written = 0
@@ -76,7 +76,7 @@ class AcquireEngine:
         self.failures: list[WriteFailure] = []
         self._store = LocalStore(root, durable=options.durable)
         self._array_metadata = ArrayMetadataWriter(
-            self._store.put, [array.plan for array in self._arrays]
+            self._store.put, [array.level for array in self._arrays]
         )
         self._array_metadata.write([target.shape for target in targets])
         # an array with a key costs the library group metadata above it for each row of chunks
@@ -117,7 +117,7 @@ class AcquireEngine:
                 )
             if skipped:
                 skip: Callable[[Any], Any] = partial(self._stream.skip, key=key)  # type: ignore[call-arg]  # its types are older than it
-                nbytes = skipped * target.plan.frame_bytes
+                nbytes = skipped * target.level.frame_bytes
                 target.frames.extend(_after(skip, nbytes, repeat(DERIVED, skipped)))
             append: Callable[[Any], Any] = partial(self._stream.append, key=key)
             target.frames.extend(_after(append, np.ascontiguousarray(frame), (number,)))
@@ -153,7 +153,7 @@ class AcquireEngine:
         target = self._arrays[array]
         cached = self._cache.plane(array, index)
         if cached is not None:
-            return cached.view(target.plan.numpy_dtype).reshape(target.plan.frame_shape)
+            return cached.view(target.level.numpy_dtype).reshape(target.level.frame_shape)
         if target.is_row_complete(index):
             self._await_shard(target, index)
         return target.reader.plane(index)
@@ -232,10 +232,10 @@ def _store_path(path: Path) -> Any:
 
 
 def _array_settings(array: SequentialArray, key: str | None) -> az.ArraySettings:
-    plan = array.plan
-    shards = plan.shards
+    level = array.level
+    shards = level.shards
     assert shards is not None
-    axes = (*array.order, len(plan.shape) - 2, len(plan.shape) - 1)
+    axes = (*array.order, len(level.shape) - 2, len(level.shape) - 1)
     kinds = {
         "time": az.DimensionType.TIME,
         "channel": az.DimensionType.CHANNEL,
@@ -243,30 +243,30 @@ def _array_settings(array: SequentialArray, key: str | None) -> az.ArraySettings
     }
     settings = az.ArraySettings(
         output_key=key,
-        data_type=np.dtype(plan.dtype),  # without byte order, which the library rejects
-        compression=_compression(plan),
+        data_type=np.dtype(level.dtype),  # without byte order, which the library rejects
+        compression=_compression(level),
         dimensions=[
             az.Dimension(
-                name=plan.dimensions[axis].name,
-                kind=kinds.get(plan.dimensions[axis].type or "", az.DimensionType.OTHER),
-                array_size_px=0 if axis == plan.growing else plan.shape[axis],
-                chunk_size_px=plan.chunks[axis],
-                shard_size_chunks=shards[axis] // plan.chunks[axis],
+                name=level.dimensions[axis].name,
+                kind=kinds.get(level.dimensions[axis].type or "", az.DimensionType.OTHER),
+                array_size_px=0 if axis == level.growing else level.shape[axis],
+                chunk_size_px=level.chunks[axis],
+                shard_size_chunks=shards[axis] // level.chunks[axis],
             )
             for axis in axes
         ],
     )
     if list(axes) != sorted(axes):
-        settings.storage_dimension_order = [dimension.name for dimension in plan.dimensions]
+        settings.storage_dimension_order = [dimension.name for dimension in level.dimensions]
     return settings
 
 
-def _compression(plan: LevelSpec) -> az.CompressionSettings | None:
-    if plan.compression == "none":
+def _compression(level: LevelSpec) -> az.CompressionSettings | None:
+    if level.compression == "none":
         return None
-    compressor, codec = _COMPRESSORS[plan.compression]
-    (stored,) = zarr_codecs(plan.compression)
-    configuration = stored.configuration(plan.numpy_dtype.itemsize)
+    compressor, codec = _COMPRESSORS[level.compression]
+    (stored,) = zarr_codecs(level.compression)
+    configuration = stored.configuration(level.numpy_dtype.itemsize)
     return az.CompressionSettings(
         compressor=compressor,
         codec=codec,

@@ -55,7 +55,7 @@ class LibraryEngine:
         grids = [RegionGrid(t, options.buffer_bytes) for t in targets]
         folders = [root / t.key for t in targets]
         arrays = [
-            open_array(folder, render_array_metadata(grid.plan, grid.shape), grid)
+            open_array(folder, render_array_metadata(grid.level, grid.shape), grid)
             for folder, grid in zip(folders, grids, strict=True)
         ]
         self._buffer: WriteBuffer[Region | TransactionRegion] = WriteBuffer(
@@ -67,7 +67,7 @@ class LibraryEngine:
         self.stats = self._buffer.stats
         # by array: begins a transaction, None if planes are assembled in our memory
         self._begin_transaction = [
-            array.begin if grid.plan.frame_bytes >= _MIN_TRANSACTION_BYTES else None
+            array.begin if grid.level.frame_bytes >= _MIN_TRANSACTION_BYTES else None
             for array, grid in zip(arrays, grids, strict=True)
         ]
         if self._begin_transaction[0] is None:
@@ -103,7 +103,7 @@ class LibraryEngine:
 
     def read(self, array: int, index: tuple[int, ...]) -> NDArray[np.generic]:
         grid = self._sink.grids[array]
-        plan = grid.plan
+        level = grid.level
         plane = None
         if all(0 <= i < n for i, n in zip(index, grid.bounds, strict=True)):
             origin, slot = grid.split(index)
@@ -116,8 +116,8 @@ class LibraryEngine:
                 with self._sink.file_lock(key):
                     plane = self._sink.arrays[array].load(grid.select(index, index))
         if plane is None:
-            return np.zeros(plan.frame_shape, plan.numpy_dtype)
-        return plane.reshape(plan.frame_shape)
+            return np.zeros(level.frame_shape, level.numpy_dtype)
+        return plane.reshape(level.frame_shape)
 
     def close(self, shapes: Sequence[tuple[int, ...]]) -> None:
         with self._flush_lock:
@@ -159,7 +159,7 @@ class LibraryEngine:
         else:
             budget = self._buffer.budget
             budget.wait_while(lambda: self._buffer.is_in_memory(array, key))  # until it is stored
-            nbytes = planes * self._sink.grids[array].plan.frame_bytes
+            nbytes = planes * self._sink.grids[array].level.frame_bytes
             region = Region(key, self._sink, budget.acquire(nbytes))
             try:
                 region.resume()

@@ -105,8 +105,8 @@ class LibrarySink:
     def file_lock(self, key: RegionKey) -> threading.Lock:
         """Return the lock that prevents reading the file of a region while it is replaced."""
         array, origin = key
-        plan = self.grids[array].plan
-        file = tuple(o // n for o, n in zip(origin, plan.shards or plan.chunks, strict=False))
+        level = self.grids[array].level
+        file = tuple(o // n for o, n in zip(origin, level.shards or level.chunks, strict=False))
         return self._file_locks[hash((array, file)) % len(self._file_locks)]
 
     def sync(self) -> None:

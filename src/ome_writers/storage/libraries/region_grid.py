@@ -31,29 +31,29 @@ Selection = tuple[slice, ...]
 class RegionGrid:
     """The regions of one array, of up to `max_bytes`; a row of chunks is never divided, even if it is larger."""
 
-    def __init__(self, plan: LevelSpec, max_bytes: int) -> None:
-        self.plan = plan
+    def __init__(self, level: LevelSpec, max_bytes: int) -> None:
+        self.level = level
         self.shape = tuple(
-            UNBOUNDED_EXTENT if i == plan.growing else n for i, n in enumerate(plan.shape)
+            UNBOUNDED_EXTENT if i == level.growing else n for i, n in enumerate(level.shape)
         )
         self.bounds = self.shape[:-2]  # without y and x
-        file = (plan.shards or plan.chunks)[:-2]
+        file = (level.shards or level.chunks)[:-2]
         # whether each file contains a single plane, so that no other plane is rewritten with it
         self.plane_per_file = math.prod(file) == 1
         # planes of a region along each index axis; fewer at the array's end
         self.extent = (
             self._batch_extent(min(_MAX_BATCH_BYTES, max_bytes // 2))
             if self.plane_per_file
-            else self._divide(file, max_bytes // max(1, plan.frame_bytes))
+            else self._divide(file, max_bytes // max(1, level.frame_bytes))
         )
         # whether a file contains several regions, so that storing one rewrites a part of it
         self.divides_files = not self.plane_per_file and self.extent != tuple(file)
         self._counts = [-(-n // e) for n, e in zip(self.bounds, self.extent, strict=True)]
         self.count = math.prod(self._counts)
         # size of the largest region
-        self.region_bytes = self.planes((0,) * len(self.bounds)) * plan.frame_bytes
+        self.region_bytes = self.planes((0,) * len(self.bounds)) * level.frame_bytes
         # slowest axis first; the growing axis is slowest, so that region numbers never change
-        self._order = sorted(range(len(self.bounds)), key=lambda i: i != plan.growing)
+        self._order = sorted(range(len(self.bounds)), key=lambda i: i != level.growing)
 
     def split(self, index: tuple[int, ...]) -> tuple[Origin, int]:
         """Return the origin of the region that contains a plane, and the plane's slot in it."""
@@ -80,7 +80,7 @@ class RegionGrid:
         number = 0
         for i in self._order:
             cell = origin[i] // self.extent[i]
-            number = cell if i == self.plan.growing else number * self._counts[i] + cell
+            number = cell if i == self.level.growing else number * self._counts[i] + cell
         return number
 
     def region(self, origin: Origin) -> Selection:
@@ -110,7 +110,7 @@ class RegionGrid:
 
     def files(self, selection: Selection) -> Iterator[str]:
         """Yield the keys, below the array, of the chunk or shard files that contain a part of a selection."""
-        file = self.plan.shards or self.plan.chunks
+        file = self.level.shards or self.level.chunks
         cells = [
             range(part.start // n, -(-part.stop // n))
             for part, n in zip(selection, file, strict=True)
@@ -123,7 +123,7 @@ class RegionGrid:
 
     def _batch_extent(self, max_bytes: int) -> tuple[int, ...]:
         """Return the extent of a batch of single-plane files, along the fastest axes."""
-        planes = max(1, max_bytes // max(1, self.plan.frame_bytes))
+        planes = max(1, max_bytes // max(1, self.level.frame_bytes))
         extent = [1] * len(self.bounds)
         for i in reversed(range(len(extent))):
             extent[i] = min(planes, self.bounds[i])
@@ -135,7 +135,7 @@ class RegionGrid:
     def _divide(self, file: Sequence[int], max_planes: int) -> tuple[int, ...]:
         """Return the extent of a file, divided along the slow axes first to whole chunks of `max_planes` planes."""
         extent = list(file)
-        for i, chunk in enumerate(self.plan.chunks[:-2]):
+        for i, chunk in enumerate(self.level.chunks[:-2]):
             others = math.prod(extent) // extent[i]
             max_extent = max(1, max_planes // (others * chunk)) * chunk
             if max_extent < extent[i]:

@@ -33,11 +33,11 @@ class Region(Unit):
         self.origin = key[1]
         self._sink = sink
         self._buffers = [memory]
-        plan = sink.grids[self.group].plan
-        self._frame_bytes = plan.frame_bytes
-        planes = len(memory) // max(1, plan.frame_bytes)
-        self.data: NDArray[np.generic] = memory.view(plan.numpy_dtype).reshape(
-            planes, *plan.frame_shape
+        level = sink.grids[self.group].level
+        self._frame_bytes = level.frame_bytes
+        planes = len(memory) // max(1, level.frame_bytes)
+        self.data: NDArray[np.generic] = memory.view(level.numpy_dtype).reshape(
+            planes, *level.frame_shape
         )
         self.slots = bytearray(planes)  # `EMPTY`, `DIRTY` or `STORED`
         self.fill_lock = new_lock()  # held while a plane is copied into it
@@ -129,7 +129,7 @@ class TransactionRegion(Unit):
 
     @property
     def nbytes(self) -> int:
-        return len(self._slots) * self._grid.plan.frame_bytes
+        return len(self._slots) * self._grid.level.frame_bytes
 
     @property
     def full(self) -> bool:
@@ -140,7 +140,7 @@ class TransactionRegion(Unit):
         index = self._grid.index(self.origin, slot)
         with self._lock:
             self.transaction.put(self._grid.select(index, index), frame)
-            self._reserved_bytes += self._grid.plan.frame_bytes
+            self._reserved_bytes += self._grid.level.frame_bytes
             self.frames.append(number)
             self._slots.add(slot)
 

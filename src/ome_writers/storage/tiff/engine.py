@@ -96,14 +96,14 @@ class TiffEngine:
         encoders: dict[tuple[object, ...], IfdEncoder] = {}
         self._pages: list[_Pages] = []  # by group of the write buffer
         for key, arrays in self._arrays.items():
-            plans = [targets[array] for array in arrays]
+            whole = [targets[array] for array in arrays]
             reduced = [[targets[level] for level in levels[array]] for array in arrays]
-            kind = tuple(_kind(plan) for each in (plans, *reduced) for plan in each)
+            kind = tuple(_kind(level) for each in (whole, *reduced) for level in each)
             if kind not in encoders:
                 # tifffile maps contiguous pages of other files of a set onto the file that it opened
                 contiguous = not options.file_set
                 encoders[kind] = IfdEncoder(
-                    Geometry.of(plans, reduced, contiguous=contiguous, durable=options.durable)
+                    Geometry.of(whole, reduced, contiguous=contiguous, durable=options.durable)
                 )
             file = TiffFile(root / key, encoders[kind], self._handles)
             for k, store in enumerate(file.stores):

@@ -37,11 +37,11 @@ _MIN_SEGMENT_ROWS, _MAX_SEGMENT_ROWS = 16, 8192  # in between, each segment doub
 class Series:
     """The pages of one array in its file."""
 
-    def __init__(self, plan: LevelSpec, kind: PageKind, order: PageOrder, number: int) -> None:
+    def __init__(self, level: LevelSpec, kind: PageKind, order: PageOrder, number: int) -> None:
         self.kind = kind
         self.number = number  # of its array of full resolution in the file
         self.template = IfdTemplate(self.kind)
-        self.growing = plan.growing
+        self.growing = level.growing
         self.first = order.firsts[number]  # number of its first page within a row
         self.count = order.counts[number]  # pages per row
         self.steps = order.steps[number]
@@ -119,7 +119,7 @@ class Geometry:
     @classmethod
     def of(
         cls,
-        plans: Sequence[LevelSpec],
+        arrays: Sequence[LevelSpec],
         levels: Sequence[Sequence[LevelSpec]],
         *,
         contiguous: bool,
@@ -129,7 +129,7 @@ class Geometry:
 
         Parameters
         ----------
-        plans, levels
+        arrays, levels
             The arrays in the file, and the resolution levels of each.
         contiguous
             Whether uncompressed pages are contiguous; see `PageKind.of`.
@@ -137,13 +137,13 @@ class Geometry:
             Whether power loss must not tear the strip offsets and byte counts of an IFD. If these are more than one
             8-byte number, each IFD then begins at a disk sector.
         """
-        order = PageOrder(plans)
+        order = PageOrder(arrays)
         by_level: list[list[Series]] = [[] for _ in range(1 + max(map(len, levels)))]
-        for number, (plan, smaller) in enumerate(zip(plans, levels, strict=True)):
-            kind = PageKind.of(plan, contiguous=contiguous, levels=len(smaller))
-            by_level[0].append(Series(plan, kind, order, number))
+        for number, (full, smaller) in enumerate(zip(arrays, levels, strict=True)):
+            kind = PageKind.of(full, contiguous=contiguous, levels=len(smaller))
+            by_level[0].append(Series(full, kind, order, number))
             for series, level in zip(by_level[1:], smaller, strict=False):
-                kind = PageKind.of(level, contiguous=contiguous, full=plan)
+                kind = PageKind.of(level, contiguous=contiguous, full=full)
                 series.append(Series(level, kind, order, number))
         tearable = any(
             s.compressed or (len(s.strip_bytes) > 1 and not s.is_tiled)

@@ -106,7 +106,7 @@ class PageKind:
     @classmethod
     def of(
         cls,
-        plan: LevelSpec,
+        level: LevelSpec,
         *,
         contiguous: bool,
         levels: int = 0,
@@ -119,23 +119,23 @@ class PageKind:
         Unless `contiguous`, an uncompressed page consists of tiles or two strips with gaps between them, so that no
         reader maps it as one block of the file. A page of a single row cannot be split; it is deflated instead.
         """
-        height, width = plan.frame_shape
-        shape = (height, width, plan.samples) if plan.samples > 1 else (height, width)
-        compression, rows, gap = plan.compression, height, 0
-        chunk = plan.chunks[-2], plan.chunks[-1]
-        tile = None if chunk == plan.frame_shape else chunk
+        height, width = level.frame_shape
+        shape = (height, width, level.samples) if level.samples > 1 else (height, width)
+        compression, rows, gap = level.compression, height, 0
+        chunk = level.chunks[-2], level.chunks[-1]
+        tile = None if chunk == level.frame_shape else chunk
         if not contiguous and compression == "none" and height == 1 and tile is None:
             compression = "deflate"
         if compression != "none":
-            rows = max(1, min(height, _MAX_STRIP_BYTES // (plan.frame_bytes // height)))
+            rows = max(1, min(height, _MAX_STRIP_BYTES // (level.frame_bytes // height)))
         elif not contiguous:
             rows, gap = -(-height // 2), 16
-        whole = plan if full is None else full
-        factors = map(_factor, whole.frame_shape, plan.frame_shape)
-        resolution = _resolution(plan.dimensions, tuple(factors))
+        whole = level if full is None else full
+        factors = map(_factor, whole.frame_shape, level.frame_shape)
+        resolution = _resolution(level.dimensions, tuple(factors))
         return cls(
             shape,
-            plan.numpy_dtype,
+            level.numpy_dtype,
             compression,
             rows,
             gap,

@@ -17,19 +17,19 @@ from ome_writers.dataset import LevelSpec
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
-def render_array_metadata(plan: LevelSpec, shape: Sequence[int]) -> dict[str, Any]:
+def render_array_metadata(level: LevelSpec, shape: Sequence[int]) -> dict[str, Any]:
     """Return the content of an array's ``zarr.json``.
 
     `shape` is the current shape in pixels; along the growing axis it may exceed the planned one.
     """
-    compression = zarr_codecs(plan.compression, checksum=plan.checksum)
-    codecs = [_BYTES, *(codec.metadata(plan.numpy_dtype.itemsize) for codec in compression)]
-    if plan.shards is not None:
+    compression = zarr_codecs(level.compression, checksum=level.checksum)
+    codecs = [_BYTES, *(codec.metadata(level.numpy_dtype.itemsize) for codec in compression)]
+    if level.shards is not None:
         codecs = [
             {
                 "name": "sharding_indexed",
                 "configuration": {
-                    "chunk_shape": list(plan.chunks),
+                    "chunk_shape": list(level.chunks),
                     "codecs": codecs,
                     "index_codecs": [_BYTES, {"name": "crc32c"}],
                     # "start" is valid too, but browser-based readers support "end" only
@@ -41,16 +41,16 @@ def render_array_metadata(plan: LevelSpec, shape: Sequence[int]) -> dict[str, An
         "zarr_format": 3,
         "node_type": "array",
         "shape": list(shape),
-        "data_type": plan.dtype,
+        "data_type": level.dtype,
         "chunk_grid": {
             "name": "regular",
-            "configuration": {"chunk_shape": list(plan.shards or plan.chunks)},
+            "configuration": {"chunk_shape": list(level.shards or level.chunks)},
         },
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": _fill_value(plan.numpy_dtype.kind),
+        "fill_value": _fill_value(level.numpy_dtype.kind),
         "codecs": codecs,
         "attributes": {},
-        "dimension_names": [d.name for d in plan.dimensions],
+        "dimension_names": [d.name for d in level.dimensions],
     }
 
 
@@ -60,7 +60,7 @@ class ArrayMetadataWriter:
     def __init__(self, put: Callable[[str, bytes], object], arrays: Sequence[LevelSpec]) -> None:
         self._put = put
         self._arrays = arrays
-        self._growing = [plan.growing for plan in arrays]
+        self._growing = [level.growing for level in arrays]
         self._written: list[tuple[int, ...] | None] = [None] * len(arrays)  # shapes
         self._extents = [0] * len(arrays)  # of the written shapes, along growing axes
         # (frame number, array, extent that includes the frame)
@@ -92,8 +92,10 @@ class ArrayMetadataWriter:
                 self._unpublished.append((number, array, extent))
 
     def _write_array(self, array: int, shape: tuple[int, ...]) -> None:
-        plan = self._arrays[array]
-        self._put(f"{plan.key}/zarr.json", json.dumps(render_array_metadata(plan, shape)).encode())
+        level = self._arrays[array]
+        self._put(
+            f"{level.key}/zarr.json", json.dumps(render_array_metadata(level, shape)).encode()
+        )
         self._written[array] = shape
         self._extents[array] = shape[self._growing[array] or 0]
 

@@ -30,33 +30,33 @@ class Grid:
     *column*, an array of shape (tiles, depth, chunk y, chunk x), with a *slot* for each of its `depth` planes.
     """
 
-    def __init__(self, plan: LevelSpec) -> None:
-        *chunk, cy, cx = plan.chunks
-        *shard, sy, sx = plan.shards or plan.chunks
-        y, x = plan.frame_shape
-        self.dtype = plan.numpy_dtype
-        self.sharded = plan.shards is not None
+    def __init__(self, level: LevelSpec) -> None:
+        *chunk, cy, cx = level.chunks
+        *shard, sy, sx = level.shards or level.chunks
+        y, x = level.frame_shape
+        self.dtype = level.numpy_dtype
+        self.sharded = level.shards is not None
         self.chunk = tuple(chunk)
         self.tile = (cy, cx)
         self.tiles = (math.ceil(y / cy), math.ceil(x / cx))
         self.depth = math.prod(chunk)
         self.column_shape = (math.prod(self.tiles), self.depth, cy, cx)
-        self.chunk_bytes = self.depth * cy * cx * plan.numpy_dtype.itemsize
+        self.chunk_bytes = self.depth * cy * cx * level.numpy_dtype.itemsize
         self.column_bytes = self.column_shape[0] * self.chunk_bytes
         # whether each plane is exactly one chunk
         self.one_chunk_per_plane = self.depth == math.prod(self.tiles) == 1 and (cy, cx) == (y, x)
         # whether chunks extend beyond the planes
         self.padded = self.tiles[0] * cy != y or self.tiles[1] * cx != x
         self.frame_shape = (y, x)
-        self.frame_bytes = y * x * plan.numpy_dtype.itemsize
+        self.frame_bytes = y * x * level.numpy_dtype.itemsize
         # size of the complete array; infinite if it has an unbounded axis
         self.nbytes = (
             math.inf
-            if plan.growing is not None
-            else math.prod(plan.shape) * plan.numpy_dtype.itemsize
+            if level.growing is not None
+            else math.prod(level.shape) * level.numpy_dtype.itemsize
         )
         self._bounds = tuple(
-            None if i == plan.growing else n for i, n in enumerate(plan.index_shape)
+            None if i == level.growing else n for i, n in enumerate(level.index_shape)
         )
         self._shard = tuple(s // c for s, c in zip(shard, chunk, strict=True))  # in chunks
         self._shard_yx = (sy // cy, sx // cx)

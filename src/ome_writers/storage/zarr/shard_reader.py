@@ -26,10 +26,10 @@ _MIN_HOLE_BYTES = 512  # fewer zeros may well be data
 class ShardReader:
     """The shards of one array, with their index at the end, read plane by plane."""
 
-    def __init__(self, folder: Path, plan: LevelSpec) -> None:
+    def __init__(self, folder: Path, level: LevelSpec) -> None:
         self._folder = str(folder / "c")
-        self._grid = Grid(plan)
-        self._codec = Codec(plan.compression, plan.numpy_dtype, checksum=plan.checksum)
+        self._grid = Grid(level)
+        self._codec = Codec(level.compression, level.numpy_dtype, checksum=level.checksum)
         self._index_format = ShardIndexFormat(self._grid.shard_chunks)
 
     def shard(self, index: tuple[int, ...]) -> tuple[int, ...]:
