@@ -17,7 +17,7 @@ import ome_writers as omew
 from support.preloaded import run_python
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -216,7 +216,7 @@ def _plain_xml(text: str) -> str:
     text = re.sub(r'<MapAnnotation ID="Annotation:frame.*?</MapAnnotation>', "", text)
     text = re.sub(r"<Plane .*?/>|</Plane>|<Plane .*?>", "", text)
     text = re.sub(r'<AnnotationRef ID="Annotation:frame[^>]*/>', "", text)
-    text = re.sub(r'"attempts":\[.*?\],?', "", text)
+    text = re.sub(r',"attempts":\[.*?\]', "", text)
     text = re.sub(r'"(id|updated|root_path)":"[^"]*",?', "", text)
     text = re.sub("<AcquisitionDate>.*?</AcquisitionDate>", "", text)
     return re.sub(r"urn:uuid:[0-9a-f-]*", "", text)
@@ -224,3 +224,62 @@ def _plain_xml(text: str) -> str:
 
 def levels(path: Path) -> int:
     return len(omew.read(path).images[0].levels)
+
+
+def stored_bytes(path: Path, remaining: list[dict[str, int]], plan: Any) -> dict[str, bytes]:
+    """Return the bytes of what must not change: chunks and shards without remaining frames, and pixels of pages.
+
+    By file, or by file, offset and size.
+    """
+    if (path / "zarr.json").is_file():
+        changing = {name for index in remaining for name in _chunk_files(plan, index)}
+        arrays = [image.array.key for image in plan.images]
+        found = {
+            file.relative_to(path).as_posix(): file.read_bytes()
+            for key in arrays
+            for file in (path / key / "c").rglob("*")
+            if file.is_file() and not file.name.endswith(".tmp")
+        }
+        rank = len(plan.images[0].array.index_shape)
+        return {name: data for name, data in found.items() if _cell(name, rank) not in changing}
+    import tifffile
+
+    found = {}
+    for file in [path] if path.is_file() else sorted(path.glob("*.tif*")):
+        data = file.read_bytes()
+        with tifffile.TiffFile(file) as tiff:
+            second = tiff.pages[1].offset if len(tiff.pages) > 1 else len(data)
+            for page in tiff.pages:
+                if page.dataoffsets[0] > second:
+                    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+                        part = data[offset : offset + count]
+                        found[f"{file.name} {offset} {count}"] = part
+    return found
+
+
+def bytes_now(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Return what `stored_bytes` returned under these names, as it is now."""
+    found = {}
+    folder = path if path.is_dir() else path.parent
+    for name in names:
+        file, *extent = name.split(" ")
+        data = (folder / file).read_bytes()
+        offset, count = map(int, extent) if extent else (0, len(data))
+        found[name] = data[offset : offset + count]
+    return found
+
+
+def _cell(name: str, rank: int) -> str:
+    """Return the name of a chunk file or shard, without its coordinate along y and x."""
+    array, _, coordinate = name.rpartition("/c/")
+    return f"{array}/c/" + "/".join(coordinate.split("/")[:rank])
+
+
+def _chunk_files(plan: Any, index: dict[str, int]) -> Iterator[str]:
+    number, stored = plan.router.address_of(list(index.values()))
+    image = plan.images[number]
+    outer = image.array.shards or image.array.chunks
+    for sample in range(image.addressing.planes):
+        plane = image.addressing.plane(stored, sample)
+        at = "/".join(str(i // n) for i, n in zip(plane, outer, strict=False))
+        yield f"{image.array.key}/c/{at}"

@@ -206,6 +206,7 @@ ENGINES: dict[str, EngineRow] = {
             extra="tifffile",
             compressions=codecs.TIFF,
             sharding=False,
+            reopens=True,
             dtypes=frozenset(PIXEL_TYPES),
             max_planes=10**8,  # each IFD takes about 280 bytes, before the first frame
         ),

@@ -7,8 +7,8 @@ index). The smaller resolution levels of an image follow its array of full resol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -57,6 +57,9 @@ class Options:
     file_set: bool = False
     # one per array, if all of them exist; only for engines that can reopen arrays (`EngineRow.reopens`)
     existing: Sequence[ExistingArray] = ()
+    # OME-TIFF engine only: of existing files, the offsets of the IFDs of each page with pixels, full resolution first,
+    # by key of the file and number of the page
+    existing_ifds: Mapping[str, Mapping[int, tuple[int, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ class FrameWriter:
         self._progress.advance(self.cursor.offset)
         shapes, extents = tuple(self._progress.shapes()), self._progress.extents
         windows, now = dict(self._display_range.windows), self._now()
-        in_order = self.cursor.frames_in_order() if self._engine_row.live else 0
+        in_order = self._frames_in_order()
         outcome = Outcome("writing", self.cursor.stored, shapes, windows, extents, in_order, now)
         entries = self.recorder.journal.pop_pending()
         if self.accepted <= self.max_restart_frames:
@@ -224,6 +224,9 @@ class FrameWriter:
         else:
             self._early_metadata.clear()
         return entries, outcome, self.cursor.pop_runs() if self._engine_row.live else []
+
+    def _frames_in_order(self) -> int:
+        return self.cursor.frames_in_order() if self._engine_row.live else 0
 
     def _now(self) -> datetime:
         """Return the start time plus the elapsed time: setting the system clock does not change durations."""
@@ -254,7 +257,16 @@ class FrameWriter:
         # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}
-        outcome = Outcome(status, written, tuple(shapes), windows, time=now, empty_planes=missing)
+        in_order = self._frames_in_order() if not self.recorder.failed else 0
+        outcome = Outcome(
+            status,
+            written,
+            tuple(shapes),
+            windows,
+            frames_in_order=in_order,
+            time=now,
+            empty_planes=missing,
+        )
         runs = self.cursor.pop_runs()
         self.recorder.close_metadata(outcome, lambda: self._render_crate(outcome), runs)
         expected, images = self.plan.distinct_frames, len(shapes)

@@ -310,6 +310,7 @@ def _open_recorder(
         direct_io=settings.direct_io,
         file_set=layout.root == layout.output,
         existing=reopened.existing,
+        existing_ifds=reopened.existing_ifds,
         **settings.format.engine_options(settings.root_path),
     )
     opener = partial(open_engine, row, layout.root)

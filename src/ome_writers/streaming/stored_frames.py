@@ -80,7 +80,7 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
         _by_number(plan, masks, end) for masks in (reopened.frames, reopened.described)
     )
     kept = found
-    if dataset.status == "writing" and (described.any() or not dataset.frames_written):
+    if dataset.status != "complete" and (described.any() or not dataset.frames_written):
         kept = found & described
         if int(described.sum()) < dataset.frames_written:  # not every frame has metadata
             flushed = dataset.frames_in_order
@@ -112,8 +112,9 @@ def sampled_windows(
         return {}
     sampled = SampledFrames(plan.images, enabled=True)
     chosen: list[int] = []
-    for start in range(0, stored.in_order, _BATCH_FRAMES):
-        stop = min(stored.in_order, start + _BATCH_FRAMES)
+    end = int(stored.pixels[-1]) + 1 if len(stored.pixels) else 0
+    for start in range(0, end, _BATCH_FRAMES):
+        stop = min(end, start + _BATCH_FRAMES)
         sampled.observe(start, *plan.router.address_arrays(start, stop))
         while sampled.next_offset < stop and len(chosen) <= _MAX_SAMPLES:
             chosen.append(sampled.next_offset)
@@ -122,8 +123,11 @@ def sampled_windows(
         return reopened.windows
     measured = DisplayRange(plan.images)
     split = SplitSamples(plan.images)
+    kept = set(stored.kept)
     for number in chosen:
         image, index = plan.router.address(number)
+        if number >= stored.in_order and (image, index) not in kept:
+            continue
         spec = plan.images[image]
         stages: list[Stage] = [measured] if spec.addressing.planes == 1 else [split, measured]
         frame = read_frame(engine, spec, index, 0)

@@ -133,9 +133,10 @@ class IfdRepair:
 
     @property
     def pages_with_pixels(self) -> list[int]:
-        """Numbers of the pages with strips of their own; blank pages share strips that precede the second IFD."""
-        below = self._blank_below
-        return [n for n, page in enumerate(self.pages) if _first_offset(page) >= below]
+        """Numbers of the pages with strips of their own; blank pages share strips between the first two IFDs."""
+        first, below = self.pages[0].offset, self._blank_below
+        offsets = map(_first_offset, self.pages)
+        return [n for n, offset in enumerate(offsets) if offset >= below or offset < first]
 
     @cached_property
     def _blank_below(self) -> int:

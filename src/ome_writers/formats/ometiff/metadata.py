@@ -57,7 +57,7 @@ class TiffMetadata:
         self._layout = layout
         self._files = TiffSet.of(plan, layout)
         self._id = new_dataset_id()
-        self._settings: dict[str, Any] | None = _stored_settings(plan)
+        self._settings: dict[str, Any] | None = stored_settings(plan)
         self._adopted: dict[str, Any] = {}  # acquisition annotation of an interrupted writer
         self._began = datetime.datetime.now(datetime.timezone.utc)
         shapes = tuple(i.array.shape for i in plan.images)
@@ -151,7 +151,7 @@ class TiffMetadata:
 
     def use_plan(self, plan: Plan) -> None:
         before = self._body(without_planes=True) if self._edited else []
-        self._plan, self._settings = plan, _stored_settings(plan)
+        self._plan, self._settings = plan, stored_settings(plan)
         if self._edited:
             after = self._body(without_planes=True)
             for edited in set(self._edited.values()):
@@ -269,7 +269,7 @@ class TiffMetadata:
         return {**info, **{k: v for k, v in self._adopted.items() if k not in info}}
 
 
-def _stored_settings(plan: Plan) -> Any:
+def stored_settings(plan: Plan) -> Any:
     # lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
     stored = json.dumps(settings_to_store(plan.settings), ensure_ascii=False)
     return json.loads(stored.encode(errors="replace"))

@@ -21,6 +21,7 @@ from ome_writers.formats.ometiff.plane_survey import kept_ifds, outcome_of_close
 from ome_writers.formats.ometiff.stored_documents import load_documents
 from ome_writers.formats.ometiff.stored_levels import StoredLevels
 from ome_writers.formats.report import Finding
+from ome_writers.formats.resumption import finish_attempts
 from ome_writers.storage import LOCK_NAME, files, lock_path
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class _TiffRepair:
                 chain.truncate_chain(len(ifds))
         documents = TiffMetadata(stored.plan, stored.layout)
         documents.adopt(stored)
+        finish_attempts(stored.latest.info, outcome.frames_written)
         documents.finish(outcome, self._journal)
         for name, xml in documents.render():
             if name not in unfinished:

@@ -259,6 +259,7 @@ class ZarrMetadata:
             status["updated"] = outcome.timestamp
         if outcome.extents:
             status["extents"] = dict(outcome.extents)
+        if outcome.extents or (outcome.status != "complete" and outcome.frames_in_order):
             status["frames"]["in_order"] = outcome.frames_in_order
         return status
 

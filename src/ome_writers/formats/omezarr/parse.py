@@ -129,7 +129,7 @@ def recorded_progress(own: Json) -> Json:
     numbers = {
         "frames_written": counts.get("written"),
         "frames_expected": counts.get("expected"),
-        "frames_in_order": counts.get("in_order"),
+        "frames_in_order": counts.get("in_order") if own.get("status") == "writing" else None,
     }
     return {
         **{name: None if value is None else str(value) for name, value in texts.items()},

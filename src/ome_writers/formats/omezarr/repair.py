@@ -217,7 +217,8 @@ class _ZarrRepair:
             status = "complete" if written == self._plan.distinct_frames else "failed"
         elif self._uncounted:
             written = max(written, self._frames(surveys))
-        return Outcome(status, written, tuple(shapes), windows)
+        in_order = self._attributes.get("frames", {}).get("in_order", 0)
+        return Outcome(status, written, tuple(shapes), windows, frames_in_order=in_order)
 
     def _remove_temporary_files(self) -> Iterator[Finding]:
         for folder, names, file_names in os.walk(self._root):

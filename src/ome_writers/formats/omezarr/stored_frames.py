@@ -134,7 +134,7 @@ def reopen(dataset: ResumableDataset) -> Reopened:
     ]
     frames_found = [_in_frames(*pair) for pair in zip(plan.images, planes, strict=True)]
     return Reopened(
-        metadata, journal, tuple(existing), tuple(frames_found), tuple(described), windows
+        metadata, journal, tuple(existing), {}, tuple(frames_found), tuple(described), windows
     )
 
 

@@ -112,6 +112,13 @@ class TiffEngine:
                     array = levels[array][k - 1] if k else array
                     located[array] = (len(self._pages), series)
                 self._pages.append(_Pages(file, store))
+            if options.existing:
+                growing = (
+                    (plan.growing, options.existing[a].shape)
+                    for plan, a in zip(plans, arrays, strict=True)
+                )
+                rows = max(1 if axis is None else shape[axis] for axis, shape in growing)
+                file.reopen(rows, options.existing_ifds[key])
             self._files.append(file)
         self._series = [located[array] for array in range(len(targets))]  # group, series
         self._buffer: WriteBuffer[PageBlock] = WriteBuffer(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,15 @@ from ome_writers.storage.positional_io import make_sparse, patch_at, write_at
 from ome_writers.storage.tiff.allocator import Allocator, Extent
 from ome_writers.storage.tiff.ifd import HEADER, aligned
 from ome_writers.storage.tiff.ifd_chain import IfdChainCopy
+from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 from ome_writers.storage.tiff.page_store import PageStore
 from ome_writers.storage.tiff.sparse_file import Preallocation, extend_file
 
 if TYPE_CHECKING:
     from ome_writers.storage.file_handles import FileHandles
-    from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
+
+
+_SECTOR_BYTES = 512
 
 
 class TiffFile:
@@ -57,6 +60,7 @@ class TiffFile:
         self.pages, *self.levels = self.stores
         self._first_ifd = len(HEADER)
         self._created = False
+        self._existing: tuple[int, Mapping[int, Sequence[int]]] | None = None  # see `reopen`
         self._last_page: int | None = None  # set by `finish`
         self._final_pages: NDArray[np.int64] | None = None  # from `finish` to `truncate`
         self._single_file = False
@@ -113,8 +117,16 @@ class TiffFile:
 
     def ensure_created(self) -> None:
         with self._lock:
-            if not self._created:
+            if not self._created and self._existing is None:
                 self._create(None)
+
+    def reopen(self, rows: int, ifds: Mapping[int, Sequence[int]]) -> None:
+        """Continue an existing file: the first description is written with a new start of the file, at its end.
+
+        `ifds` has the offsets of the IFDs of each page with pixels, full resolution first, by page number; they are in
+        the first `rows` rows. What is in the file stays as it is until the header refers to the new start.
+        """
+        self._existing = rows, ifds
 
     def allocate_page(self, page: int) -> None:
         """Allocate `page` and all rows before it."""
@@ -208,10 +220,10 @@ class TiffFile:
 
     def _chain_exceeds(self, pages: NDArray[np.int64]) -> bool:
         """Whether the chain continues after the last of `pages`."""
-        return self._first_ifd == len(HEADER) and self.chained_pages > int(pages[-1]) + 1
+        return self._first_ifd == self.pages.first_ifd and self.chained_pages > int(pages[-1]) + 1
 
     def _chain_has_more_than(self, pages: NDArray[np.int64]) -> bool:
-        return self._first_ifd == len(HEADER) and self.chained_pages > len(pages)
+        return self._first_ifd == self.pages.first_ifd and self.chained_pages > len(pages)
 
     def _can_truncate(self) -> bool:
         """Whether only unused planes follow the last final page."""
@@ -234,7 +246,7 @@ class TiffFile:
 
         The previous chain stays intact for readers that have begun to follow it.
         """
-        chain = IfdChainCopy(self.geometry, self._first, pages)
+        chain = IfdChainCopy(self.geometry, self._first, pages, self.pages.first_ifd)
         size = aligned(len(description))
         offset = self._allocator.allocate(size + chain.nbytes)
         with self._handles.use(self.path) as fd:
@@ -253,6 +265,9 @@ class TiffFile:
 
     def _create(self, description: bytes | None) -> None:
         """Write header, description, IFDs and blank strips; size the file for all planes."""
+        if self._existing is not None:
+            self._append_start(description or b"", *self._existing)
+            return
         description_offset = len(HEADER) + self._first.nbytes
         self._capacity = aligned(len(description or b""), 256)
         head = self._encoder.head(self._capacity)
@@ -281,6 +296,45 @@ class TiffFile:
             self.pages.link(self.geometry.pages_per_row - 1, None)
         self._handles.sync(self.path)
         self._created = True
+
+    def _append_start(
+        self, description: bytes, rows: int, ifds: Mapping[int, Sequence[int]]
+    ) -> None:
+        """Write another start of the file at its end, whose IFDs refer to the existing planes, and switch to it."""
+        capacity = aligned(len(description), 256)
+        with self._handles.use(self.path) as fd:
+            origin = aligned(os.fstat(fd).st_size, _SECTOR_BYTES)
+            encoder = IfdEncoder(self.geometry.without_segments(), origin=origin)
+            head = encoder.existing_head(capacity, rows)
+            self.geometry.clear_segments()
+            self.geometry.append_segment(head.segment)
+            start = bytearray(head.start)
+            pointer = struct.pack("<QQ", len(description), origin + self._first.nbytes)
+            start[self._first.description_at : self._first.description_at + 16] = pointer
+            # the IFD of the first page, then runs of others
+            parts = [(origin, start)]
+            parts += [
+                (at, bytearray(run)) for at, run in encoder.blank_ifds(head.segment, capacity)
+            ]
+            parts.sort(key=lambda part: part[0])
+            self.pages.first_ifd = origin
+            for level, store in enumerate(self.stores):
+                store.reopen(fd, {p: of[level] for p, of in ifds.items() if level < len(of)}, parts)
+            write_at(
+                fd, [*(description.ljust(capacity, b"\0"), head.blank_strips)], origin + len(start)
+            )
+            for offset, run in parts:
+                write_at(fd, [memoryview(run)], offset)
+            extend_file(fd, head.segment.end)
+            self._handles.sync(self.path)
+            write_at(fd, [struct.pack("<Q", origin)], len(HEADER) - 8)
+        self._handles.sync(self.path)
+        self._encoder, self._capacity, self._first_ifd = encoder, capacity, origin
+        extent = Extent(origin + self._first.nbytes, capacity)
+        self._allocator.reset(extent, head.segment.end)
+        self._preallocation.file_bytes = head.segment.end
+        self.pages.chained_rows = rows
+        self._created, self._existing = True, None
 
     def _write_numbers(self, at: int, *numbers: int) -> None:
         """Write adjacent 8-byte numbers with one write."""

@@ -176,13 +176,16 @@ class Geometry:
         """Number of allocated rows."""
         return self.segments[-1].first_row + self.segments[-1].rows if self.segments else 0
 
-    def next_segment(self, offset: int, *, skip_first: bool = False) -> Segment:
+    def next_segment(
+        self, offset: int, *, skip_first: bool = False, existing_rows: int = 0
+    ) -> Segment:
         """Return the next segment, from `offset` on; the caller calls `append_segment` when it is on disk.
 
-        With `skip_first`, the IFD of the first page is elsewhere.
+        With `skip_first`, the IFD of the first page is elsewhere. With `existing_rows` it has as many rows, and their
+        planes are elsewhere.
         """
-        rows = 1
-        if self.grows:
+        rows = existing_rows or 1
+        if self.grows and not existing_rows:
             row_bytes = self.row_bytes + sum(level.row_bytes for level in self.levels)
             per_row = row_bytes or self.ifd_stride * self.pages_per_row * 64
             max_rows = min(_MAX_SEGMENT_BYTES // max(1, per_row), _MAX_SEGMENT_ROWS)
@@ -201,10 +204,10 @@ class Geometry:
         parts = []
         for level, start in zip(self.levels, level_ifds, strict=True):
             planes = aligned(end, 16)
-            end = planes + rows * level.row_bytes
+            end = planes + (0 if existing_rows else rows * level.row_bytes)
             parts.append(Segment(self.rows, rows, start, blank_plane, planes, end))
         planes = aligned(end, 16)
-        end = planes + rows * self.row_bytes
+        end = planes + (0 if existing_rows else rows * self.row_bytes)
         return Segment(self.rows, rows, ifds, blank_plane, planes, end, tuple(parts))
 
     def segment_of(self, page: int) -> Segment:

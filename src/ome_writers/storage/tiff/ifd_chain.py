@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.storage.positional_io import read_at
-from ome_writers.storage.tiff.ifd import HEADER, aligned
+from ome_writers.storage.tiff.ifd import aligned
 from ome_writers.storage.tiff.ifd_template import ifds_per_batch
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class IfdChainCopy:
     geometry: Geometry
     first: IfdTemplate
     pages: NDArray[np.int64]  # sorted, from 0
+    first_ifd: int  # offset of the IFD of the first page
 
     @property
     def _step(self) -> int:
@@ -51,7 +52,7 @@ class IfdChainCopy:
         """
         first, others = self.first, self.pages[1:]
         following = offset + self._first_step
-        entries = bytearray(read_at(fd, first.next_pointer_at, len(HEADER)))
+        entries = bytearray(read_at(fd, first.next_pointer_at, self.first_ifd))
         struct.pack_into("<QQ", entries, first.description_at, *description)
         yield offset, bytes(entries) + struct.pack("<Q", following if len(others) else 0)
         for segment in self.geometry.segments:

@@ -34,8 +34,11 @@ class Head:
 class IfdEncoder:
     """Encodes the IFDs of files that contain the same kind of arrays, at one resolution level."""
 
-    def __init__(self, geometry: Geometry, full: IfdEncoder | None = None) -> None:
+    def __init__(
+        self, geometry: Geometry, full: IfdEncoder | None = None, *, origin: int = len(HEADER)
+    ) -> None:
         self.geometry = geometry
+        self._origin = origin  # offset of the first IFD
         # the IFD of the first page at full resolution
         self.first: IfdTemplate = (
             IfdTemplate(geometry.series[0].kind, first=True, software=_software())
@@ -54,12 +57,12 @@ class IfdEncoder:
         ]
         # whether it is a reduced resolution, whose IFDs are not chained
         self.is_level = full is not None
-        self._blank_strips_at = len(HEADER) + self.first.nbytes  # without the reserved extent
+        self._blank_strips_at = origin + self.first.nbytes  # without the reserved extent
         if full is not None:
             self._blank_strips_at += sum(len(e.blank_strips()) for e in (full, *full.levels))
         self.levels: list[IfdEncoder] = []  # the encoders of the resolution levels; none of a level
         for level in geometry.levels:
-            self.levels.append(IfdEncoder(level, self))
+            self.levels.append(IfdEncoder(level, self, origin=origin))
         self._heads: dict[int, Head] = {}
 
     def head(self, capacity: int) -> Head:
@@ -196,11 +199,15 @@ class IfdEncoder:
             offset += sum(counts)
         return located
 
-    def _make_head(self, capacity: int) -> Head:
+    def existing_head(self, capacity: int, rows: int) -> Head:
+        """Return another start of an existing file, at `origin`: without the header, with the IFDs of `rows` rows."""
+        return self._make_head(capacity, rows)
+
+    def _make_head(self, capacity: int, existing_rows: int = 0) -> Head:
         geometry = self.geometry.without_segments()
         blank_strips = b"".join(each.blank_strips() for each in (self, *self.levels))
         offset = self._blank_strips_at + capacity + len(blank_strips)
-        segment = geometry.next_segment(offset, skip_first=True)
+        segment = geometry.next_segment(offset, skip_first=True, existing_rows=existing_rows)
         geometry.append_segment(segment)
         pages = segment.rows * geometry.pages_per_row
         series, tiles = geometry.series[0], None
@@ -211,7 +218,7 @@ class IfdEncoder:
                 tiles = self._plane_strips(segment, series, np.array([0]))
         following = geometry.ifd_offset(1) if pages > 1 else 0
         first = self.first.encode(
-            np.array([len(HEADER)]),
+            np.array([self._origin]),
             np.array([following]),
             np.array([strips]),
             counts,
@@ -221,7 +228,8 @@ class IfdEncoder:
         ifds = None
         if pages * geometry.ifd_stride <= _MAX_CACHED_BYTES:
             ifds = list(self.blank_ifds(segment, capacity))
-        return Head(HEADER + first.tobytes(), blank_strips, segment, ifds)
+        header = b"" if existing_rows else HEADER
+        return Head(header + first.tobytes(), blank_strips, segment, ifds)
 
 
 @cache

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ class PageStore:
         lock: RLock,
     ) -> None:
         self.chained_rows = 0  # rows that the IFD chain contains
+        self.first_ifd = len(HEADER)  # offset of the IFD of the first page at full resolution
         self.path = path
         self._handles = handles
         self._first = encoder.first
@@ -61,6 +63,7 @@ class PageStore:
         self._tile_tables: dict[
             int, int
         ] = {}  # offsets of the tables of tile offsets of such planes
+        self._blank: set[int] = set()  # uncompressed pages of a reopened file without a frame
         # offset and byte count of the strips of compressed pages whose IFD does not reference them yet
         self._unpublished_strips: dict[int, list[tuple[int, int]]] = {}
 
@@ -68,6 +71,41 @@ class PageStore:
     def appends(self) -> bool:
         """Whether planes are not in their segments: compressed ones, and those that were written more than once."""
         return bool(self._relocated) or any(series.compressed for series in self.geometry.series)
+
+    def reopen(
+        self, fd: int, ifds: Mapping[int, int], parts: Sequence[tuple[int, bytearray]]
+    ) -> None:
+        """Continue existing pages, whose new IFDs are blank: `parts` has sorted offsets and bytes of runs of them.
+
+        `ifds` has the offset of the old IFD of each page with pixels. The new ones get its strips.
+        """
+        segment = self.geometry.segments[0]
+        starts = [at for at, _ in parts]
+        for page, offset in ifds.items():
+            series, template = self.geometry.series_of(page), self._template(page)
+            stored = read_at(fd, template.strips_span, offset + template.strips_at)
+            at = self._ifd_offset(page) + template.strips_at
+            start, run = parts[bisect_right(starts, at) - 1]
+            run[at - start : at - start + len(stored)] = stored
+            if not series.compressed:
+                first = template.decode_strips(stored)[0][0]
+                if series.is_tiled:
+                    self._tile_tables[page] = first
+                    (first,) = struct.unpack("<Q", read_at(fd, 8, first))
+                self._relocated[page] = first
+        self._visibility.publish(np.array(sorted(ifds), np.int64))
+        pages = np.arange(segment.rows * self.geometry.pages_per_row)
+        if self._is_level:
+            pages = self.geometry.pages_of_series(pages)
+        for page in pages.tolist():
+            if page in ifds:
+                continue
+            series = self.geometry.series_of(page)
+            if not series.compressed:  # they are appended when they are written
+                self._relocated[page] = segment.blank_plane
+                self._blank.add(page)
+                if series.is_tiled:
+                    self._tile_tables[page] = segment.blank_plane + series.tables_at
 
     def link(self, page: int, following: int | None) -> None:
         """Set the next-IFD pointer of a page, to 0 if `following` is None, with one write of 8 bytes."""
@@ -109,6 +147,7 @@ class PageStore:
             raise
         if replaces:
             self._relocated.update((page + n, offset + n * stride) for n in range(count))
+            self._blank.difference_update(pages)
             if tables:
                 at, step = offset + count * stride, len(tables) // count
                 self._tile_tables.update((page + n, at + n * step) for n in range(count))
@@ -166,6 +205,8 @@ class PageStore:
         """Return the encoded strips of a page, published or not; shorter or empty where the file ends."""
         series = self.geometry.series_of(page)
         with self._handles.use(self.path, writing=False) as fd:
+            if page in self._blank:
+                return [bytes(count) for count in series.strip_bytes]
             if not series.compressed:
                 plane = self._plane_offset(page)
                 parts = zip(series.strip_bytes, series.strip_starts, strict=True)
@@ -232,4 +273,4 @@ class PageStore:
 
     def _ifd_offset(self, page: int) -> int:
         is_first = page == 0 and not self._is_level
-        return len(HEADER) if is_first else self.geometry.ifd_offset(page)
+        return self.first_ifd if is_first else self.geometry.ifd_offset(page)

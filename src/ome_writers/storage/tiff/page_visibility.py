@@ -61,6 +61,8 @@ class PageVisibility:
 
     def publish(self, pages: NDArray[np.int64]) -> None:
         """Record that the IFDs of `pages` reference their pixels, or are about to."""
+        if len(pages) and pages[-1] >= len(self._published):  # of a reopened file
+            self._unpublished([])
         self._published[pages] = True
 
     def retry(self, pages: NDArray[np.int64]) -> None:
