@@ -80,7 +80,8 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
         _by_number(plan, masks, end) for masks in (reopened.frames, reopened.described)
     )
     kept = found
-    if dataset.status != "complete" and (described.any() or not dataset.frames_written):
+    may_lack = dataset.status != "complete" or plan.frames is None
+    if may_lack and (described.any() or not dataset.frames_written):
         kept = found & described
         if int(described.sum()) < dataset.frames_written:  # not every frame has metadata
             flushed = dataset.frames_in_order

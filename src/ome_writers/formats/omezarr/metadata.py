@@ -259,7 +259,8 @@ class ZarrMetadata:
             status["updated"] = outcome.timestamp
         if outcome.extents:
             status["extents"] = dict(outcome.extents)
-        if outcome.extents or (outcome.status != "complete" and outcome.frames_in_order):
+        may_continue = outcome.status != "complete" or status["frames"]["expected"] is None
+        if outcome.extents or (may_continue and outcome.frames_in_order):
             status["frames"]["in_order"] = outcome.frames_in_order
         return status
 
