@@ -256,8 +256,7 @@ def test_failed_metadata_write_in_flush_is_retried(tmp_path: Path) -> None:
         stream.flush()
         assert facts(path)["written"] == 1
     assert facts(path) | {"updated": ""} == {
-        "status": "cancelled", "updated": "", "expected": 4, "written": 1
-        "in_order": 1,
+        "status": "cancelled", "updated": "", "expected": 4, "written": 1, "in_order": 1
     }  # fmt: skip
 
 
