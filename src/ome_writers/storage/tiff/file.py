@@ -23,15 +23,12 @@ from ome_writers.storage.positional_io import make_sparse, patch_at, write_at
 from ome_writers.storage.tiff.allocator import Allocator, Extent
 from ome_writers.storage.tiff.ifd import HEADER, aligned
 from ome_writers.storage.tiff.ifd_chain import IfdChainCopy
-from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 from ome_writers.storage.tiff.page_store import PageStore
 from ome_writers.storage.tiff.sparse_file import Preallocation, extend_file
 
 if TYPE_CHECKING:
     from ome_writers.storage.file_handles import FileHandles
-
-
-_SECTOR_BYTES = 512
+    from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
 
 
 class TiffFile:
@@ -301,38 +298,21 @@ class TiffFile:
         self, description: bytes, rows: int, ifds: Mapping[int, Sequence[int]]
     ) -> None:
         """Write another start of the file at its end, whose IFDs refer to the existing planes, and switch to it."""
-        capacity = aligned(len(description), 256)
+        from ome_writers.storage.tiff.existing_file import append_start
+
         with self._handles.use(self.path) as fd:
-            origin = aligned(os.fstat(fd).st_size, _SECTOR_BYTES)
-            encoder = IfdEncoder(self.geometry.without_segments(), origin=origin)
-            head = encoder.existing_head(capacity, rows)
-            self.geometry.clear_segments()
-            self.geometry.append_segment(head.segment)
-            start = bytearray(head.start)
-            pointer = struct.pack("<QQ", len(description), origin + self._first.nbytes)
-            start[self._first.description_at : self._first.description_at + 16] = pointer
-            # the IFD of the first page, then runs of others
-            parts = [(origin, start)]
-            parts += [
-                (at, bytearray(run)) for at, run in encoder.blank_ifds(head.segment, capacity)
-            ]
-            parts.sort(key=lambda part: part[0])
-            self.pages.first_ifd = origin
-            for level, store in enumerate(self.stores):
-                store.reopen(fd, {p: of[level] for p, of in ifds.items() if level < len(of)}, parts)
-            write_at(
-                fd, [*(description.ljust(capacity, b"\0"), head.blank_strips)], origin + len(start)
-            )
-            for offset, run in parts:
-                write_at(fd, [memoryview(run)], offset)
-            extend_file(fd, head.segment.end)
+            start = append_start(fd, self.geometry, description, rows, ifds)
             self._handles.sync(self.path)
-            write_at(fd, [struct.pack("<Q", origin)], len(HEADER) - 8)
+            write_at(fd, [struct.pack("<Q", start.offset)], len(HEADER) - 8)
         self._handles.sync(self.path)
-        self._encoder, self._capacity, self._first_ifd = encoder, capacity, origin
-        extent = Extent(origin + self._first.nbytes, capacity)
-        self._allocator.reset(extent, head.segment.end)
-        self._preallocation.file_bytes = head.segment.end
+        self.geometry.clear_segments()
+        self.geometry.append_segment(start.segment)
+        for store, pages in zip(self.stores, start.pages, strict=True):
+            store.restore(pages)
+        self._encoder, self._capacity = start.encoder, start.description.capacity
+        self._first_ifd = self.pages.first_ifd = start.offset
+        self._allocator.reset(start.description, start.segment.end)
+        self._preallocation.file_bytes = start.segment.end
         self.pages.chained_rows = rows
         self._created, self._existing = True, None
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from ome_writers.storage.file_handles import FileHandles
     from ome_writers.storage.tiff.allocator import Allocator
+    from ome_writers.storage.tiff.existing_file import ExistingPages
     from ome_writers.storage.tiff.geometry import Geometry
     from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
     from ome_writers.storage.tiff.ifd_template import IfdTemplate
@@ -72,40 +72,11 @@ class PageStore:
         """Whether planes are not in their segments: compressed ones, and those that were written more than once."""
         return bool(self._relocated) or any(series.compressed for series in self.geometry.series)
 
-    def reopen(
-        self, fd: int, ifds: Mapping[int, int], parts: Sequence[tuple[int, bytearray]]
-    ) -> None:
-        """Continue existing pages, whose new IFDs are blank: `parts` has sorted offsets and bytes of runs of them.
-
-        `ifds` has the offset of the old IFD of each page with pixels. The new ones get its strips.
-        """
-        segment = self.geometry.segments[0]
-        starts = [at for at, _ in parts]
-        for page, offset in ifds.items():
-            series, template = self.geometry.series_of(page), self._template(page)
-            stored = read_at(fd, template.strips_span, offset + template.strips_at)
-            at = self._ifd_offset(page) + template.strips_at
-            start, run = parts[bisect_right(starts, at) - 1]
-            run[at - start : at - start + len(stored)] = stored
-            if not series.compressed:
-                first = template.decode_strips(stored)[0][0]
-                if series.is_tiled:
-                    self._tile_tables[page] = first
-                    (first,) = struct.unpack("<Q", read_at(fd, 8, first))
-                self._relocated[page] = first
-        self._visibility.publish(np.array(sorted(ifds), np.int64))
-        pages = np.arange(segment.rows * self.geometry.pages_per_row)
-        if self._is_level:
-            pages = self.geometry.pages_of_series(pages)
-        for page in pages.tolist():
-            if page in ifds:
-                continue
-            series = self.geometry.series_of(page)
-            if not series.compressed:  # they are appended when they are written
-                self._relocated[page] = segment.blank_plane
-                self._blank.add(page)
-                if series.is_tiled:
-                    self._tile_tables[page] = segment.blank_plane + series.tables_at
+    def restore(self, pages: ExistingPages) -> None:
+        """Continue the pages of an existing file, whose IFDs are in the first segment."""
+        self._relocated, self._tile_tables = pages.planes, pages.tile_tables
+        self._blank = pages.blank
+        self._visibility.publish(pages.published)
 
     def link(self, page: int, following: int | None) -> None:
         """Set the next-IFD pointer of a page, to 0 if `following` is None, with one write of 8 bytes."""
