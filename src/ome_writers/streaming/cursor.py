@@ -113,7 +113,6 @@ class Cursor:
         self.offset, self._addresses, self.next_address = offset, addresses, following
 
     def _offset_after(self, frames: int) -> int:
-        """Return the offset after the next `frames` frames of the acquisition order that are not kept."""
         if not self.kept:
             return self.offset + frames
         following = enumerate(self._router.iter_addresses(self.offset), self.offset + 1)

@@ -258,15 +258,7 @@ class FrameWriter:
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}
         in_order = self._frames_in_order() if not self.recorder.failed else 0
-        outcome = Outcome(
-            status,
-            written,
-            tuple(shapes),
-            windows,
-            frames_in_order=in_order,
-            time=now,
-            empty_planes=missing,
-        )
+        outcome = Outcome(status, written, tuple(shapes), windows, {}, in_order, now, missing)
         runs = self.cursor.pop_runs()
         self.recorder.close_metadata(outcome, lambda: self._render_crate(outcome), runs)
         expected, images = self.plan.distinct_frames, len(shapes)

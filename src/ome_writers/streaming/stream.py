@@ -534,8 +534,8 @@ class OMEStream:
             return
         plan = resolve(settings)
         if not plan.has_arrays_of(self._writer.plan):
-            resumed = self._recorder.resumed
-            if self._writer.accepted == 0 and self._state is _OPEN and not resumed:
+            unused = self._writer.accepted == 0 and not self._recorder.resumed
+            if unused and self._state is _OPEN:
                 self.restart(settings)
                 return
             # Too late for other arrays: describe the instrument only.
@@ -584,7 +584,7 @@ class OMEStream:
             if self._state is not _OPEN or self._recorder.failed:
                 self._raise_not_open()
             settings = settings_of()
-            if self._recorder.resumed and settings is not None:
+            if settings is not None and self._recorder.resumed:
                 self._create_output(settings)  # raises RestartError
             if settings is None:  # another thread has restarted the stream meanwhile
                 return

@@ -65,7 +65,7 @@ def append_start(
     geometry = geometry.without_segments()
     encoder = IfdEncoder(geometry, origin=offset)
     capacity = aligned(len(description), 256)
-    head = encoder.existing_head(capacity, rows)
+    head = encoder.make_head(capacity, rows)
     geometry.append_segment(head.segment)
     start, extent = bytearray(head.start), Extent(offset + encoder.first.nbytes, capacity)
     pointer = struct.pack("<QQ", len(description), extent.offset)
@@ -106,7 +106,12 @@ def _refer_to_planes(
         series = geometry.series_of(page)
         is_first = page == 0 and full is not None
         template = full.first if full is not None and is_first else series.template
-        stored = read_at(fd, template.strips_span, old + template.strips_at)
+        strips_at = old + template.strips_at
+        if (
+            template.strips_at != template.offsets_at
+        ):  # a copy of an IFD refers to the tables of the original
+            (strips_at,) = struct.unpack("<Q", read_at(fd, 8, old + template.offsets_at))
+        stored = read_at(fd, template.strips_span, strips_at)
         at = (first_ifd if is_first else geometry.ifd_offset(page)) + template.strips_at
         begin, run = parts[bisect_right(starts, at) - 1]
         run[at - begin : at - begin + len(stored)] = stored

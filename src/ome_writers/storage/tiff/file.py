@@ -118,11 +118,7 @@ class TiffFile:
                 self._create(None)
 
     def reopen(self, rows: int, ifds: Mapping[int, Sequence[int]]) -> None:
-        """Continue an existing file: the first description is written with a new start of the file, at its end.
-
-        `ifds` has the offsets of the IFDs of each page with pixels, full resolution first, by page number; they are in
-        the first `rows` rows. What is in the file stays as it is until the header refers to the new start.
-        """
+        """Continue an existing file: the first description is written with a new start; see `append_start`."""
         self._existing = rows, ifds
 
     def allocate_page(self, page: int) -> None:
@@ -297,7 +293,6 @@ class TiffFile:
     def _append_start(
         self, description: bytes, rows: int, ifds: Mapping[int, Sequence[int]]
     ) -> None:
-        """Write another start of the file at its end, whose IFDs refer to the existing planes, and switch to it."""
         from ome_writers.storage.tiff.existing_file import append_start
 
         with self._handles.use(self.path) as fd:

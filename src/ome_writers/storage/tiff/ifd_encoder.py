@@ -68,7 +68,7 @@ class IfdEncoder:
     def head(self, capacity: int) -> Head:
         """Return the start of a file that reserves `capacity` bytes for the ImageDescription."""
         if capacity not in self._heads:
-            self._heads[capacity] = self._make_head(capacity)
+            self._heads[capacity] = self.make_head(capacity)
         return self._heads[capacity]
 
     def blank_strips(self) -> bytes:
@@ -199,11 +199,8 @@ class IfdEncoder:
             offset += sum(counts)
         return located
 
-    def existing_head(self, capacity: int, rows: int) -> Head:
-        """Return another start of an existing file, at `origin`: without the header, with the IFDs of `rows` rows."""
-        return self._make_head(capacity, rows)
-
-    def _make_head(self, capacity: int, existing_rows: int = 0) -> Head:
+    def make_head(self, capacity: int, existing_rows: int = 0) -> Head:
+        """See `head`; with `existing_rows`, without the header, and with the IFDs of as many rows."""
         geometry = self.geometry.without_segments()
         blank_strips = b"".join(each.blank_strips() for each in (self, *self.levels))
         offset = self._blank_strips_at + capacity + len(blank_strips)

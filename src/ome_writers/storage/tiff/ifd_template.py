@@ -69,12 +69,12 @@ class IfdTemplate:
         # position of count and offset of the ImageDescription, which are adjacent
         self.description_at = at.get(DESCRIPTION, 0) + 4
         self._values = {tag: at[tag] + 12 for tag in at}
-        self._offsets_at = self._values[TILE_OFFSETS if kind.tile else STRIP_OFFSETS]
+        self.offsets_at = self._values[TILE_OFFSETS if kind.tile else STRIP_OFFSETS]
         self._counts_at = self._values[TILE_BYTE_COUNTS if kind.tile else STRIP_BYTE_COUNTS]
         if self._strip_count == 1:
             # Position and size of the bytes that contain all strip offsets and byte counts. They are replaced by one
             # write, so that readers never see a mixture of old and new values.
-            self.strips_at = self._offsets_at
+            self.strips_at = self.offsets_at
             self.strips_span = self._counts_at + 8 - self.strips_at
         else:
             self.strips_at, self.strips_span = self.tables_at, 16 * self._strip_count
@@ -109,11 +109,11 @@ class IfdTemplate:
         out[:, : self.nbytes] = self._template
         _put(out, self.next_pointer_at, next_offsets)
         if self._strip_count == 1:
-            _put(out, self._offsets_at, strip_offsets[:, 0])
+            _put(out, self.offsets_at, strip_offsets[:, 0])
             _put(out, self._counts_at, strip_bytes[0])
         else:
             tables = offsets + self.tables_at
-            _put(out, self._offsets_at, tables)
+            _put(out, self.offsets_at, tables)
             _put(out, self._counts_at, tables + 8 * self._strip_count)
             for i in range(self._strip_count):
                 _put(out, self.tables_at + 8 * i, strip_offsets[:, i])
