@@ -113,11 +113,8 @@ class TiffEngine:
                     located[array] = (len(self._pages), series)
                 self._pages.append(_Pages(file, store))
             if options.existing:
-                growing = (
-                    (plan.growing, options.existing[a].shape)
-                    for plan, a in zip(plans, arrays, strict=True)
-                )
-                rows = max(1 if axis is None else shape[axis] for axis, shape in growing)
+                grown = [(targets[a].growing, options.existing[a].shape) for a in arrays]
+                rows = max(1 if axis is None else shape[axis] for axis, shape in grown)
                 file.reopen(rows, options.existing_ifds[key])
             self._files.append(file)
         self._series = [located[array] for array in range(len(targets))]  # group, series
