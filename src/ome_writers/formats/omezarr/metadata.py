@@ -259,8 +259,7 @@ class ZarrMetadata:
             status["updated"] = outcome.timestamp
         if outcome.extents:
             status["extents"] = dict(outcome.extents)
-        may_continue = outcome.status != "complete" or status["frames"]["expected"] is None
-        if outcome.extents or (may_continue and outcome.frames_in_order):
+        if outcome.extents or (outcome.frames_in_order and outcome.status != "complete"):
             status["frames"]["in_order"] = outcome.frames_in_order
         return status
 

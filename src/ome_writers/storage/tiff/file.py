@@ -5,6 +5,8 @@ readers that poll, and readers of a file whose writer was killed, find the old s
 synced before the pointer is written.
 """
 
+# Longer than 300 lines: one class, with all that happens to a file.
+
 from __future__ import annotations
 
 import os
