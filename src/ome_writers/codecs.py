@@ -23,10 +23,26 @@ import numpy as np
 from ome_writers.errors import EngineMissingError, UnsupportedError
 
 # for type checkers and editors; a test compares them with the table, which decides what is valid
-ZarrCompression: TypeAlias = Literal["blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"]
+ZarrCompression: TypeAlias = Literal[
+    "blosc-zstd",
+    "blosc-lz4",
+    "blosc-zstd-bitshuffle",
+    "blosc-lz4-bitshuffle",
+    "zstd",
+    "gzip",
+    "none",
+]
 TiffCompression: TypeAlias = Literal["lzw", "deflate", "zstd", "none"]
 Compression: TypeAlias = Literal[
-    "blosc-zstd", "blosc-lz4", "lzw", "deflate", "zstd", "gzip", "none"
+    "blosc-zstd",
+    "blosc-lz4",
+    "blosc-zstd-bitshuffle",
+    "blosc-lz4-bitshuffle",
+    "lzw",
+    "deflate",
+    "zstd",
+    "gzip",
+    "none",
 ]
 
 Json = Mapping[str, Any]
@@ -202,9 +218,10 @@ def _lzw() -> Any:
     return imagecodecs
 
 
-def blosc(cname: str, level: int) -> ZarrCodec:
-    """Return the codec Blosc, which shuffles by the size of the samples."""
-    v2 = {"id": "blosc", "cname": cname, "clevel": level, "blocksize": 0, "shuffle": 1}
+def blosc(cname: str, level: int, *, bitshuffle: bool = False) -> ZarrCodec:
+    """Return the codec Blosc, which shuffles by the size of the samples: their bytes or their bits."""
+    shuffle = 2 if bitshuffle else 1
+    v2 = {"id": "blosc", "cname": cname, "clevel": level, "blocksize": 0, "shuffle": shuffle}
     return ZarrCodec(
         name="blosc",
         encode=_numcodecs_encoder(v2),
@@ -212,7 +229,7 @@ def blosc(cname: str, level: int) -> ZarrCodec:
         configuration=lambda item_bytes: {
             "cname": cname,
             "clevel": level,
-            "shuffle": "shuffle",
+            "shuffle": "bitshuffle" if bitshuffle else "shuffle",
             "typesize": item_bytes,
             "blocksize": 0,
         },
@@ -223,7 +240,7 @@ def blosc(cname: str, level: int) -> ZarrCodec:
             "typesize": None,
             "blocksize": None,
         },
-        identity=("cname",),
+        identity=("cname", "shuffle") if bitshuffle else ("cname",),
         v2=v2,
     )
 
@@ -254,6 +271,20 @@ COMPRESSIONS: dict[str, CompressionRow] = {
             name="blosc-lz4",
             label="LZ4 in Blosc, level 5, bytes shuffled",
             zarr=(blosc("lz4", 5),),
+            max_bytes=_MAX_BLOSC_BYTES,
+            proposed=True,
+        ),
+        CompressionRow(
+            name="blosc-zstd-bitshuffle",
+            label="Zstandard in Blosc, level 1, bits shuffled",
+            zarr=(blosc("zstd", 1, bitshuffle=True),),
+            max_bytes=_MAX_BLOSC_BYTES,
+            proposed=True,
+        ),
+        CompressionRow(
+            name="blosc-lz4-bitshuffle",
+            label="LZ4 in Blosc, level 5, bits shuffled",
+            zarr=(blosc("lz4", 5, bitshuffle=True),),
             max_bytes=_MAX_BLOSC_BYTES,
             proposed=True,
         ),

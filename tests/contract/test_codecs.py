@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,6 +17,7 @@ from ome_writers.advice import Camera, measure_codecs
 from ome_writers.cli import main
 from ome_writers.repair import repair
 from ome_writers.storage import ENGINES
+from ome_writers.storage.background import available_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -267,21 +270,12 @@ def test_row_of_several_codecs(
         assert not ome_writers.validate(path).valid
 
 
-def test_codecs_of_the_same_name_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codecs_of_the_same_name_are_distinguished() -> None:
     """The most specific row describes an array, whatever its level."""
+    row = codecs.COMPRESSIONS["blosc-lz4-bitshuffle"]
     shuffled = codecs.blosc("lz4", 5)
-
-    def configuration(item_bytes: int) -> Any:
-        return {**shuffled.configuration(item_bytes), "shuffle": "bitshuffle"}
-
-    bits = replace(
-        shuffled,
-        configuration=configuration,
-        identity=("cname", "shuffle"),
-        v2={**(shuffled.v2 or {}), "shuffle": 2},
-    )
-    row = codecs.CompressionRow("blosc-lz4-bit", "LZ4 in Blosc, bits shuffled", zarr=(bits,))
-    monkeypatch.setitem(codecs.COMPRESSIONS, row.name, row)
+    (bits,) = row.zarr or ()
+    assert bits.v2 is not None
     of = decompression.compression_of_codecs
     start = {"name": "bytes", "configuration": {"endian": "little"}}
     stored = {"name": "blosc", "configuration": {"cname": "lz4", "clevel": 9, "shuffle": "shuffle"}}
@@ -336,3 +330,37 @@ def test_encoded_size_has_its_limit(name: str) -> None:
             codec.decode(encoded, len(noise) - 1)
     if row.tiff is not None:
         assert row.tiff.decode(row.tiff.encode(memoryview(noise)), len(noise)) == noise
+
+
+@pytest.mark.parametrize("shard", [None, 2])
+def test_chunks_of_one_frame_are_compressed_in_parallel(
+    tmp_path: Path, shard: int | None, row: codecs.CompressionRow
+) -> None:
+    threads: set[int] = set()
+
+    def encode(content: Any) -> bytes:
+        threads.add(threading.get_ident())
+        time.sleep(0.01)  # as a codec without the interpreter lock
+        return xor(content)
+
+    assert row.zarr is not None
+    codecs.COMPRESSIONS["xor"] = replace(
+        row, zarr=(replace(row.zarr[0], encode=encode),), max_bytes=2**30
+    )
+    frame = np.arange(2048 * 1024, dtype="uint16").reshape(2048, 1024)
+    settings = ome_writers.AcquisitionSettings(
+        root_path=tmp_path / "a.ome.zarr",
+        dimensions=[
+            ome_writers.Dimension(name="t", count=1),
+            ome_writers.Dimension(name="y", count=2048, chunk_size=256, shard_size_chunks=shard),
+            ome_writers.Dimension(name="x", count=1024, chunk_size=512, shard_size_chunks=shard),
+        ],
+        dtype="uint16",
+        compression="xor",  # type: ignore[arg-type]  # of this test
+    )
+    with ome_writers.create_stream(settings) as stream:
+        threads.clear()
+        stream.append(frame)
+        stream.flush()
+        assert len(threads) > 1 or available_cpus() == 1
+    assert np.array_equal(ome_writers.open(settings.output_path)[0], frame)

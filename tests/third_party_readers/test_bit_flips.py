@@ -21,7 +21,7 @@ tensorstore = pytest.importorskip("tensorstore", reason="a reader that verifies 
 
 FLIPS = 20  # of a batch; the first two batches are in each test run, all 50 in the sweep
 ENGINES = ("direct", "tensorstore", "zarr-python", "zarrs-python")
-COMPRESSIONS = ("none", "blosc-zstd", "blosc-lz4", "zstd", "gzip")
+COMPRESSIONS = ("none", "blosc-zstd", "blosc-lz4", "blosc-lz4-bitshuffle", "zstd", "gzip")
 SHARDS = (None, 4)
 CHUNKS = (1, 3)
 TILES = (None, 16)

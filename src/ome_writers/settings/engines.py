@@ -21,7 +21,8 @@ from ome_writers.settings.dtypes import PIXEL_TYPES
 
 _log = logging.getLogger("ome_writers")
 
-_LIBRARY_CODECS = frozenset({"blosc-zstd", "blosc-lz4", "zstd", "gzip", "none"})
+_BLOSC = frozenset({"blosc-zstd", "blosc-lz4", "blosc-zstd-bitshuffle", "blosc-lz4-bitshuffle"})
+_LIBRARY_CODECS = _BLOSC | {"zstd", "gzip", "none"}
 _ACQUIRE_DTYPES = frozenset(
     {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
     | {"float32", "float64"}
@@ -165,7 +166,7 @@ ENGINES: dict[str, EngineRow] = {
             extra="acquire-zarr",
             any_path=False,
             ansi_paths=True,
-            compressions=frozenset({"blosc-zstd", "blosc-lz4", "zstd", "none"}),
+            compressions=_BLOSC | {"zstd", "none"},
             dtypes=_ACQUIRE_DTYPES,
             oldest=("acquire-zarr", (0, 10)),
             random_access=False,

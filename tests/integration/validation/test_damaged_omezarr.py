@@ -52,6 +52,8 @@ def test_wrong_number_of_written_frames_is_found(tmp_path: Path, written: int) -
         ('"zstd"', '"zstf"', "codec blosc: cname is 'zstf'"),
         ('"shuffle": "shuffle"', '"shuffle": "shugfle"', "codec blosc: shuffle is 'shugfle'"),
         ('"clevel"', '"cleven"', "codec blosc: unknown member 'cleven'"),
+        ('"name": "bytes", "config', '"name": "bytes", "bonfig', "unknown member 'bonfiguration'"),
+        ('"separator": "/"', '"separator": "."', "the separator of chunk keys is '.'"),
         ('"chunk_key_encoding": {', '"must": 1, "chunk_key_encoding": {', "unknown member 'must'"),
     ],
 )

@@ -22,7 +22,7 @@ from ome_writers.cli.program import COMMANDS
         ("info x", set()),
         ("bench --engine d", {"direct"}),
         ("bench --durability ''", {"process", "disk"}),
-        ("convert --compression bl", {"blosc-zstd", "blosc-lz4"}),
+        ("convert --compression blosc-z", {"blosc-zstd", "blosc-zstd-bitshuffle"}),
         ("advise --durability ''", set()),
         ("completion ''", {"bash", "zsh", "fish"}),
     ],

@@ -28,6 +28,7 @@ _OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
     "storage_transformers": list,
     "dimension_names": (list, type(None)),
 }
+_NAMED = {"name", "configuration", "must_understand"}
 # Members of the configuration of codecs that do not encode bytes, with the allowed values where the specification lists
 # them. The others are in the table of compressions.
 _CODECS: Mapping[str, Mapping[str, tuple[object, ...] | None]] = {
@@ -59,6 +60,8 @@ def array_metadata_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
     names, shape = metadata.get("dimension_names"), metadata.get("shape")
     if isinstance(names, list) and isinstance(shape, list) and len(names) != len(shape):
         yield f"{len(names)} dimension_names for {len(shape)} axes"
+    for name in ("chunk_grid", "chunk_key_encoding"):
+        yield from _unknown_members(name, metadata.get(name))
     encoding = metadata.get("chunk_key_encoding")
     if isinstance(encoding, dict) and encoding.get("name") not in ("default", "v2"):
         yield f"unknown chunk key encoding {encoding.get('name')!r:.60}"
@@ -71,6 +74,7 @@ def _codecs(codecs: Any) -> Iterator[str]:
             yield f"codec {codec!r:.60} without a name"
             continue
         name, configuration = codec["name"], codec.get("configuration", {})
+        yield from _unknown_members(f"codec {name}", codec)
         members = _members(name)
         if members is None:
             continue  # an extension: a reader of the pixels accepts or refuses it
@@ -85,6 +89,12 @@ def _codecs(codecs: Any) -> Iterator[str]:
         if name == "sharding_indexed":
             yield from _codecs(configuration.get("codecs"))
             yield from _codecs(configuration.get("index_codecs"))
+
+
+def _unknown_members(what: str, named: Any) -> Iterator[str]:
+    """Describe the members that an object with a name and a configuration does not have."""
+    unknown = named.keys() - _NAMED if isinstance(named, dict) else ()
+    yield from (f"{what}: unknown member {member!r:.60}" for member in sorted(unknown))
 
 
 def _members(name: str) -> Mapping[str, tuple[object, ...] | None] | None:

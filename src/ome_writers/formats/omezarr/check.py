@@ -114,7 +114,11 @@ def _metadata(dataset: DatasetSpec) -> Iterator[Finding]:
             metadata = read_json(path, root=root)
             for what in array_metadata_problems(metadata):
                 yield Finding(path, what, solved=False)
-            names = parse_array_metadata(metadata, path).dimension_names
+            array = parse_array_metadata(metadata, path)
+            if array.separator == "." and path.with_name("c").is_dir():
+                what = "the separator of chunk keys is '.', but the chunks are in folders"
+                yield Finding(path, what, solved=False)
+            names = array.dimension_names
             if names is not None and names != image.dims:
                 what = f"dimension_names {[*names]}, but the image has axes {[*image.dims]}"
                 yield Finding(path, what, solved=False)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +33,13 @@ from ome_writers.storage.zarr import (
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
 _MAX_WRITE_THROUGH_BYTES = 2**18
 _MIN_WRITE_THROUGH_BYTES = 2**12
+_MIN_SHARED_BYTES = (
+    4 * 2**20
+)  # of the chunks of a block: smaller ones are compressed in a few milliseconds
 _MAX_OPEN_SHARDS = 1024  # of one array; others are finished, and reopened when necessary
+
+
+T = TypeVar("T")
 
 
 class _CurrentShard(NamedTuple):
@@ -90,39 +98,75 @@ class StoredArray:
         # of an array that an earlier stream has written: which planes were on disk when it was opened
         self.existing: NDArray[np.bool_] | None = None
         self._current: _CurrentShard | None = None
+        # calls a function for each item, in idle workers, too; see `Background.share`
+        self.share: Callable[[Callable[[int], object], Iterable[int]], None] | None = None
 
     def store(self, block: Block, slots: frozenset[int] | None) -> None:
         """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""
         columns = block.columns if slots is None else block.snapshot(slots)
         if not self.grid.sharded:
-            for (cell, _), column in zip(block.entries, columns, strict=False):
-                for tile in range(len(column)):
-                    key = (*cell, *divmod(tile, self.grid.tiles[1]))
-                    self._chunks.write(key, *self._codec.encode_parts(column[tile]))
+            across = self.grid.tiles[1]
+            self._for_each(
+                lambda key, chunk: self._chunks.write(key, *self._codec.encode_parts(chunk)),
+                [
+                    ((*cell, *divmod(tile, across)), column[tile])
+                    for (cell, _), column in zip(block.entries, columns, strict=False)
+                    for tile in range(len(column))
+                ],
+            )
             return
         planes = np.asarray([plane for _, plane in block.entries], np.int64)
         first = planes[:, np.newaxis] * self.grid.plane_chunks
         single_write = slots is None and self.identity and len(self.grid.parts) == 1
         memory = block.memory if single_write else None
+        all_chunks = [
+            (part.yx, column[tile])
+            for part in (self.grid.parts if memory is None else ())
+            for _, column in zip(block.entries, columns, strict=False)
+            for tile in part.tiles
+        ]
+        encoded = iter(self._for_each(lambda _, chunk: self._codec.encode_parts(chunk), all_chunks))
         for part in self.grid.parts:
             inner = (first + part.inner).reshape(-1)
             if memory is not None:
                 chunks: list[bytes | memoryview] = [memory]
                 sizes = np.full(len(inner), self.grid.chunk_bytes, np.int64)
             else:
-                encoded = [
-                    self._codec.encode_parts(column[tile])
-                    for _, column in zip(block.entries, columns, strict=False)
-                    for tile in part.tiles
-                ]
-                sizes = np.asarray([sum(map(len, parts)) for parts in encoded], np.int64)
-                chunks = [piece for parts in encoded for piece in parts]
+                of_part = list(islice(encoded, len(inner)))
+                sizes = np.asarray([sum(map(len, parts)) for parts in of_part], np.int64)
+                chunks = [piece for parts in of_part for piece in parts]
             key = (*block.shard, *part.yx)
             shard = self._acquire(key, part)
             try:
                 shard.write_chunks(inner, sizes, chunks, final=slots is None)
             finally:
                 self._release(key, shard)
+
+    def _for_each(
+        self,
+        function: Callable[[Any, NDArray[np.generic]], T],
+        chunks: Sequence[tuple[Any, NDArray[np.generic]]],
+    ) -> list[T]:
+        """Return the results for the chunks of a block, computed in idle workers, too, if that takes long."""
+        if (
+            self.share is None
+            or not self._codec.compressed
+            or sum(chunk.nbytes for _, chunk in chunks) < _MIN_SHARED_BYTES
+        ):
+            return [function(*each) for each in chunks]
+        results: dict[int, T] = {}
+        errors: list[BaseException] = []
+
+        def call(number: int) -> None:
+            try:
+                results[number] = function(*chunks[number])
+            except BaseException as error:  # raised in the thread of the block
+                errors.append(error)
+
+        self.share(call, range(len(chunks)))
+        if errors:
+            raise errors[0]
+        return [results[number] for number in range(len(chunks))]
 
     def write_frame(self, cell: Cell, frame: NDArray[np.generic]) -> int:
         """Encode and write a contiguous frame that is a chunk; return the bytes written.

@@ -65,6 +65,8 @@ class DirectEngine:
             len(targets), options.buffer_bytes, "ome-writers-direct"
         )
         self._background = self._buffer.background
+        for array in self._arrays:
+            array.share = self._background.share
         self.failures = self._background.failures
         share = options.buffer_bytes // (2 * len(targets))
         self._max_block_bytes = min(_SHARD_BLOCK_BYTES, share)

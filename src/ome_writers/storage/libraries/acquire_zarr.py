@@ -44,9 +44,12 @@ with passive_openmp_threads():
 _READ_TIMEOUT_S = 10.0  # for the library to write a shard that it has all planes of
 _POLL_INTERVAL_S = 0.002
 
+_SHUFFLES = {None: 0, "shuffle": 1, "bitshuffle": 2}
 _COMPRESSORS: dict[str, tuple[Any, Any]] = {
     "blosc-zstd": (az.Compressor.BLOSC1, az.CompressionCodec.BLOSC_ZSTD),
     "blosc-lz4": (az.Compressor.BLOSC1, az.CompressionCodec.BLOSC_LZ4),
+    "blosc-zstd-bitshuffle": (az.Compressor.BLOSC1, az.CompressionCodec.BLOSC_ZSTD),
+    "blosc-lz4-bitshuffle": (az.Compressor.BLOSC1, az.CompressionCodec.BLOSC_LZ4),
     "zstd": (az.Compressor.ZSTD, az.CompressionCodec.ZSTD),  # type: ignore[attr-defined]  # its types are older than it
 }
 
@@ -271,5 +274,5 @@ def _compression(level: LevelSpec) -> az.CompressionSettings | None:
         compressor=compressor,
         codec=codec,
         level=configuration["clevel" if stored.name == "blosc" else "level"],
-        shuffle=int("shuffle" in configuration),
+        shuffle=_SHUFFLES[configuration.get("shuffle")],
     )
