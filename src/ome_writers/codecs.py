@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ome_writers.errors import EngineMissingError, UnsupportedError
+from ome_writers.errors import UnsupportedError
 
 # for type checkers and editors; a test compares them with the table, which decides what is valid
 ZarrCompression: TypeAlias = Literal[
@@ -205,17 +205,10 @@ def _numcodecs_encoder(configuration: Json) -> Encoder:
     return lambda content: bytes(codec().encode(content))
 
 
-@cache
 def _lzw() -> Any:
-    try:
-        import imagecodecs
-    except ImportError:
-        able = [name for name in TIFF if name not in ("lzw", "none")]
-        raise EngineMissingError(
-            "Compression 'lzw' needs the package imagecodecs: pip install \"ome-writers[tifffile]\". "
-            f"Compressions {', '.join(map(repr, able))} work without."
-        ) from None
-    return imagecodecs
+    from ome_writers.decompression import lzw
+
+    return lzw()
 
 
 def blosc(cname: str, level: int, *, bitshuffle: bool = False) -> ZarrCodec:

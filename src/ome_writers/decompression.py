@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from ome_writers.codecs import (
     COMPRESSIONS,
     CRC32C,
     CRC32C_BYTES,
+    TIFF,
     Json,
     ZarrCodec,
     crc32c,
     numcodec,
 )
+from ome_writers.errors import EngineMissingError
 
 
 def decompress_blosc(stored: bytes, max_bytes: int) -> bytes:
@@ -89,6 +93,20 @@ def remove_crc32c(stored: bytes, max_bytes: int) -> bytes:
     if crc32c(content) != stored[-CRC32C_BYTES:]:
         raise OSError("the CRC-32C does not match")
     return content
+
+
+@cache
+def lzw() -> Any:
+    """Return the library that encodes and decodes LZW."""
+    try:
+        import imagecodecs
+    except ImportError:
+        able = [name for name in TIFF if name not in ("lzw", "none")]
+        raise EngineMissingError(
+            "Compression 'lzw' needs the package imagecodecs: pip install \"ome-writers[tifffile]\". "
+            f"Compressions {', '.join(map(repr, able))} work without."
+        ) from None
+    return imagecodecs
 
 
 _READ_ONLY = (CRC32C, ZarrCodec("zlib", zlib.compress, decompress_zlib))
