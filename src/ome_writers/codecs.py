@@ -89,14 +89,6 @@ class ZarrCodec:
         configuration = dict(self.configuration(item_bytes))
         return {"name": self.name, **({"configuration": configuration} if configuration else {})}
 
-    def matches(self, stored: Json) -> bool:
-        """Whether `stored`, an entry of ``zarr.json`` or `untrusted.ArrayMetadata.codecs`, is this codec."""
-        found = stored.get("configuration", {})
-        own = (self.v2 or {}) if "id" in found else self.configuration(1)
-        return stored["name"] == self.name and all(
-            found.get(member) == own.get(member) for member in self.identity
-        )
-
 
 class TiffCodec(NamedTuple):
     """The compression of the strips of a TIFF.
@@ -144,19 +136,6 @@ class CompressionRow:
     tiff: TiffCodec | None = None
     max_bytes: int | None = None
     proposed: bool = False
-
-    @property
-    def compressor_v2(self) -> Json | None:
-        """The ``compressor`` of ``.zarray``; None: uncompressed. Raises UnsupportedError if Zarr v2 has no such one."""
-        if not self.zarr:
-            return None
-        (codec, *others) = self.zarr
-        if codec.v2 is None or others:
-            able = [name for name in ZARR if all(c.v2 for c in zarr_codecs(name))]
-            raise UnsupportedError(
-                f"Compression {self.name!r} is not supported for OME-Zarr 0.4 (Zarr v2). Supported: {tuple(able)}."
-            )
-        return codec.v2
 
 
 CRC32C_BYTES = 4

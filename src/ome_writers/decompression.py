@@ -140,9 +140,18 @@ def compression_of_codecs(stored: Sequence[Json]) -> str:
             for name, row in COMPRESSIONS.items()
             if row.zarr is not None
             and len(row.zarr) == len(candidates)
-            and all(map(ZarrCodec.matches, row.zarr, candidates))
+            and all(map(_matches, row.zarr, candidates))
         ]
         if found:  # a row that compares more members is more specific
             return max(found)[1]
     name, library = unchecked[0]["name"], unchecked[0].get("configuration", {}).get("cname")
     return f"{name}-{library}" if name == "blosc" else str(name)
+
+
+def _matches(codec: ZarrCodec, stored: Json) -> bool:
+    """Whether `stored`, an entry of array metadata (see `ArrayMetadata.codecs`), is this codec."""
+    found = stored.get("configuration", {})
+    own = (codec.v2 or {}) if "id" in found else codec.configuration(1)
+    return stored["name"] == codec.name and all(
+        found.get(member) == own.get(member) for member in codec.identity
+    )
