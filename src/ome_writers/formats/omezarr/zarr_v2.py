@@ -50,7 +50,7 @@ def rewritten(
             f"{destination}: an OME-Zarr 0.4 has no shards. Leave out shard_shapes."
         )
     if compression is not None and compression in codecs.ZARR:
-        _ = codecs.find_compression(compression).compressor_v2
+        _ = _compressor(compression)
     output = Path(OmeZarrFormat().get_output_path(destination))
     if os.path.lexists(output):
         raise OutputExistsError(
@@ -85,6 +85,20 @@ def _rewrite(root: Path) -> None:
         file.unlink()
 
 
+def _compressor(compression: str) -> Mapping[str, Any] | None:
+    """Return the ``compressor`` of ``.zarray``; None: uncompressed. Raises UnsupportedError if Zarr v2 has no such one."""
+    found = codecs.find_compression(compression).zarr
+    if not found:
+        return None
+    (codec, *others) = found
+    if codec.v2 is None or others:
+        able = [name for name in codecs.ZARR if all(c.v2 for c in codecs.zarr_codecs(name))]
+        raise UnsupportedError(
+            f"Compression {compression!r} is not supported for OME-Zarr 0.4 (Zarr v2). Supported: {tuple(able)}."
+        )
+    return codec.v2
+
+
 def _remove_checksums(chunks: Path) -> None:
     """Cut the checksums off: few readers of Zarr v2 know the filter."""
     for file in chunks.rglob("*"):
@@ -94,13 +108,12 @@ def _remove_checksums(chunks: Path) -> None:
 
 def _array(content: Json) -> Json:
     """Return the ``.zarray`` of an array."""
-    compression = codecs.find_compression(compression_of_codecs(content["codecs"]))
     return {
         "zarr_format": 2,
         "shape": content["shape"],
         "chunks": content["chunk_grid"]["configuration"]["chunk_shape"],
         "dtype": np.dtype(content["data_type"]).newbyteorder("<").str,
-        "compressor": compression.compressor_v2,
+        "compressor": _compressor(compression_of_codecs(content["codecs"])),
         "fill_value": content["fill_value"],
         "order": "C",
         "filters": None,
