@@ -86,7 +86,7 @@ def _rewrite(root: Path) -> None:
 
 
 def _compressor(compression: str) -> Mapping[str, Any] | None:
-    """Return the ``compressor`` of ``.zarray``; None: uncompressed. Raises UnsupportedError if Zarr v2 has no such one."""
+    """Return the ``compressor`` of ``.zarray``; None: uncompressed. UnsupportedError if Zarr v2 has no such one."""
     found = codecs.find_compression(compression).zarr
     if not found:
         return None
