@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
 
@@ -28,6 +28,7 @@ else:
 
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _MAX_PENDING_TASKS = 4096
 
@@ -161,6 +162,22 @@ class Background:
             pending.clear()
             while active:
                 ended.get()
+
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return the results for `items` in their order; see `share`. The first error is raised."""
+        results: dict[int, R] = {}
+        errors: list[BaseException] = []
+
+        def call(number: int) -> None:
+            try:
+                results[number] = function(items[number])
+            except BaseException as error:
+                errors.append(error)
+
+        self.share(call, range(len(items)))
+        if errors:
+            raise errors[0]
+        return [results[number] for number in range(len(items))]
 
     # ------------------------------------------------------------------ in the workers
 

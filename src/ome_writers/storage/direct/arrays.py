@@ -1,9 +1,10 @@
 """One array on disk: write blocks of chunks, read columns."""
 
+# Longer than 300 lines: one class, with all ways to write a chunk.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -98,8 +99,7 @@ class StoredArray:
         # of an array that an earlier stream has written: which planes were on disk when it was opened
         self.existing: NDArray[np.bool_] | None = None
         self._current: _CurrentShard | None = None
-        # calls a function for each item, in idle workers, too; see `Background.share`
-        self.share: Callable[[Callable[[int], object], Iterable[int]], None] | None = None
+        self.map: Callable[..., list[Any]] | None = None  # `Background.map` of the engine
 
     def store(self, block: Block, slots: frozenset[int] | None) -> None:
         """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""
@@ -148,25 +148,11 @@ class StoredArray:
         chunks: Sequence[tuple[Any, NDArray[np.generic]]],
     ) -> list[T]:
         """Return the results for the chunks of a block, computed in idle workers, too, if that takes long."""
-        if (
-            self.share is None
-            or not self._codec.compressed
-            or sum(chunk.nbytes for _, chunk in chunks) < _MIN_SHARED_BYTES
-        ):
+        long = sum(chunk.nbytes for _, chunk in chunks) >= _MIN_SHARED_BYTES
+        if self.map is None or not (long and self._codec.compressed):
             return [function(*each) for each in chunks]
-        results: dict[int, T] = {}
-        errors: list[BaseException] = []
-
-        def call(number: int) -> None:
-            try:
-                results[number] = function(*chunks[number])
-            except BaseException as error:  # raised in the thread of the block
-                errors.append(error)
-
-        self.share(call, range(len(chunks)))
-        if errors:
-            raise errors[0]
-        return [results[number] for number in range(len(chunks))]
+        results: list[T] = self.map(lambda each: function(*each), chunks)
+        return results
 
     def write_frame(self, cell: Cell, frame: NDArray[np.generic]) -> int:
         """Encode and write a contiguous frame that is a chunk; return the bytes written.

@@ -66,7 +66,7 @@ class DirectEngine:
         )
         self._background = self._buffer.background
         for array in self._arrays:
-            array.share = self._background.share
+            array.map = self._background.map
         self.failures = self._background.failures
         share = options.buffer_bytes // (2 * len(targets))
         self._max_block_bytes = min(_SHARD_BLOCK_BYTES, share)
