@@ -33,17 +33,7 @@ ZarrCompression: TypeAlias = Literal[
     "none",
 ]
 TiffCompression: TypeAlias = Literal["lzw", "deflate", "zstd", "none"]
-Compression: TypeAlias = Literal[
-    "blosc-zstd",
-    "blosc-lz4",
-    "blosc-zstd-bitshuffle",
-    "blosc-lz4-bitshuffle",
-    "lzw",
-    "deflate",
-    "zstd",
-    "gzip",
-    "none",
-]
+Compression: TypeAlias = Literal[ZarrCompression, TiffCompression]
 
 Json = Mapping[str, Any]
 Encoder = Callable[[Any], bytes]
@@ -138,8 +128,7 @@ class CompressionRow:
     proposed: bool = False
 
 
-CRC32C_BYTES = 4
-"""Size of a CRC-32C."""
+CRC32C_BYTES = 4  # its size
 
 
 def max_encoded_bytes(nbytes: int) -> int:
