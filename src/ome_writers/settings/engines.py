@@ -50,11 +50,9 @@ class EngineRow:
         Distribution and oldest supported version, if the engine needs a recent one.
     extra
         The extra of this distribution that installs the requirements; None for engines of other packages.
-    compressions
-        Names of the compressions that it supports. Engines that encode with the table of compressions support every one
-        of their format; an engine on another library lists those of the library.
-    checksums
-        Whether it stores the checksum of each chunk.
+    compressions, checksums
+        Names of the compressions that it supports (engines that encode with the table of compressions: all of their
+        format; others: those of their library), and whether it stores the checksum of each chunk.
     dtypes
         Names of the dtypes that it supports; None: all.
     max_planes

@@ -29,11 +29,20 @@ _OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
     "dimension_names": (list, type(None)),
 }
 _NAMED = {"name", "configuration", "must_understand"}
-# Members of the configuration of codecs that do not encode bytes, with the allowed values where the specification lists
-# them. The others are in the table of compressions.
+# Members of the configuration of codecs, with the allowed values where the specification lists them. Those of further
+# compressions are in their table.
 _CODECS: Mapping[str, Mapping[str, tuple[object, ...] | None]] = {
     "bytes": {"endian": ("little", "big")},
     "transpose": {"order": None},
+    "blosc": {
+        "cname": ("lz4", "lz4hc", "blosclz", "zstd", "snappy", "zlib"),
+        "clevel": tuple(range(10)),
+        "shuffle": ("noshuffle", "shuffle", "bitshuffle"),
+        "typesize": None,
+        "blocksize": None,
+    },
+    "zstd": {"level": None, "checksum": (True, False)},
+    "gzip": {"level": tuple(range(10))},
     "sharding_indexed": {
         "chunk_shape": None,
         "codecs": None,
