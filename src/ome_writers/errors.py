@@ -171,3 +171,12 @@ def checked_call(function: _F) -> _F:
             raise TypeError(problem_of_call(function, values, named) or str(error)) from None
 
     return cast("_F", call)
+
+
+def short_repr(value: object, most: int = 100) -> str:
+    """Return `repr(value)` with at most so many characters, for a message."""
+    try:
+        text = repr(value)
+    except ValueError:  # an int with more digits than Python converts
+        return "a huge number"
+    return text if len(text) <= most else f"{text[:most]}..."

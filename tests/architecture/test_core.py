@@ -21,6 +21,8 @@ import pytest
 import zarr
 
 import ome_writers
+from ome_writers.formats import lay_out
+from ome_writers.routing import resolve
 from support.sources import CORE, imported, parse, source_files
 
 if TYPE_CHECKING:
@@ -28,27 +30,28 @@ if TYPE_CHECKING:
     from types import FrameType
 
 LIMITS = {
-    "modules loaded by writing: OME-Zarr": 107,
-    "modules loaded by writing: OME-TIFF": 105,
-    "modules loaded by writing: scratch": 83,
-    "lines loaded by writing: OME-Zarr": 17250,
-    "lines loaded by writing: OME-TIFF": 17450,
+    "modules loaded by writing: OME-Zarr": 106,
+    "modules loaded by writing: OME-TIFF": 104,
+    "modules loaded by writing: scratch": 82,
+    "lines loaded by writing: OME-Zarr": 17200,
+    "lines loaded by writing: OME-TIFF": 17400,
     "lines loaded by writing: scratch": 14100,
     "classes that describe images and arrays": 6,
     # resolve, parse, stored_plan; and how acquire-zarr and copies of label images are written
     "places that describe arrays": 5,
     "open, own OME-Zarr: functions": 120,
-    "open, own OME-Zarr: files": 32,
+    "open, own OME-Zarr: files": 31,
     "view[i], own OME-Zarr: functions": 25,
     "view[i], own OME-Zarr: files": 8,
     "open, other OME-Zarr: functions": 76,
-    "open, other OME-Zarr: files": 22,
+    "open, other OME-Zarr: files": 21,
     "view[i], other OME-Zarr: functions": 24,
     "view[i], other OME-Zarr: files": 8,
     "open, OME-TIFF: functions": 153,
-    "open, OME-TIFF: files": 44,
+    "open, OME-TIFF: files": 43,
     "view[i], OME-TIFF: functions": 30,
     "view[i], OME-TIFF: files": 9,
+    "calls per position of a plan": 6,
 }
 ENTRY_POINTS = {"ome_writers.formats"}  # a group of entry points has the name of a package
 _MARGIN = 0.9  # a figure below this part of its limit asks for a lower limit
@@ -317,3 +320,31 @@ def test_walk_of_a_reader(tmp_path: Path, title: str) -> None:
         print(*sorted(functions), sep="\n")
         check_limit(f"{name}, {title}: functions", len(functions))
         check_limit(f"{name}, {title}: files", len(files))
+
+
+def test_calls_per_position_of_a_plan() -> None:
+    """Functions of this library that `resolve` and `lay_out` call; there may be a million positions."""
+
+    def calls(positions: int) -> int:
+        dimensions = ome_writers.dims_from_standard_axes(
+            {"p": [f"p{i}" for i in range(positions)], "c": ["A", "B"], "y": 32, "x": 32}
+        )
+        settings = ome_writers.AcquisitionSettings(
+            root_path="a.ome.zarr", dtype="uint16", dimensions=dimensions
+        )
+        count = 0
+
+        def profile(called: FrameType, event: str, _argument: Any) -> None:
+            nonlocal count
+            count += event == "call" and called.f_code.co_name[0] != "<"
+
+        previous = sys.getprofile()
+        sys.setprofile(profile)
+        try:
+            lay_out(resolve(settings))
+        finally:
+            sys.setprofile(previous)
+        return count
+
+    calls(1)  # imports
+    check_limit("calls per position of a plan", (calls(200) - calls(100)) // 100)

@@ -29,8 +29,9 @@ class FrameKind:
 
 def is_camera_axis(dim: Dimension) -> bool:
     """Return whether an axis enumerates cameras that record the same events."""
-    cameras = any(isinstance(c, Camera) for c in dim.coords or ())
-    return dim.type in (None, "other") and (cameras or dim.name.lower() in _NAMES)
+    if dim.type not in (None, "other"):
+        return False
+    return dim.name.lower() in _NAMES or any(isinstance(c, Camera) for c in dim.coords or ())
 
 
 def camera_axis(settings: AcquisitionSettings) -> Dimension | None:

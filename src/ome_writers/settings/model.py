@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ome_writers.untrusted import short_repr
+from ome_writers.errors import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ome_writers.errors import SettingsError, suggestion
-from ome_writers.untrusted import short_repr
+from ome_writers.errors import SettingsError, short_repr, suggestion
 
 if TYPE_CHECKING:
     from typing_extensions import Self

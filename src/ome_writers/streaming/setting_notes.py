@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ome_writers.errors import short_repr
 from ome_writers.settings import keyword_arguments
-from ome_writers.untrusted import short_repr
 
 if TYPE_CHECKING:
     from ome_writers.routing import Plan

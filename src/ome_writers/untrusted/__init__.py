@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.files import open_regular as open_regular
     from ome_writers.untrusted.files import read_lines as read_lines
     from ome_writers.untrusted.files import read_regular as read_regular
+    from ome_writers.untrusted.parsing import MAX_FRAMES as MAX_FRAMES
+    from ome_writers.untrusted.parsing import MAX_IMAGES as MAX_IMAGES
+    from ome_writers.untrusted.parsing import check_chunk_shape as check_chunk_shape
+    from ome_writers.untrusted.parsing import check_count as check_count
+    from ome_writers.untrusted.parsing import check_distinct as check_distinct
+    from ome_writers.untrusted.parsing import check_memory as check_memory
+    from ome_writers.untrusted.parsing import check_shape as check_shape
+    from ome_writers.untrusted.parsing import memory_bytes as memory_bytes
     from ome_writers.untrusted.parsing import parse_json as parse_json
     from ome_writers.untrusted.parsing import parse_xml as parse_xml
     from ome_writers.untrusted.parsing import read_json as read_json
@@ -32,15 +40,6 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.remote import local_path as local_path
     from ome_writers.untrusted.remote import path_or_url as path_or_url
     from ome_writers.untrusted.remote_store import ListingError as ListingError
-    from ome_writers.untrusted.sizes import MAX_FRAMES as MAX_FRAMES
-    from ome_writers.untrusted.sizes import MAX_IMAGES as MAX_IMAGES
-    from ome_writers.untrusted.sizes import check_chunk_shape as check_chunk_shape
-    from ome_writers.untrusted.sizes import check_count as check_count
-    from ome_writers.untrusted.sizes import check_distinct as check_distinct
-    from ome_writers.untrusted.sizes import check_memory as check_memory
-    from ome_writers.untrusted.sizes import check_shape as check_shape
-    from ome_writers.untrusted.sizes import memory_bytes as memory_bytes
-    from ome_writers.untrusted.sizes import short_repr as short_repr
     from ome_writers.untrusted.text import printable as printable
     from ome_writers.untrusted.text import printable_json as printable_json
 else:
@@ -58,7 +57,20 @@ else:
                 "read_lines",
                 "read_regular",
             ),
-            ".parsing": ("parse_json", "parse_xml", "read_json", "read_json_object"),
+            ".parsing": (
+                "MAX_FRAMES",
+                "MAX_IMAGES",
+                "check_chunk_shape",
+                "check_count",
+                "check_distinct",
+                "check_memory",
+                "check_shape",
+                "memory_bytes",
+                "parse_json",
+                "parse_xml",
+                "read_json",
+                "read_json_object",
+            ),
             ".remote": (
                 "ARCHIVE_SUFFIX",
                 "check_space",
@@ -68,17 +80,6 @@ else:
                 "path_or_url",
             ),
             ".remote_store": ("ListingError",),
-            ".sizes": (
-                "MAX_FRAMES",
-                "MAX_IMAGES",
-                "check_chunk_shape",
-                "check_count",
-                "check_distinct",
-                "check_memory",
-                "check_shape",
-                "memory_bytes",
-                "short_repr",
-            ),
             ".text": ("printable", "printable_json"),
         },
     )

@@ -11,10 +11,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedError
+from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedError, short_repr
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.untrusted.remote import ARCHIVE_SUFFIX, RemotePath, is_archive, is_remote
-from ome_writers.untrusted.sizes import short_repr
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (

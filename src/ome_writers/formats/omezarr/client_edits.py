@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from ome_writers.errors import short_repr
 from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
 from ome_writers.formats.strict_json import to_plain_json
-from ome_writers.untrusted import short_repr
 
 Attributes = dict[str, Any]
 
