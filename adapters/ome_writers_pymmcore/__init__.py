@@ -14,6 +14,7 @@ try:
     from ome_writers_pymmcore.microscope import CameraDevice, Microscope
     from ome_writers_pymmcore.progress import Counts
     from ome_writers_pymmcore.recording import record
+    from ome_writers_pymmcore.resuming import remaining_events
     from ome_writers_pymmcore.writer import MDAWriter
 except ModuleNotFoundError as error:
     if error.name != "useq":  # useq-schema is a dependency of pymmcore-plus
@@ -36,6 +37,7 @@ __all__ = [
     "engine_metadata",
     "frames",
     "record",
+    "remaining_events",
     "tag_metadata",
 ]
 

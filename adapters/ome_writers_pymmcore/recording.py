@@ -22,7 +22,9 @@ from ome_writers_pymmcore.frame_metadata import tag_metadata
 from ome_writers_pymmcore.microscope import Microscope
 from ome_writers_pymmcore.notifications import end_notifications_at_exit
 from ome_writers_pymmcore.progress import Counts, progress_reporter
+from ome_writers_pymmcore.resuming import remaining_events, resumed_stream
 from ome_writers_pymmcore.summary import write_summary
+from ome_writers_pymmcore.writer import MDAWriter
 
 if TYPE_CHECKING:
     import useq
@@ -49,6 +51,7 @@ def record(
     timeout: float | None = 20.0,
     progress: bool | Callable[[Counts], object] = True,
     numbered: bool = False,
+    resume: bool = False,
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
     **settings: Unpack[SettingsFields],
@@ -84,6 +87,9 @@ def record(
         second.
     numbered
         If the output exists, write to the next unused name (``x_1.ome.zarr``).
+    resume
+        Whether to continue the dataset if it exists. With a `sequence`, the engine of the core runs the events whose
+        frames are missing (see `remaining_events`); otherwise the camera delivers the frames that are missing.
     chunk_shapes, shard_shapes
         Axis name (t, y, x) to chunk size (pixels) and shard size (chunks).
     **settings
@@ -116,6 +122,20 @@ def record(
             raise SettingsError(f"{name} must be a positive number, got {length!r}.")
     end_notifications_at_exit(core)
     user = user_settings(output, settings)
+    path = user.get("root_path")
+    if resume and sequence is not None and path and os.path.exists(path):
+        writer = MDAWriter(
+            output,
+            core=core,
+            cameras=cameras,
+            resume=True,
+            sequence=sequence,
+            chunk_shapes=chunk_shapes,
+            shard_shapes=shard_shapes,
+            **settings,
+        )
+        core.mda.run(remaining_events(sequence, path), output=writer)
+        return writer.result()
     summary = summary_metadata(core, include_property_details=False)
     microscope, _ = select_cameras(Microscope.of(summary), (), cameras)
     planned, _ = plan_acquisition(
@@ -135,10 +155,15 @@ def record(
         )
     if numbered and planned.root_path:
         planned = unused_output(planned)
-    recording = _Recording(core, microscope, n_frames, duration, interval_ms, timeout)
     path = planned.output_path if planned.root_path else ""
-    with create_stream(planned) as stream, progress_reporter(progress, path) as report:
-        write_summary(stream, summary)
+    stream = resumed_stream(planned)[0] if resume else create_stream(planned)
+    on_disk = stream.stats().frames_written
+    if n_frames is not None:
+        n_frames -= on_disk // len(microscope.cameras)
+    recording = _Recording(core, microscope, n_frames, duration, interval_ms, timeout)
+    with stream, progress_reporter(progress, path) as report:
+        if not on_disk:
+            write_summary(stream, summary)
         recording.run(stream, report)
     counts = recording.counts(written=stream.stats().frames_written)
     if counts.overflowed:

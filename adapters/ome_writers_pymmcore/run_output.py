@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from ome_writers import (
 from ome_writers_pymmcore.acquisition_settings import plan_acquisition, unused_output
 from ome_writers_pymmcore.cameras import CAMERA_AXIS, select_cameras
 from ome_writers_pymmcore.frame_metadata import to_json
+from ome_writers_pymmcore.resuming import refuse_other_sequence, resumed_stream, stored_sequence
 from ome_writers_pymmcore.summary import write_summary
 
 if TYPE_CHECKING:
@@ -53,7 +56,10 @@ class RunOutput:
         numbered: bool,
         copy: bool,
         shapes: Mapping[str, Mapping[str, int] | None],
+        resume: bool = False,
     ) -> None:
+        if resume and "root_path" in user and not tuple(sequence.axis_order):  # remaining events
+            sequence = _recorded_sequence(user) or sequence
         self._sequence = sequence
         self._presets = [(c.group, c.config) for c in sequence.channels]
         self._user = user
@@ -65,7 +71,15 @@ class RunOutput:
         settings = self._plan(*select_cameras(microscope, self._presets, cameras))
         if numbered and settings.root_path:
             settings = unused_output(settings)
-        self.stream = create_stream(settings)
+        self.elapsed = 0.0  # seconds since the start of the dataset that is resumed
+        if resume:
+            if settings.root_path and os.path.exists(settings.output_path):
+                refuse_other_sequence(sequence, settings.output_path)
+            self.stream, self.elapsed = resumed_stream(settings)
+        else:
+            self.stream = create_stream(settings)
+        if self.elapsed:
+            return
         try:
             write_summary(self.stream, microscope.summary)
         except BaseException:
@@ -121,6 +135,8 @@ class RunOutput:
         camera: str,
         metadata: Mapping[str, Any],
     ) -> None:
+        if self.elapsed and "delta_t" in metadata:
+            metadata = {**metadata, "delta_t": metadata["delta_t"] + self.elapsed}
         index = {str(axis): int(i) for axis, i in index.items()}
         event = {axis: i for axis, i in index.items() if axis != CAMERA_AXIS}
         self._first_event = event if self._first_event is None else self._first_event
@@ -191,3 +207,10 @@ class RunOutput:
             return None
         router = self.stream.plan.router
         return router.camera_indices(self._received[camera], index[CAMERA_AXIS])
+
+
+def _recorded_sequence(user: Mapping[str, Any]) -> useq.MDASequence | None:
+    """Return the sequence of the dataset that is resumed; None if it does not exist."""
+    output = AcquisitionSettings(**{k: v for k, v in user.items() if k in ("root_path", "format")})
+    path = Path(output.root_path)
+    return stored_sequence(path) if path.exists() else None

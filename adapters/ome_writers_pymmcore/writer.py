@@ -57,6 +57,12 @@ class MDAWriter:
         between cameras: multi-camera devices and presets that select a camera are detected.
     numbered
         If the output exists, write to the next unused name (``x_1.ome.zarr``) instead of raising an error.
+    resume
+        Whether to continue the dataset if it exists: run `remaining_events`. The sequence must be that of the dataset;
+        it may have more time points. ``delta_t`` is counted from the start of the dataset.
+    sequence
+        The sequence whose events the run executes, if it is started with an iterator of them. Default: that of the
+        dataset that is resumed.
     copy
         Whether to copy each frame. By default the stream keeps a reference and the array becomes read-only, so that
         other listeners cannot change it before it is written. Uncompressed frames of 1 MiB or more are written without
@@ -83,6 +89,8 @@ class MDAWriter:
         core: CMMCorePlus | None = None,
         cameras: Sequence[str] | None = None,
         numbered: bool = False,
+        resume: bool = False,
+        sequence: useq.MDASequence | None = None,
         copy: bool = False,
         chunk_shapes: Mapping[str, int] | None = None,
         shard_shapes: Mapping[str, int] | None = None,
@@ -92,6 +100,8 @@ class MDAWriter:
         self._shapes = {"chunk_shapes": chunk_shapes, "shard_shapes": shard_shapes}
         self._cameras = cameras
         self._numbered = numbered
+        self._resume = resume
+        self._sequence = sequence
         self._copy = copy
         self._core = core
         if core is not None:
@@ -123,11 +133,12 @@ class MDAWriter:
             )
         try:
             self._output = RunOutput(
-                sequence,
+                sequence if tuple(sequence.axis_order) else self._sequence or sequence,
                 Microscope.of(meta),
                 self._user,
                 cameras=self._cameras,
                 numbered=self._numbered,
+                resume=self._resume,
                 copy=self._copy,
                 shapes=self._shapes,
             )

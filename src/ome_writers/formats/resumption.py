@@ -62,7 +62,8 @@ def all_attempts(
         [dict(a) for a in recorded if isinstance(a, dict)] if isinstance(recorded, list) else []
     )
     last = attempts.pop() if attempts else {"started": started, "host": host}
-    return (*attempts, finished_attempt(last, attempts, ended, frames))
+    finished = finished_attempt(last, attempts, ended, frames)
+    return (*attempts, finished) if finished["frames"] or not attempts else tuple(attempts)
 
 
 def finished_attempt(
@@ -84,7 +85,9 @@ def finish_attempts(own: dict[str, Any], frames: int) -> None:
     recorded = own.get("attempts")
     if isinstance(recorded, list) and recorded:
         *earlier, last = recorded
-        own["attempts"] = [*earlier, finished_attempt(last, earlier, own.get("updated"), frames)]
+        finished = finished_attempt(last, earlier, own.get("updated"), frames)
+        # a stream that has not written any frame is not an attempt
+        own["attempts"] = [*earlier, finished] if finished["frames"] or not earlier else earlier
 
 
 def frame_mask(
