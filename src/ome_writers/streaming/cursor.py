@@ -51,8 +51,7 @@ class Cursor:
         self.next_address = next(self._addresses, None)
         self._last_partial: tuple[frozenset[tuple[str, int]], int] | None = None
         self.visited: set[Address] = set()  # addresses filled in order; only if the order revisits
-        # addresses after `offset` that an earlier stream has filled: the acquisition order passes over them
-        self.kept: frozenset[Address] = frozenset()
+        self.kept: frozenset[Address] = frozenset()  # filled by an earlier stream: passed over
         self._in_order = 0  # what `frames_in_order` returned last
         self._popped = (0, 0)  # offset, and number of skipped ranges, at the last `pop_runs`
         self._new_explicit: list[Sequence[int]] = []  # acquisition indices since then

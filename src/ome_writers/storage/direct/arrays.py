@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from ome_writers.storage.zarr import (
     ShardPart,
     ShardShape,
 )
+
+if TYPE_CHECKING:
+    from ome_writers.storage.direct.existing_chunks import ExistingChunks
 
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
 _MAX_WRITE_THROUGH_BYTES = 2**18
@@ -96,8 +99,9 @@ class StoredArray:
         )
         # the filled slots of columns that were written before they were full, and are not in memory
         self.partial_columns: dict[Cell, set[int]] = {}
-        # of an array that an earlier stream has written: which planes were on disk when it was opened
-        self.existing: NDArray[np.bool_] | None = None
+        self.existing: ExistingChunks | None = (
+            None  # of an array that an earlier stream has written
+        )
         self._current: _CurrentShard | None = None
         self.map: Callable[..., list[Any]] | None = None  # `Background.map` of the engine
 
@@ -210,21 +214,9 @@ class StoredArray:
     def partial_slots(self, cell: Cell) -> set[int]:
         """Return the filled slots of a column on disk; an empty set if all of them are, or if it is not known."""
         slots = self.partial_columns.get(cell)
-        if slots is not None or self.existing is None:
-            return slots or set()
-        window = self.existing[
-            tuple(slice(i * n, (i + 1) * n) for i, n in zip(cell, self.grid.chunk, strict=True))
-        ]
-        found = set(np.ravel_multi_index(window.nonzero(), self.grid.chunk).tolist())
-        return found if len(found) < self.grid.planes_in(cell) else set()
-
-    def _partial_chunks(self, outer: Cell, part: ShardPart) -> list[int]:
-        """Return the numbers of the chunks of an existing shard that are not full."""
-        if self.existing is None or self.grid.depth == 1:
-            return []
-        cells = enumerate(self.grid.cells_of(outer))
-        planes = [plane for plane, cell in cells if self.partial_slots(cell)]
-        return [plane * self.grid.plane_chunks + inner for plane in planes for inner in part.inner]
+        if slots is None and self.existing is not None:
+            slots = self.existing.partial_slots(cell)
+        return slots or set()
 
     def flush(self) -> None:
         """Publish all chunks in shards to readers; after an error, those in the other shards."""
@@ -262,7 +254,7 @@ class StoredArray:
                 expected = self.grid.chunks_in(key[:-2], part)
                 path = self._path(key)
                 self._disk.make_folders(path.parent)
-                partial = self._partial_chunks(key[:-2], part)
+                partial = self.existing.partial_chunks(key[:-2], part) if self.existing else ()
                 shard = Shard(path, self._shape, expected, self._disk, partial)
                 self._shards[key] = shard
             shard.users += 1

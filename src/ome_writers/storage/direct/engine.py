@@ -37,10 +37,7 @@ _TRUNCATE_TIMEOUT_S = 1.0  # for other processes to close a file that `close` tr
 
 
 def open_engine(root: Path | Store, targets: Sequence[LevelSpec], options: Options) -> DirectEngine:
-    """Create the arrays of `targets` below `root`, or continue them, and return their engine.
-
-    Shards need a store of files.
-    """
+    """Create the arrays of `targets` below `root`, or continue them; shards need a store of files."""
     store = root if isinstance(root, Store) else LocalStore(root, durable=options.durable)
     return DirectEngine(store, targets, options)
 
@@ -55,8 +52,10 @@ class DirectEngine:
         self._array_metadata = ArrayMetadataWriter(store.put, targets)
         if options.existing:
             self._array_metadata.restore([each.shape for each in options.existing])
+            from ome_writers.storage.direct.existing_chunks import ExistingChunks
+
             for stored, each in zip(self._arrays, options.existing, strict=True):
-                stored.existing = each.planes
+                stored.existing = ExistingChunks(stored.grid, each.planes)
         else:
             self._array_metadata.write([t.shape for t in targets])
         self._write_through = WriteThrough()

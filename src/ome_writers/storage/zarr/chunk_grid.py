@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -58,10 +57,10 @@ class Grid:
         self._bounds = tuple(
             None if i == level.growing else n for i, n in enumerate(level.index_shape)
         )
-        self._shard = tuple(s // c for s, c in zip(shard, chunk, strict=True))  # in chunks
+        self.shard_shape = tuple(s // c for s, c in zip(shard, chunk, strict=True))  # in chunks
         self._shard_yx = (sy // cy, sx // cx)
         self.plane_chunks = math.prod(self._shard_yx)
-        self.shard_planes = math.prod(self._shard)  # of chunks
+        self.shard_planes = math.prod(self.shard_shape)  # of chunks
         self.shard_chunks = self.shard_planes * self.plane_chunks
         self.parts = self._shard_parts()
 
@@ -81,19 +80,14 @@ class Grid:
     def shard(self, cell: Cell) -> tuple[Cell, int]:
         """Return the shard of `cell` (index axes only), and the number of its plane of chunks within the shard."""
         if len(cell) == 1:  # a long time-lapse, which has the least time per frame
-            quotient, plane = divmod(cell[0], self._shard[0])
+            quotient, plane = divmod(cell[0], self.shard_shape[0])
             return (quotient,), plane
-        return _divmod_index(cell, self._shard)
-
-    def cells_of(self, shard: Cell) -> Iterator[Cell]:
-        """Yield the cells of a shard, in the order of their planes of chunks in it."""
-        for inside in np.ndindex(*self._shard):
-            yield tuple(i * n + k for i, n, k in zip(shard, self._shard, inside, strict=True))
+        return _divmod_index(cell, self.shard_shape)
 
     def chunks_in(self, shard: Cell, part: ShardPart) -> int:
         """Return the number of chunks of a shard that are inside the array."""
         cells = 1
-        for i, s, c, bound in zip(shard, self._shard, self.chunk, self._bounds, strict=True):
+        for i, s, c, bound in zip(shard, self.shard_shape, self.chunk, self._bounds, strict=True):
             cells *= s if bound is None else min(s, math.ceil(bound / c) - i * s)
         return cells * len(part.tiles)
 
