@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from ome_writers.settings import AcquisitionSettings, Channel, Dimension, Plate, Position, Pyramid
-from ome_writers.untrusted import is_archive
 
 __all__ = [
     "Addressing",
@@ -411,7 +410,9 @@ class DatasetSpec:
     @property
     def root(self) -> Path:
         """The directory, or the ``.ozx`` file, that the images' keys are relative to."""
-        return self.path if self.path.is_dir() or is_archive(self.path) else self.path.parent
+        from ome_writers.untrusted import locate
+
+        return locate(self.path).folder
 
     @property
     def position_axis(self) -> int | None:

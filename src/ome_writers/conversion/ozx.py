@@ -23,7 +23,7 @@ from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync, sync_folder, sync_tree
 from ome_writers.formats import read
 from ome_writers.mirroring import scan
-from ome_writers.untrusted import archive_members, is_archive, member, open_regular
+from ome_writers.untrusted import archive_members, member, open_regular
 
 _BLOCK_BYTES = 2**22
 # Before 3.11.4, `zipfile` forces ZIP64 with local headers that strict readers refuse (python/cpython#103861).
@@ -153,7 +153,7 @@ def _exists(destination: Path) -> OutputExistsError:
 
 def _is_own(destination: Path) -> bool:
     try:
-        return is_archive(destination) and read(destination).status is not None
+        return destination.is_file() and read(destination).status is not None
     except (InvalidFileError, UnsupportedError):
         return False
 

@@ -15,7 +15,7 @@ from ome_writers.formats.detection import detect_format, resolve_entry_file
 from ome_writers.formats.frame_index import frame_index
 from ome_writers.formats.ome_xml import parse_once
 from ome_writers.formats.registry import FramesByImage
-from ome_writers.untrusted import check_space, guard_reader, is_remote, member, path_or_url
+from ome_writers.untrusted import guard_reader, locate, path_or_url
 
 IndexedFrame = tuple[int, dict[str, Any], dict[str, Any]]
 """Image number, index by axis, and frame metadata."""
@@ -54,16 +54,8 @@ def local_copy(path: Path) -> Iterator[Path]:
     Raises UnsupportedError if this disk does not have enough space for the copy, and ListingError if the server does
     not list files; see `referenced_copy`.
     """
-    if not is_remote(path):
-        yield path
-        return
-    with TemporaryDirectory(prefix="ome-writers-") as folder:
-        copy = Path(folder, path.name)
-        objects = [path] if path.is_file() else list(path.rglob("*"))
-        check_space(path, sum(item.stat().st_size for item in objects), folder)
-        for item in objects:
-            item.download(copy if item is path else member(copy, item.relative_to(path).as_posix()))
-        yield copy
+    with locate(path).local() as local:
+        yield local
 
 
 @contextmanager

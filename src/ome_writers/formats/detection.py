@@ -10,7 +10,6 @@ from pathlib import Path
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.registry import FormatRow, format_row, iterate_formats
 from ome_writers.settings import format_suffixes
-from ome_writers.untrusted import is_remote
 
 
 def entry_folder(path: Path, *, own: bool = False) -> Path | None:
@@ -42,28 +41,34 @@ def detect_format(path: Path) -> FormatRow:
     Raises FileNotFoundError if `path` does not exist, and UnsupportedError if it is a folder that contains neither
     format; InvalidFileError if it is neither a file nor a folder.
     """
-    remote = bool(is_remote(path))
-    if not remote and not path.is_file() and not path.is_dir():
-        raise _not_found(path)
+    from ome_writers.untrusted import locate
+
     for row in iterate_formats():
-        if (row.remote or not remote) and row.recognizes(path):
+        if (row.remote or locate(path).is_local) and row.recognizes(path):
             return row
-    if remote and not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist, or is not an OME-Zarr: the server has neither zarr.json nor .zattrs, .zgroup "
-            f"or .zarray there (404 Not Found). Check the URL."
-        )
-    if remote:
-        raise UnsupportedError(
-            f"{path} is not an OME-Zarr, which contains zarr.json or .zattrs. If it is a folder of "
-            f"datasets, add the name of one. Of remote files, only OME-Zarr is read. Copy it to this disk first."
-        )
+    if not locate(path).is_local:
+        raise _not_readable(path)
+    if not path.is_file() and not path.is_dir():
+        raise _not_found(path)
     if path.is_file():
         return format_row("ome-tiff")
     folders = [row for row in iterate_formats() if row.remote]
     datasets = sorted(f.name for f in path.iterdir() if any(row.recognizes(f) for row in folders))
     hint = f" It contains {abbreviated_list(datasets)}: name one of them." if datasets else ""
     raise UnsupportedError(f"{path} contains neither an OME-Zarr nor TIFF files.{hint}")
+
+
+def _not_readable(path: Path) -> Exception:
+    """Return the error for a URL that is not a dataset."""
+    if not path.is_file():
+        return FileNotFoundError(
+            f"{path} does not exist, or is not an OME-Zarr: the server has neither zarr.json nor .zattrs, .zgroup "
+            f"or .zarray there (404 Not Found). Check the URL."
+        )
+    return UnsupportedError(
+        f"{path} is not an OME-Zarr, which contains zarr.json or .zattrs. If it is a folder of "
+        f"datasets, add the name of one. Of remote files, only OME-Zarr is read. Copy it to this disk first."
+    )
 
 
 def _not_found(path: Path) -> Exception:

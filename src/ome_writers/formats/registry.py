@@ -35,8 +35,8 @@ FramesByImage = Sequence[tuple[str | int, list[dict[str, Any]]]]
 
 
 _ROWS = {
-    "ome-zarr-0.4": "omezarr:FORMAT_04",
     "ome-zarr": "omezarr:FORMAT",
+    "ome-zarr-0.4": "omezarr:FORMAT_04",
     "zarr": "omezarr:PLAIN_ZARR",
     # before OME-TIFF: they are folders with TIFF files
     "ndtiff": "micromanager:NDTIFF",

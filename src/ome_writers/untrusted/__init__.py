@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.files import Limit as Limit
     from ome_writers.untrusted.files import guard_reader as guard_reader
     from ome_writers.untrusted.files import is_link as is_link
+    from ome_writers.untrusted.files import locate as locate
     from ome_writers.untrusted.files import member as member
-    from ome_writers.untrusted.files import open_range as open_range
     from ome_writers.untrusted.files import open_regular as open_regular
     from ome_writers.untrusted.files import read_lines as read_lines
     from ome_writers.untrusted.files import read_regular as read_regular
+    from ome_writers.untrusted.location import Location as Location
     from ome_writers.untrusted.parsing import MAX_FRAMES as MAX_FRAMES
     from ome_writers.untrusted.parsing import MAX_IMAGES as MAX_IMAGES
     from ome_writers.untrusted.parsing import check_chunk_shape as check_chunk_shape
@@ -51,12 +52,13 @@ else:
                 "Limit",
                 "guard_reader",
                 "is_link",
+                "locate",
                 "member",
-                "open_range",
                 "open_regular",
                 "read_lines",
                 "read_regular",
             ),
+            ".location": ("Location",),
             ".parsing": (
                 "MAX_FRAMES",
                 "MAX_IMAGES",

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.untrusted.files import ByteRange
-from ome_writers.untrusted.remote import is_archive, is_remote, path_or_url
+from ome_writers.untrusted.remote import is_archive, is_remote
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORED = 0
@@ -99,18 +99,17 @@ def byte_range(archive: Path | str, file: BinaryIO, name: str) -> ByteRange:
     return ByteRange(found.offset + _LOCAL_HEADER.size + name_bytes + extra_bytes, found.size)
 
 
-def read_member(archive: Path | str, path: Path | str, limit: int) -> bytes:
-    """Return the content of a member of at most `limit` bytes; `path` is its name below the archive's path.
+def read_member(archive: Path | str, name: str, limit: int) -> bytes:
+    """Return the content of a member of at most `limit` bytes.
 
     Raises FileNotFoundError if the archive does not have this member, and InvalidFileError if the archive is damaged,
     or the member is larger than `limit`.
     """
-    name = path_or_url(path).relative_to(archive).as_posix()
     with open_archive(archive) as file:
         offset, size = byte_range(archive, file, name)
         if size > limit:
             raise InvalidFileError(
-                f"{path} is too large: {size:,} bytes. The limit for this kind of file is {limit:,} bytes."
+                f"{archive}/{name} is too large: {size:,} bytes. The limit for this kind of file is {limit:,} bytes."
             )
         file.seek(offset)
         content = file.read(size)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedError, short_repr
 from ome_writers.file_sharing import retry_while_open
-from ome_writers.untrusted.remote import ARCHIVE_SUFFIX, RemotePath, is_archive, is_remote
+from ome_writers.untrusted.remote import RemotePath, is_archive, is_remote
+
+if TYPE_CHECKING:
+    from ome_writers.untrusted.location import Location
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (
@@ -102,25 +107,6 @@ class ByteRange(NamedTuple):
     size: int
 
 
-@contextmanager
-def open_range(path: Path, root: Path) -> Iterator[tuple[BinaryIO, ByteRange]]:
-    """Open a file of a dataset, on this disk or remote; yield it with the byte range of the content.
-
-    The range is the whole file, or, in a dataset that is an ``.ozx`` file, a part of that. See `open_regular`.
-    """
-    if os.fspath(root).lower().endswith(ARCHIVE_SUFFIX) and is_archive(root):
-        from ome_writers.untrusted.archive import byte_range, open_archive
-
-        with open_archive(root) as file:
-            yield file, byte_range(root, file, path.relative_to(root).as_posix())
-    elif isinstance(path, RemotePath):
-        with path.open_raw() as remote:
-            yield cast("BinaryIO", remote), ByteRange(0, path.object_status().st_size)
-    else:
-        with open(open_regular(path, root=root), "rb") as file:
-            yield file, ByteRange(0, os.fstat(file.fileno()).st_size)
-
-
 def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> bytes:
     """Return the content of a regular file, or of a member of an ``.ozx`` file, of at most `limit` bytes.
 
@@ -128,12 +114,12 @@ def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> b
 
     Raises InvalidFileError if it is not a regular file, larger than `limit`, or outside of `root`.
     """
-    if root is not None and is_archive(root):
-        from ome_writers.untrusted.archive import read_member
+    if is_remote(path) or (root is not None and is_archive(root)):
+        from ome_writers.untrusted.remote import path_or_url
 
-        return read_member(root, path, limit)
-    if is_remote(path):
-        return path.read(limit)
+        path = path_or_url(path)
+        root = path if root is None else root
+        return locate(root, path.relative_to(root).as_posix()).read(limit)
     fd = open_regular(path, root=root)
     try:
         size = os.fstat(fd).st_size
@@ -213,3 +199,66 @@ def _refuse_outside(path: Path | str, root: Path) -> None:
         raise InvalidFileError(
             f"{path} is a link that leads out of the dataset, to {real}. Replace the link with a copy of its target."
         )
+
+
+def locate(root: Path, key: str = "") -> Location:
+    """Return the location of a key in the dataset at a path or URL, which `path_or_url` returns."""
+    key = "" if key == "." else key.removeprefix("./")
+    if not is_archive(root) and not is_remote(root):
+        return LocalLocation(root, key)
+    from ome_writers.untrusted.location import ArchiveLocation, RemoteLocation
+
+    return ArchiveLocation(root, key) if is_archive(root) else RemoteLocation(root, key)
+
+
+@dataclass(frozen=True)
+class LocalLocation:
+    """A file or folder on this disk."""
+
+    root: Path
+    key: str = ""
+    is_local = True
+
+    @property
+    def folder(self) -> Path:
+        path = self.root / self.key
+        return path if path.is_dir() else path.parent
+
+    @property
+    def files(self) -> Path:
+        return self.root / self.key
+
+    def child(self, key: str) -> LocalLocation:
+        member((self.root / self.key), key)
+        return replace(self, key=f"{self.key}/{key}" if self.key else key)
+
+    def exists(self) -> bool:
+        return (self.root / self.key).is_file()
+
+    def read(self, limit: int) -> bytes:
+        return read_regular((self.root / self.key), limit, root=self.root)
+
+    @contextmanager
+    def open_range(self) -> Iterator[tuple[BinaryIO, ByteRange]]:
+        with open(open_regular((self.root / self.key), root=self.root), "rb") as file:
+            yield file, ByteRange(0, os.fstat(file.fileno()).st_size)
+
+    def stat(self) -> os.stat_result:
+        return (self.root / self.key).stat()
+
+    def version(self) -> None:
+        return None
+
+    def list(self) -> Iterator[str]:
+        path = self.root / self.key
+        files = [path] if path.is_file() else path.rglob("*")
+        return (file.relative_to(self.root).as_posix() for file in files if file.is_file())
+
+    def copy_to(self, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.open_range() as (file, _), target.open("xb") as copy:
+            shutil.copyfileobj(file, copy)
+
+    @contextmanager
+    def local(self) -> Iterator[Path]:
+        yield (self.root / self.key)

@@ -7,7 +7,6 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -163,7 +162,7 @@ class OpenDataset:
         return frames[0] if axis is None else np.stack(frames, axis=-1)
 
     def is_stored(
-        self, image: int, index: tuple[int, ...], known: dict[Path, Any] | None = None
+        self, image: int, index: tuple[int, ...], known: dict[Any, Any] | None = None
     ) -> bool:
         """Return whether the frame at a storage index is on disk; a part of a chunk counts as the whole.
 

@@ -20,7 +20,7 @@ from ome_writers.errors import InvalidFileError, UnsupportedError, WriteError
 from ome_writers.formats import resolve_entry_file
 from ome_writers.routing import view_names
 from ome_writers.storage import ProgressHeader, ProgressReader, lock_owner, lock_path
-from ome_writers.untrusted import is_archive, is_remote, path_or_url
+from ome_writers.untrusted import locate, path_or_url
 from ome_writers.views.dataset import OpenDataset
 
 _MIN_POLL_INTERVAL_S, _MAX_POLL_INTERVAL_S = 0.001, 0.02  # of the progress file
@@ -235,7 +235,7 @@ class _Follower:
         while True:
             try:
                 root = resolve_entry_file(self.path)
-                if not (is_remote(root) or is_archive(root)):
+                if locate(root).files is not None:
                     self._lock = lock_path(root, folder=root.is_dir())
                 self._progress = self._open_progress()
                 self._dataset = OpenDataset.open(self.path)
@@ -313,7 +313,7 @@ class _Follower:
                     self._seen.discard(number)
                 return
             ended = self._lock is not None and lock_owner(self._lock) is None
-            known: dict[Path, Any] = {}
+            known: dict[Any, Any] = {}
             limit = spec.frames_in_order
             while offset < (spec.frames_written or 0 if limit is None else limit):
                 acquired = router.acquired(np.array([offset]))[0]

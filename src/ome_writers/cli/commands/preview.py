@@ -12,7 +12,7 @@ from ome_writers.cli.console import Relabel, Screen
 from ome_writers.cli.datasets import Result, add_datasets_argument, is_several, process_datasets
 from ome_writers.errors import UnsupportedError
 from ome_writers.settings import split_suffix
-from ome_writers.untrusted import is_remote, printable
+from ome_writers.untrusted import locate, printable
 
 _DEFAULT_ROWS = 24
 
@@ -57,7 +57,7 @@ def _default_picture(path: Path) -> Path:
     from ome_writers.formats import path_component
 
     named = path.resolve() if path.name in ("", "..") else path  # "." has no name
-    if is_remote(path):
+    if not locate(path).is_local:
         name = str(path).rpartition("/")[2]  # of a dataset that is a whole bucket, the bucket
         return Path(path_component(split_suffix(name)[0]) + ".png")
     return named.with_name(split_suffix(named.name)[0] + ".png")

@@ -8,7 +8,7 @@ from pathlib import Path
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats import format_rows, resolve_entry_file
 from ome_writers.storage import lock_owner, lock_path
-from ome_writers.untrusted import is_remote
+from ome_writers.untrusted import locate
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def writer_has_ended(path: Path) -> bool:
 
 def writer_state(path: Path) -> str:
     """Return what is known of the writer of a dataset that is not closed; empty if it is running."""
-    if is_remote(path):
+    if not locate(path).is_local:
         return ""
     if writer_has_ended(path):
         return "interrupted: its writer has ended without closing it"

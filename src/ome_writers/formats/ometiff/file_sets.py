@@ -21,16 +21,12 @@ def has_ome_suffix(file: Path) -> bool:
     return _OME_TIFF.search(file.name) is not None
 
 
-def has_ome_xml(description: bytes) -> bool:
-    return _OME_XML.search(description) is not None
-
-
 def is_ometiff(path: Path) -> bool:
     """Whether a file contains OME-XML, or a folder contains TIFF files with OME-XML, or damaged ones."""
     if path.is_dir():
         return bool(tiff_files(path)) and not is_plain_tiff(path)
     try:
-        return path.is_file() and has_ome_xml(read_first_page(path).description)
+        return path.is_file() and _OME_XML.search(read_first_page(path).description) is not None
     except UnsupportedError:
         return False
 
@@ -43,7 +39,7 @@ def is_plain_tiff(path: Path) -> bool:
     if not path.is_file() or has_ome_suffix(path):
         return False
     try:
-        return not has_ome_xml(read_first_page(path).description)
+        return _OME_XML.search(read_first_page(path).description) is None
     except InvalidFileError:
         return False
     except UnsupportedError:  # does not have a description
@@ -122,7 +118,7 @@ def _members(file: Path) -> set[str] | None:
                 names |= _file_names(read_ome_xml(companion))
     except (UnsupportedError, OSError):
         return None
-    return names if has_ome_xml(text) else None
+    return names if _OME_XML.search(text) else None
 
 
 def _file_names(text: bytes) -> set[str]:

@@ -28,7 +28,7 @@ from ome_writers.formats.omezarr.node_metadata import (
     parse_array_metadata,
 )
 from ome_writers.formats.omezarr.plain_array import is_plain_array, parse_plain_array
-from ome_writers.formats.omezarr.row import is_zarr_v2
+from ome_writers.formats.omezarr.row import is_omezarr, is_zarr_v2
 from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.stored_settings import (
     own_dimensions,
@@ -54,7 +54,7 @@ def parse_dataset(root: Path) -> DatasetSpec:
     Raises UnsupportedError if it is of another version, or its images have different axes; InvalidFileError if a file
     is missing or is not what the specification requires.
     """
-    version_2 = is_zarr_v2(root)
+    version_2 = not is_omezarr(root) and is_zarr_v2(root)
     if version_2 and (root / ".zarray").is_file():
         attributes: Any = None
     elif version_2:

@@ -35,15 +35,13 @@ from ome_writers.formats.omezarr.parse import parse_dataset, recorded_progress
 from ome_writers.formats.omezarr.zarr_python import open_with_zarr_python
 from ome_writers.storage.zarr import EMPTY, ShardIndexFormat
 from ome_writers.untrusted import (
+    Location,
     check_count,
     check_memory,
     check_shape,
-    is_archive,
-    is_remote,
+    locate,
     member,
-    open_range,
     read_json,
-    read_regular,
 )
 
 _MAX_READ_RETRIES = 20
@@ -128,6 +126,7 @@ class ZarrArray:
     def __init__(self, folder: Path, root: Path, cache_bytes: int = 0) -> None:
         self._metadata = CachedJsonFile(array_metadata_file(folder), root)
         self._folder, self._root = folder, root
+        self._at: Any = locate(root, folder.relative_to(root).as_posix())  # a dataclass
         # the metadata whose shape was checked, and the shape
         self._checked: tuple[dict[str, Any] | None, tuple[int, ...]] = None, ()
         self.dtype: np.dtype[np.generic] = np.dtype(np.uint8)
@@ -156,9 +155,14 @@ class ZarrArray:
         self._is_raw = len(self._decoders) == self._has_checksum and self.dtype.isnative
         several_planes = math.prod(self._chunk[:-2]) > 1
         self._max_cached_chunks = cache_bytes // nbytes if several_planes else 0
-        self._remote_indexes: dict[Path, tuple[int, NDArray[np.uint64]]] = {}
+        self._remote_indexes: dict[Location, tuple[int, NDArray[np.uint64]]] = {}
         self._cache: OrderedDict[tuple[int, ...], NDArray[np.generic] | None] = OrderedDict()
-        self._fill = _fill_value(metadata.fill_value, self.dtype)
+        self._fill = fill = metadata.fill_value
+        if self.dtype.kind == "c":
+            real, imaginary = map(float, fill)
+            self._fill = complex(real, imaginary)
+        elif self.dtype.kind == "f" and isinstance(fill, str) and fill[:2] != "0x":
+            self._fill = float(fill)
         self._v2_keys, self._separator = metadata.v2_keys, metadata.separator
         np.full(1, self._fill, self.dtype)  # raises if the fill value does not have this data type
         _ = self.shape  # checks the memory needed for a plane
@@ -211,26 +215,23 @@ class ZarrArray:
 
     __getitem__ = read
 
-    def has_plane(self, index: tuple[int, ...], known: dict[Path, Any]) -> bool:
+    def has_plane(self, index: tuple[int, ...], known: dict[Location, Any]) -> bool:
         """Return whether a chunk with the plane at `index` is stored; `known` has the indexes of shards read before."""
         cell = tuple(i // c for i, c in zip(index, self._chunk, strict=False))
         tiles = (-(-n // c) for n, c in zip(self.shape[-2:], self._chunk[-2:], strict=True))
         return any(self._has_chunk((*cell, *tile), known) for tile in np.ndindex(*tiles))
 
-    def _has_chunk(self, coordinate: tuple[int, ...], known: dict[Path, Any]) -> bool:
-        path = self._path([i // n for i, n in zip(coordinate, self._counts, strict=True)])
-        if path not in known:
-            known[path] = None
+    def _has_chunk(self, coordinate: tuple[int, ...], known: dict[Location, Any]) -> bool:
+        at = self._location([i // n for i, n in zip(coordinate, self._counts, strict=True)])
+        if at not in known:
+            known[at] = None
             with (
                 suppress(FileNotFoundError, NotADirectoryError),
-                open_range(path, self._root) as (
-                    file,
-                    (start, nbytes),
-                ),
+                at.open_range() as (file, (start, nbytes)),
             ):
                 indexed = self._index_format is not None
-                known[path] = self._index(path, file, start, nbytes) if indexed else nbytes > 0
-        entries = known[path]
+                known[at] = self._index(at, file, start, nbytes) if indexed else nbytes > 0
+        entries = known[at]
         if entries is None or self._index_format is None:
             return bool(entries)
         inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
@@ -276,7 +277,7 @@ class ZarrArray:
     def _read_stored(self, coordinate: tuple[int, ...]) -> bytes | None:
         if self._index_format is None:
             try:
-                return read_regular(self._path(coordinate), self._max_stored_bytes, root=self._root)
+                return self._location(coordinate).read(self._max_stored_bytes)
             except (FileNotFoundError, NotADirectoryError):
                 return None
         with ExitStack() as files:
@@ -310,15 +311,15 @@ class ZarrArray:
         self, coordinate: tuple[int, ...], files: ExitStack
     ) -> tuple[BinaryIO, int] | None:
         """Open the file of a chunk at its first byte; return it and the stored size, None if there is no such chunk."""
-        path = self._path([i // n for i, n in zip(coordinate, self._counts, strict=True)])
+        at = self._location([i // n for i, n in zip(coordinate, self._counts, strict=True)])
         try:
-            file, (start, stored_bytes) = files.enter_context(open_range(path, self._root))
+            file, (start, stored_bytes) = files.enter_context(at.open_range())
         except (FileNotFoundError, NotADirectoryError):
             return None
         if self._index_format is None:
             file.seek(start)
             return file, stored_bytes
-        entries = self._index(path, file, start, stored_bytes)
+        entries = self._index(at, file, start, stored_bytes)
         inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
         offset, size = entries[np.ravel_multi_index(inner, self._counts)].tolist()
         if offset == size == int(EMPTY):
@@ -329,13 +330,12 @@ class ZarrArray:
         return file, size
 
     def _index(
-        self, path: Path, file: BinaryIO, start: int, stored_bytes: int
+        self, shard: Location, file: BinaryIO, start: int, stored_bytes: int
     ) -> NDArray[np.uint64]:
         """Return the index of a shard; that of a remote shard is kept until the shard changes."""
         assert self._index_format is not None
-        stored = self._root if is_archive(self._root) else path
-        version = stored.object_status().st_ino if is_remote(stored) else None
-        known, entries = self._remote_indexes.get(path, (None, None))
+        version = shard.version()
+        known, entries = self._remote_indexes.get(shard, (None, None))
         if entries is not None and known == version:
             return entries
         at = self._index_format.offset(stored_bytes)
@@ -346,7 +346,7 @@ class ZarrArray:
         if version is not None and self._index_format.nbytes <= _MAX_KEPT_INDEX_BYTES:
             if len(self._remote_indexes) >= _MAX_KEPT_INDEXES:
                 self._remote_indexes.clear()
-            self._remote_indexes[path] = version, entries
+            self._remote_indexes[shard] = version, entries
         return entries
 
     def _decode(self, stored: bytes) -> NDArray[np.generic]:
@@ -354,9 +354,13 @@ class ZarrArray:
             stored = decode(stored, self._max_stored_bytes)
         return np.frombuffer(stored, self.dtype).reshape(self._chunk)
 
-    def _path(self, coordinate: Sequence[int]) -> Path:
+    def _location(self, coordinate: Sequence[int]) -> Location:
+        """Return where the file of a chunk, or of a shard, is."""
         key = self._separator.join(map(str, coordinate))
-        return self._folder / key if self._v2_keys else self._folder / f"c{self._separator}{key}"
+        if not self._v2_keys:
+            key = f"c{self._separator}{key}"
+        at: Location = replace(self._at, key=f"{self._at.key}/{key}".lstrip("/"))
+        return at
 
 
 def _index_format(metadata: ArrayMetadata, folder: Path) -> ShardIndexFormat:
@@ -392,17 +396,6 @@ def _decoder(name: str, folder: Path) -> Decoder:
     return codec.decode
 
 
-def _fill_value(value: Any, dtype: np.dtype[np.generic]) -> Any:
-    if dtype.kind == "c":
-        real, imaginary = (float(part) for part in value)
-        return complex(real, imaginary)
-    return (
-        float(value)
-        if dtype.kind == "f" and isinstance(value, str) and value[:2] != "0x"
-        else value
-    )
-
-
 class CachedJsonFile:
     """A JSON file that is parsed again only after it was replaced. Safe to use from any thread.
 
@@ -413,7 +406,8 @@ class CachedJsonFile:
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
         self._root = root
-        self._stored = root if is_archive(root) else path  # the file that is replaced
+        at = locate(root, path.relative_to(root).as_posix())
+        self._stat = at.stat if at.files is None else at.files.stat  # of what is replaced
         self._lock = threading.Lock()
         self._version: tuple[int, int, int] | None = None
         self._content: dict[str, Any] | None = None
@@ -425,7 +419,7 @@ class CachedJsonFile:
         """
         with self._lock:
             try:
-                stat = self._stored.stat()
+                stat = self._stat()
                 version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                 if version != self._version:
                     self._content = read_json(self.path, root=self._root)

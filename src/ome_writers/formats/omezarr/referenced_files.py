@@ -17,7 +17,7 @@ from ome_writers.untrusted import (
     MAX_FRAMES,
     check_count,
     guard_reader,
-    is_remote,
+    locate,
     member,
     read_json,
 )
@@ -56,10 +56,8 @@ def copy_referenced(root: Path, copy: Path) -> None:
 
 def _download(root: Path, copy: Path, key: str) -> bool:
     """Copy a file; return whether it exists."""
-    source = root / key
-    assert is_remote(source)
     try:
-        source.download(member(copy, key))
+        locate(root, key).copy_to(member(copy, key))
     except FileNotFoundError:
         return False
     return True

@@ -7,14 +7,21 @@ from typing import Any
 
 from ome_writers.formats.registry import FormatRow, lazy_functions, read_only_settings
 from ome_writers.settings import OmeZarrFormat
-from ome_writers.untrusted import is_archive
 
 _ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
 _lazy = lazy_functions("ome_writers.formats.omezarr")
 
 
 def is_omezarr(path: Path) -> bool:
-    return (path / "zarr.json").is_file() or is_archive(path)
+    if (path / "zarr.json").is_file():
+        return True
+    return path.suffix.lower() == OmeZarrFormat.archive_suffix and _has_metadata(path)
+
+
+def _has_metadata(archive: Path) -> bool:
+    from ome_writers.untrusted import locate
+
+    return locate(archive).child("zarr.json").exists()
 
 
 def is_zarr_v2(path: Path) -> bool:
