@@ -69,3 +69,15 @@ def _imports_of_modules(path: Path) -> Iterator[str]:
 def test_packages_are_imported_through_their_init() -> None:
     """Other packages import from ``ome_writers.PACKAGE`` or a sub-package of it, not from its modules."""
     assert not offenders(_imports_of_modules, CORE)
+
+
+def _questions_where_files_are(path: Path) -> Iterator[str]:
+    if CORE / "untrusted" not in path.parents:
+        for module, names in imported(path):
+            if module.startswith("ome_writers.untrusted"):
+                yield from {"is_archive", "is_remote", "RemotePath"} & {*names}
+
+
+def test_only_locations_distinguish_disk_url_and_archive() -> None:
+    """All others call the methods of `untrusted.Location`."""
+    assert not offenders(_questions_where_files_are, CORE)

@@ -1,6 +1,6 @@
 """Untrusted input: every reader opens files, parses JSON and XML, and accepts numbers through these functions.
 
-Only regular files inside the dataset are opened, XML entities are never expanded, and a number is checked before memory
+`Location` is a file or folder on this disk, at a URL or in an archive. Only regular files inside the dataset are opened, XML entities are never expanded, and a number is checked before memory
 is allocated for it. Input that fails a check raises `ome_writers.errors.InvalidFileError`.
 """
 
@@ -13,15 +13,19 @@ from ome_writers.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from ome_writers.untrusted.archive import archive_members as archive_members
     from ome_writers.untrusted.archive import refuse_archive as refuse_archive
+    from ome_writers.untrusted.files import ARCHIVE_SUFFIX as ARCHIVE_SUFFIX
     from ome_writers.untrusted.files import Limit as Limit
+    from ome_writers.untrusted.files import check_space as check_space
     from ome_writers.untrusted.files import guard_reader as guard_reader
     from ome_writers.untrusted.files import is_link as is_link
-    from ome_writers.untrusted.files import locate as locate
+    from ome_writers.untrusted.files import local_path as local_path
     from ome_writers.untrusted.files import member as member
     from ome_writers.untrusted.files import open_regular as open_regular
+    from ome_writers.untrusted.files import path_or_url as path_or_url
     from ome_writers.untrusted.files import read_lines as read_lines
     from ome_writers.untrusted.files import read_regular as read_regular
     from ome_writers.untrusted.location import Location as Location
+    from ome_writers.untrusted.location import locate as locate
     from ome_writers.untrusted.parsing import MAX_FRAMES as MAX_FRAMES
     from ome_writers.untrusted.parsing import MAX_IMAGES as MAX_IMAGES
     from ome_writers.untrusted.parsing import check_chunk_shape as check_chunk_shape
@@ -34,12 +38,6 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.parsing import parse_xml as parse_xml
     from ome_writers.untrusted.parsing import read_json as read_json
     from ome_writers.untrusted.parsing import read_json_object as read_json_object
-    from ome_writers.untrusted.remote import ARCHIVE_SUFFIX as ARCHIVE_SUFFIX
-    from ome_writers.untrusted.remote import check_space as check_space
-    from ome_writers.untrusted.remote import is_archive as is_archive
-    from ome_writers.untrusted.remote import is_remote as is_remote
-    from ome_writers.untrusted.remote import local_path as local_path
-    from ome_writers.untrusted.remote import path_or_url as path_or_url
     from ome_writers.untrusted.remote_store import ListingError as ListingError
     from ome_writers.untrusted.text import printable as printable
     from ome_writers.untrusted.text import printable_json as printable_json
@@ -49,16 +47,19 @@ else:
         {
             ".archive": ("archive_members", "refuse_archive"),
             ".files": (
+                "ARCHIVE_SUFFIX",
                 "Limit",
+                "check_space",
                 "guard_reader",
                 "is_link",
-                "locate",
+                "local_path",
                 "member",
                 "open_regular",
+                "path_or_url",
                 "read_lines",
                 "read_regular",
             ),
-            ".location": ("Location",),
+            ".location": ("Location", "locate"),
             ".parsing": (
                 "MAX_FRAMES",
                 "MAX_IMAGES",
@@ -72,14 +73,6 @@ else:
                 "parse_xml",
                 "read_json",
                 "read_json_object",
-            ),
-            ".remote": (
-                "ARCHIVE_SUFFIX",
-                "check_space",
-                "is_archive",
-                "is_remote",
-                "local_path",
-                "path_or_url",
             ),
             ".remote_store": ("ListingError",),
             ".text": ("printable", "printable_json"),

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.untrusted.files import ByteRange
-from ome_writers.untrusted.remote import is_archive, is_remote
+from ome_writers.untrusted.files import ByteRange, is_archive, is_remote
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORED = 0

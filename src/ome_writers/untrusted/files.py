@@ -1,24 +1,25 @@
-"""Opening files of a dataset: regular files only, inside the dataset, and no larger than the limit for their kind."""
+"""Paths, URLs and files of a dataset: regular files only, inside of it, no larger than the limit for their kind."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedError, short_repr
 from ome_writers.file_sharing import retry_while_open
-from ome_writers.untrusted.remote import RemotePath, is_archive, is_remote
 
 if TYPE_CHECKING:
-    from ome_writers.untrusted.location import Location
+    from typing import TypeGuard
+
+    from ome_writers.untrusted.remote import RemotePath
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (
@@ -29,6 +30,8 @@ _FLAGS = (
     | getattr(os, "O_NOCTTY", 0)
 )
 _READ_BYTES = 2**20
+ARCHIVE_SUFFIX = ".ozx"
+_URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?)://", re.IGNORECASE)
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISCHR, "a character device"),
@@ -45,6 +48,71 @@ class Limit(IntEnum):
     JSON = 64 * 2**20
     JOURNAL_LINE = 64 * 2**20
     XML = 512 * 2**20
+
+
+def is_remote(path: object) -> TypeGuard[RemotePath]:
+    """Return whether a path, which is annotated as a `pathlib.Path`, is a `RemotePath`."""
+    return getattr(path, "is_remote", False)
+
+
+def is_archive(path: Path | str) -> bool:
+    """Return whether a path is a file with the suffix ``.ozx``."""
+    if not os.fspath(path).lower().endswith(ARCHIVE_SUFFIX):
+        return False
+    return path.is_object() if is_remote(path) else os.path.isfile(path)
+
+
+def path_or_url(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a dataset; a `RemotePath`, which readers use like a `Path`, for a URL of an object store.
+
+    Raises UnsupportedError if obstore is not installed, SettingsError if the URL is invalid.
+    """
+    given: object = path
+    if is_remote(given):
+        return cast("Path", given)
+    if not isinstance(given, (str, os.PathLike)):
+        raise TypeError(
+            f"A path or URL of a dataset must be a string or a pathlib.Path, got {path!r}."
+        )
+    if path == "":
+        raise FileNotFoundError("The path of the dataset is empty. Pass its path or URL.")
+    if not isinstance(path, str) or "://" not in path:
+        path = Path(path)
+        return path.expanduser() if path.parts[:1] and path.parts[0].startswith("~") else path
+    # only for URLs, so that writing a dataset does not load them
+    from ome_writers.object_store import check_store_url, path_of_file_url
+    from ome_writers.untrusted.remote import RemotePath
+    from ome_writers.untrusted.remote_store import RemoteStore
+
+    if not _URL.match(path):
+        return path_of_file_url(path) or Path(path)
+    parent, _, name = check_store_url(path).rpartition("/")
+    if parent.endswith(":/"):  # the dataset is a whole bucket
+        parent, name = f"{parent}/{name}".replace(":///", "://"), ""
+    if path.lower().startswith("http"):
+        from urllib.parse import unquote
+
+        name = unquote(name)
+    return cast("Path", RemotePath(RemoteStore(parent), name))
+
+
+def check_space(path: Path | RemotePath, size: int, folder: str | os.PathLike[str]) -> None:
+    """Raise UnsupportedError if the disk of `folder` does not have space for the `size` bytes of a copy of `path`."""
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise UnsupportedError(
+            f"{path} has {size:,} bytes, and {folder} has space for {free:,}: it cannot be copied to this disk. "
+            f"Set TMPDIR to a larger one."
+        )
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a dataset on this disk; raise UnsupportedError for a URL."""
+    if _URL.match(str(path)):
+        raise UnsupportedError(
+            f"{path}: remote datasets are only read. Change the dataset on this disk, and upload it again."
+        )
+    return path_or_url(path)
 
 
 def member(root: Path, key: object) -> Path:
@@ -83,7 +151,7 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     Raises InvalidFileError if it is not a regular file, or a link leads out of `root`; OSError if it cannot be opened,
     for instance because it does not exist.
     """
-    if isinstance(path, RemotePath):
+    if getattr(path, "is_remote", False):
         raise UnsupportedError(
             f"{path}: of remote datasets, only an OME-Zarr with codecs that ome-writers reads can be read. Copy the "
             f"dataset to this disk."
@@ -115,9 +183,9 @@ def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> b
     Raises InvalidFileError if it is not a regular file, larger than `limit`, or outside of `root`.
     """
     if is_remote(path) or (root is not None and is_archive(root)):
-        from ome_writers.untrusted.remote import path_or_url
-
         path = path_or_url(path)
+        from ome_writers.untrusted.location import locate
+
         root = path if root is None else root
         return locate(root, path.relative_to(root).as_posix()).read(limit)
     fd = open_regular(path, root=root)
@@ -199,66 +267,3 @@ def _refuse_outside(path: Path | str, root: Path) -> None:
         raise InvalidFileError(
             f"{path} is a link that leads out of the dataset, to {real}. Replace the link with a copy of its target."
         )
-
-
-def locate(root: Path, key: str = "") -> Location:
-    """Return the location of a key in the dataset at a path or URL, which `path_or_url` returns."""
-    key = "" if key == "." else key.removeprefix("./")
-    if not is_archive(root) and not is_remote(root):
-        return LocalLocation(root, key)
-    from ome_writers.untrusted.location import ArchiveLocation, RemoteLocation
-
-    return ArchiveLocation(root, key) if is_archive(root) else RemoteLocation(root, key)
-
-
-@dataclass(frozen=True)
-class LocalLocation:
-    """A file or folder on this disk."""
-
-    root: Path
-    key: str = ""
-    is_local = True
-
-    @property
-    def folder(self) -> Path:
-        path = self.root / self.key
-        return path if path.is_dir() else path.parent
-
-    @property
-    def files(self) -> Path:
-        return self.root / self.key
-
-    def child(self, key: str) -> LocalLocation:
-        member((self.root / self.key), key)
-        return replace(self, key=f"{self.key}/{key}" if self.key else key)
-
-    def exists(self) -> bool:
-        return (self.root / self.key).is_file()
-
-    def read(self, limit: int) -> bytes:
-        return read_regular((self.root / self.key), limit, root=self.root)
-
-    @contextmanager
-    def open_range(self) -> Iterator[tuple[BinaryIO, ByteRange]]:
-        with open(open_regular((self.root / self.key), root=self.root), "rb") as file:
-            yield file, ByteRange(0, os.fstat(file.fileno()).st_size)
-
-    def stat(self) -> os.stat_result:
-        return (self.root / self.key).stat()
-
-    def version(self) -> None:
-        return None
-
-    def list(self) -> Iterator[str]:
-        path = self.root / self.key
-        files = [path] if path.is_file() else path.rglob("*")
-        return (file.relative_to(self.root).as_posix() for file in files if file.is_file())
-
-    def copy_to(self, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with self.open_range() as (file, _), target.open("xb") as copy:
-            shutil.copyfileobj(file, copy)
-
-    @contextmanager
-    def local(self) -> Iterator[Path]:
-        yield (self.root / self.key)

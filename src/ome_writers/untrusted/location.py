@@ -6,6 +6,7 @@ All branches between these are here. What needs real files asks for `Location.lo
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -19,10 +20,18 @@ from ome_writers.untrusted.archive import (
     open_archive,
     read_member,
 )
-from ome_writers.untrusted.files import ByteRange, LocalLocation, member
-from ome_writers.untrusted.remote import RemotePath, check_space, is_remote
+from ome_writers.untrusted.files import (
+    ByteRange,
+    check_space,
+    is_archive,
+    is_remote,
+    member,
+    open_regular,
+    read_regular,
+)
 
 if TYPE_CHECKING:
+    from ome_writers.untrusted.remote import RemotePath
     from ome_writers.untrusted.remote_store import ObjectStatus
 
 
@@ -93,6 +102,69 @@ class Location(Protocol):
     def local(self) -> AbstractContextManager[Path]:
         """Yield a path on this disk with the files of this location: a temporary copy if they are remote."""
         ...
+
+
+def locate(root: Path, key: str = "") -> Location:
+    """Return the location of a key in the dataset at a path or URL, which `path_or_url` returns."""
+    key = "" if key == "." else key.removeprefix("./")
+    if not is_archive(root) and not is_remote(root):
+        return LocalLocation(root, key)
+    from ome_writers.untrusted.location import ArchiveLocation, RemoteLocation
+
+    return ArchiveLocation(root, key) if is_archive(root) else RemoteLocation(root, key)
+
+
+@dataclass(frozen=True)
+class LocalLocation:
+    """A file or folder on this disk."""
+
+    root: Path
+    key: str = ""
+    is_local = True
+
+    @property
+    def folder(self) -> Path:
+        path = self.root / self.key
+        return path if path.is_dir() else path.parent
+
+    @property
+    def files(self) -> Path:
+        return self.root / self.key
+
+    def child(self, key: str) -> LocalLocation:
+        member((self.root / self.key), key)
+        return replace(self, key=f"{self.key}/{key}" if self.key else key)
+
+    def exists(self) -> bool:
+        return (self.root / self.key).is_file()
+
+    def read(self, limit: int) -> bytes:
+        return read_regular((self.root / self.key), limit, root=self.root)
+
+    @contextmanager
+    def open_range(self) -> Iterator[tuple[BinaryIO, ByteRange]]:
+        with open(open_regular((self.root / self.key), root=self.root), "rb") as file:
+            yield file, ByteRange(0, os.fstat(file.fileno()).st_size)
+
+    def stat(self) -> os.stat_result:
+        return (self.root / self.key).stat()
+
+    def version(self) -> None:
+        return None
+
+    def list(self) -> Iterator[str]:
+        path = self.root / self.key
+        files = [path] if path.is_file() else path.rglob("*")
+        return (file.relative_to(self.root).as_posix() for file in files if file.is_file())
+
+    def copy_to(self, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.open_range() as (file, _), target.open("xb") as copy:
+            shutil.copyfileobj(file, copy)
+
+    @contextmanager
+    def local(self) -> Iterator[Path]:
+        yield (self.root / self.key)
 
 
 @dataclass(frozen=True)

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import io
 import os
-import re
-import shutil
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
-from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.errors import InvalidFileError
+from ome_writers.untrusted.files import check_space, path_or_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TypeGuard
 
     from obstore import GetOptions
     from typing_extensions import Buffer
 
     from ome_writers.untrusted.remote_store import ObjectStatus, RemoteStore
 
-ARCHIVE_SUFFIX = ".ozx"
-_URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?)://", re.IGNORECASE)
 _METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
 
 class RemotePath:
     """The part of `pathlib.Path` that readers of an OME-Zarr use, for a URL. A folder is a Zarr group or array."""
+
+    is_remote = True  # see `untrusted.files.is_remote`
 
     def __init__(self, store: RemoteStore, key: str) -> None:
         self._store, self._key = store, PurePosixPath(key)
@@ -219,65 +216,3 @@ class RemoteFile(io.RawIOBase):
         target[: len(data)] = data
         self._position += len(data)
         return len(data)
-
-
-def is_remote(path: object) -> TypeGuard[RemotePath]:
-    """Return whether a path, which is annotated as a `pathlib.Path`, is a `RemotePath`."""
-    return isinstance(path, RemotePath)
-
-
-def is_archive(path: Path | str) -> bool:
-    """Return whether a path is a file with the suffix ``.ozx``."""
-    if not os.fspath(path).lower().endswith(ARCHIVE_SUFFIX):
-        return False
-    return path.is_object() if is_remote(path) else os.path.isfile(path)
-
-
-def path_or_url(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a dataset; a `RemotePath`, which readers use like a `Path`, for a URL of an object store.
-
-    Raises UnsupportedError if obstore is not installed, SettingsError if the URL is invalid.
-    """
-    given: object = path
-    if isinstance(path, RemotePath):
-        return cast("Path", path)
-    if not isinstance(given, (str, os.PathLike)):
-        raise TypeError(
-            f"A path or URL of a dataset must be a string or a pathlib.Path, got {path!r}."
-        )
-    if path == "":
-        raise FileNotFoundError("The path of the dataset is empty. Pass its path or URL.")
-    if not isinstance(path, str) or "://" not in path:
-        path = Path(path)
-        return path.expanduser() if path.parts[:1] and path.parts[0].startswith("~") else path
-    # only for URLs, so that writing a dataset does not load them
-    from ome_writers.object_store import check_store_url, path_of_file_url
-    from ome_writers.untrusted.remote_store import RemoteStore
-
-    if not _URL.match(path):
-        return path_of_file_url(path) or Path(path)
-    parent, _, name = check_store_url(path).rpartition("/")
-    if parent.endswith(":/"):  # the dataset is a whole bucket
-        parent, name = f"{parent}/{name}".replace(":///", "://"), ""
-    if path.lower().startswith("http"):
-        name = unquote(name)
-    return cast("Path", RemotePath(RemoteStore(parent), name))
-
-
-def check_space(path: Path | RemotePath, size: int, folder: str | os.PathLike[str]) -> None:
-    """Raise UnsupportedError if the disk of `folder` does not have space for the `size` bytes of a copy of `path`."""
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise UnsupportedError(
-            f"{path} has {size:,} bytes, and {folder} has space for {free:,}: it cannot be copied to this disk. "
-            f"Set TMPDIR to a larger one."
-        )
-
-
-def local_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a dataset on this disk; raise UnsupportedError for a URL."""
-    if _URL.match(str(path)):
-        raise UnsupportedError(
-            f"{path}: remote datasets are only read. Change the dataset on this disk, and upload it again."
-        )
-    return path_or_url(path)
