@@ -1,8 +1,8 @@
 """Untrusted input: every reader opens files, parses JSON and XML, and accepts numbers through these functions.
 
 `Location` is a file or folder on this disk, at a URL or in an archive. Only regular files inside the dataset are
-opened, XML entities are never expanded, and a number is checked before memory is allocated for it. Input that fails a check raises
-`ome_writers.errors.InvalidFileError`.
+opened, XML entities are never expanded, and a number is checked before memory is allocated for it. Input that
+fails a check raises `ome_writers.errors.InvalidFileError`.
 """
 
 from __future__ import annotations
