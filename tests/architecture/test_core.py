@@ -33,7 +33,7 @@ LIMITS = {
     "modules loaded by writing: OME-Zarr": 106,
     "modules loaded by writing: OME-TIFF": 104,
     "modules loaded by writing: scratch": 82,
-    "lines loaded by writing: OME-Zarr": 17200,
+    "lines loaded by writing: OME-Zarr": 17250,
     "lines loaded by writing: OME-TIFF": 17450,
     "lines loaded by writing: scratch": 14100,
     "classes that describe images and arrays": 6,
