@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ome_writers.advice.measurements import measure_codecs as measure_codecs
     from ome_writers.advice.measurements import measure_disk as measure_disk
     from ome_writers.advice.measurements import measure_levels as measure_levels
+    from ome_writers.advice.noise import estimate_noise as estimate_noise
     from ome_writers.advice.proposal import Advice as Advice
     from ome_writers.advice.proposal import Codec as Codec
     from ome_writers.advice.proposal import Levels as Levels
@@ -26,6 +27,7 @@ else:
             ".camera": ("Camera",),
             ".engines": ("EngineSpeed", "measure_engine"),
             ".measurements": ("DiskSpeed", "measure_codecs", "measure_disk", "measure_levels"),
+            ".noise": ("estimate_noise",),
             ".proposal": ("Advice", "Codec", "Levels", "Load", "advise"),
         },
     )

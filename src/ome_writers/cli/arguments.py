@@ -7,6 +7,7 @@ import os
 import re
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import Any
 
 from ome_writers import codecs
 from ome_writers.cli.command import CommandError, UsageError
@@ -31,12 +32,11 @@ def add_dataset_argument(
 
 
 def add_frame_options(parser: ArgumentParser, *, default: str | None) -> None:
-    """Add ``--frame`` (required without a default) and ``--dtype``."""
+    """Add ``--frame`` (None without a default) and ``--dtype``."""
     hint = f"(default: {default})" if default else "as in 2048x2048"
     parser.add_argument(
         "--frame",
         type=frame_size,
-        required=default is None,
         default=default,
         metavar="HxW",
         help=f"height and width of a frame in pixels {hint}",
@@ -68,6 +68,19 @@ def add_storage_options(parser: ArgumentParser, *, tiff: bool = True) -> None:
     parser.add_argument(
         "--shard", type=axis_sizes, default={}, metavar="AXES", help="chunks per shard, as in t=64"
     )
+
+
+def camera_noise(text: str) -> Any:
+    """Return the `CameraNoise` of ``offset=100,gain=0.5``."""
+    from ome_writers.settings import CameraNoise
+
+    try:
+        values = dict(part.split("=", 1) for part in text.split(","))
+        return CameraNoise(**{name.strip(): float(value) for name, value in values.items()})
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a noise as in offset=100,gain=0.5,read_noise=1.6: {error}"
+        ) from None
 
 
 def add_disk_option(parser: ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from ome_writers.errors import OutputExistsError, SettingsError
 from ome_writers.formats import format_row, resolve_entry_file
 from ome_writers.settings import (
     AcquisitionSettings,
+    CameraNoise,
     Dimension,
     Format,
     Position,
@@ -106,6 +107,7 @@ def destination_settings(
     overwrite: bool,
     pyramid: Pyramid | PyramidMethod | None,
     dtype: str | None = None,
+    quantize: CameraNoise | None = None,
 ) -> AcquisitionSettings:
     """Return settings for frames like those of `source`, appended at the indices `write` in this order."""
     image = source.images[0]
@@ -135,6 +137,7 @@ def destination_settings(
             instrument=settings.instrument if settings else None,
             experiment=settings.experiment if settings else None,
             acquisition_date=_acquisition_date(source.spec),
+            quantize=quantize,
         )
     except ValidationError as error:
         problems = str(error).removeprefix("AcquisitionSettings: ")

@@ -29,6 +29,7 @@ from ome_writers.formats import archive_format, find_format, format_row, local_c
 from ome_writers.formats.ome_xml import parse_once
 from ome_writers.settings import (
     AcquisitionSettings,
+    CameraNoise,
     FormatSettings,
     OmeZarrFormat,
     Pyramid,
@@ -97,6 +98,7 @@ def convert(
     overwrite: bool = False,
     verify: bool = False,
     pyramid: Pyramid | PyramidMethod | None = None,
+    quantize: CameraNoise | None = None,
     on_frame: Callable[[int, int], object] | None = None,
 ) -> Conversion:
     """Convert a dataset to another format, chunk shape or compression.
@@ -133,6 +135,8 @@ def convert(
     pyramid
         As in `AcquisitionSettings`, instead of the levels of the source. None: the levels of the source, if both are
         of the same format.
+    quantize
+        As in `AcquisitionSettings`. Label images and resolution levels of the source that are copied do not change.
     verify
         Whether to read everything back afterwards, and compare it.
     on_frame
@@ -180,10 +184,15 @@ def convert(
                 axes=axes,
                 verify=verify,
                 pyramid=pyramid,
+                quantize=quantize,
                 on_frame=on_frame,
             )
         return replace(done, destination=Path(destination).parent / written.name)
-    options = (compression, chunk_shapes, shard_shapes, images, axes, pyramid)
+    options = (compression, chunk_shapes, shard_shapes, images, axes, pyramid, quantize)
+    if quantize is not None and verify:
+        raise SettingsError(
+            f"{destination}: quantized pixels differ from {source}. Leave out verify, or quantize."
+        )
     plain = format == "auto" and not any(options)
     row, archive = format_row(described.spec.format), archive_format(Path(destination))
     if archive and (archive is not row or not plain):
@@ -218,6 +227,7 @@ def convert(
         compression,
         overwrite,
         pyramid or kept_pyramid(selected, target.name),
+        quantize=quantize,
     )
     output = Path(settings.output_path)
     refuse_overlap(selected.spec.path, output)

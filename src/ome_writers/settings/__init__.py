@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ome_writers.settings.acquisition import SettingsFields as SettingsFields
     from ome_writers.settings.axes import DimensionType as DimensionType
     from ome_writers.settings.axes import StandardAxis as StandardAxis
+    from ome_writers.settings.camera_noise import CameraNoise as CameraNoise
     from ome_writers.settings.consistency import DimensionList as DimensionList
     from ome_writers.settings.consistency import storage_order_of as storage_order_of
     from ome_writers.settings.coordinates import Camera as Camera
@@ -67,6 +68,7 @@ else:
         {
             ".acquisition": ("AcquisitionSettings", "DTypeStr", "SettingsFields"),
             ".axes": ("DimensionType", "StandardAxis"),
+            ".camera_noise": ("CameraNoise",),
             ".consistency": ("DimensionList", "storage_order_of"),
             ".coordinates": ("Camera", "Channel", "Position", "duplicates"),
             ".dimension": ("Dimension", "PositionDimension", "dims_from_standard_axes"),

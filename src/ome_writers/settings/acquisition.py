@@ -43,6 +43,7 @@ from ome_writers.settings.schedule import Schedule
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from ome_writers.settings.camera_noise import CameraNoise
     from ome_writers.settings.formats import FormatSettings
 
 
@@ -77,6 +78,14 @@ def _read_mirror(value: Any) -> Any:
     return check_store_url(value)
 
 
+def _read_noise(value: Any) -> Any:
+    if value is None:
+        return None
+    from ome_writers.settings.camera_noise import read_noise_model
+
+    return read_noise_model(value)
+
+
 class SettingsFields(TypedDict, total=False):
     """Types that the fields of `AcquisitionSettings` accept before validation."""
 
@@ -100,6 +109,7 @@ class SettingsFields(TypedDict, total=False):
     pyramid: Pyramid | PyramidMethod | Mapping[str, Any] | bool | None
     mirror: str | os.PathLike[str] | None
     experiment: Experiment | Mapping[str, Any] | None
+    quantize: CameraNoise | Mapping[str, float] | None
 
 
 class AcquisitionSettings(Model):
@@ -157,6 +167,8 @@ class AcquisitionSettings(Model):
     experiment
         License, authors, specimen and method. They are stored in the dataset, and `close` writes them as an RO-Crate,
         ``ro-crate-metadata.json``.
+    quantize
+        The noise of the camera, a `CameraNoise`, to round pixels by: lossy, for smaller files. None: lossless.
     """
 
     root_path: Annotated[str, BeforeValidator(read_root_path)] = ""
@@ -180,6 +192,7 @@ class AcquisitionSettings(Model):
     pyramid: PyramidField = None
     mirror: Annotated[str, BeforeValidator(_read_mirror)] | None = None
     experiment: Experiment | None = None
+    quantize: Annotated[Any, BeforeValidator(_read_noise)] = None
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.progress_reader import ProgressReader as ProgressReader
     from ome_writers.storage.pyramid import Downsampling as Downsampling
     from ome_writers.storage.pyramid import open_with_levels as open_with_levels
+    from ome_writers.storage.quantization import open_quantized as open_quantized
     from ome_writers.storage.registry import choose as choose
     from ome_writers.storage.registry import open_engine as open_engine
     from ome_writers.storage.registry import unsupported_reasons as unsupported_reasons
@@ -97,6 +98,7 @@ else:
             ".progress_file": ("ProgressFile",),
             ".progress_reader": ("ProgressHeader", "ProgressReader"),
             ".pyramid": ("Downsampling", "open_with_levels"),
+            ".quantization": ("open_quantized",),
             ".registry": ("choose", "open_engine", "unsupported_reasons"),
             ".staged_engine": ("StagedEngine",),
             ".stages": ("Stage", "run_stages"),

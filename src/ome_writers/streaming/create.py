@@ -252,6 +252,10 @@ def _open_recorder(
         engine = open_with_levels(opener, plan.images, options)
     else:
         engine = opener([image.array for image in plan.images], options)
+    if settings.quantize is not None:
+        from ome_writers.storage import open_quantized
+
+        engine = open_quantized(engine, settings.quantize, plan.images[0].array.numpy_dtype)
     try:
         metadata = create_metadata(plan, layout)
         for key, content in metadata.render():
@@ -264,7 +268,10 @@ def _open_recorder(
             layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
         )
         synced_folder = layout.root if durable and claim is not None else None
-        return Recorder(plan, layout, engine, metadata, journal, claim, synced_folder)
+        recorder = Recorder(plan, layout, engine, metadata, journal, claim, synced_folder)
+        if settings.quantize is not None:
+            recorder.set_global_metadata("quantization", settings.quantize.describe())
+        return recorder
     except BaseException:
         engine.close([level.shape for image in plan.images for level in image.levels])
         raise

@@ -319,6 +319,10 @@ def _open_recorder(
         engine = open_with_levels(opener, plan.images, options)
     else:
         engine = opener([image.array for image in plan.images], options)
+    if settings.quantize is not None:
+        from ome_writers.storage import open_quantized
+
+        engine = open_quantized(engine, settings.quantize, plan.images[0].array.numpy_dtype)
     try:
         for key, content in reopened.metadata.render():
             engine.put(key, content)

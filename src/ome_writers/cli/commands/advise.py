@@ -6,17 +6,21 @@ import os
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
 
 from ome_writers.cli.arguments import (
     add_disk_option,
     add_frame_options,
     camera_dtype,
+    dataset_path,
     positive,
     writable_directory,
 )
-from ome_writers.cli.command import FAILURE, SUCCESS, Command
+from ome_writers.cli.command import FAILURE, SUCCESS, Command, UsageError
 from ome_writers.downsampling import Method
 from ome_writers.errors import EngineMissingError
 from ome_writers.settings import PyramidMethod, engines_of, format_models
@@ -29,9 +33,7 @@ if TYPE_CHECKING:
 
 def _arguments(parser: ArgumentParser) -> None:
     add_frame_options(parser, default=None)
-    parser.add_argument(
-        "--fps", type=positive, required=True, metavar="N", help="frames per second"
-    )
+    parser.add_argument("--fps", type=positive, metavar="N", help="frames per second")
     parser.add_argument(
         "--duration", type=positive, metavar="S", help="duration of the acquisition in seconds"
     )
@@ -54,11 +56,22 @@ def _arguments(parser: ArgumentParser) -> None:
         choices=get_args(Method),
         help="resolution levels computed by this method, and what they cost (default: none)",
     )
+    parser.add_argument(
+        "--noise",
+        type=dataset_path,
+        metavar="PATH",
+        help="instead: estimate gain and offset of the camera from the first two frames of a dataset, for `quantize`",
+    )
 
 
 def _run(options: Namespace, screen: Screen) -> int:
     from ome_writers.advice import Camera, advise, measure_codecs, measure_disk, measure_levels
 
+    if options.noise is not None:
+        return _show_noise(options, screen)
+    missing = [f"--{name}" for name in ("frame", "fps") if getattr(options, name) is None]
+    if missing:
+        raise UsageError(f"the following arguments are required: {', '.join(missing)}")
     height, width = options.frame
     dtype, folder = camera_dtype(options.dtype), writable_directory(options.disk)
     camera = Camera(height, width, dtype, options.fps, options.duration)
@@ -86,6 +99,34 @@ def _run(options: Namespace, screen: Screen) -> int:
             "use a faster disk, a lower frame rate or smaller frames"
         )
         return FAILURE
+    return SUCCESS
+
+
+def _show_noise(options: Namespace, screen: Screen) -> int:
+    """Estimate the noise of the camera that has recorded a dataset."""
+    from ome_writers.advice import estimate_noise
+    from ome_writers.views import open as open_view
+
+    view = open_view(options.noise)
+    planes = list(islice(np.ndindex(*view.shape[:-2]), 2))
+    if len(planes) < 2:
+        raise UsageError(
+            f"--noise: {options.noise} has one frame, two of the same scene are needed"
+        )
+    noise = estimate_noise(*(np.asarray(view[index]) for index in planes))
+    if options.json:
+        screen.json(noise.model_dump())
+        return SUCCESS
+    given = f"offset={noise.offset:.1f},gain={noise.gain:.4g}"
+    screen.fields(
+        str(options.noise),
+        {
+            "gain": f"{noise.gain:.4g} counts per electron",
+            "offset": f"{noise.offset:.1f} counts, with a read noise of 0: above it, the variance is the same",
+            "frames": f"{planes[0]} and {planes[1]}",
+        },
+    )
+    screen.line(f"\nquantize=CameraNoise({given.replace(',', ', ')}), or --quantize {given}")
     return SUCCESS
 
 
@@ -171,6 +212,7 @@ COMMAND = Command(
             "ome-writers advise --frame 512x512 --fps 1000 --duration 60 --json",
             "for a script; exit status 1 if the disk is too slow or too small",
         ),
+        ("ome-writers advise --noise still.ome.zarr", "gain and offset of the camera"),
     ),
     arguments=_arguments,
     run=_run,

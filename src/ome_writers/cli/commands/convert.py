@@ -13,6 +13,7 @@ from typing import Any, get_args
 from ome_writers.cli.arguments import (
     add_dataset_argument,
     add_storage_options,
+    camera_noise,
     format_name,
     output_path,
 )
@@ -46,6 +47,13 @@ def _arguments(parser: ArgumentParser) -> None:
         "--pyramid",
         choices=get_args(Method),
         help="write resolution levels, computed by this method (default: those of SOURCE, from Zarr to Zarr)",
+    )
+    parser.add_argument(
+        "--quantize",
+        type=camera_noise,
+        metavar="NOISE",
+        help="lossy: round pixels by the noise of the camera, as in offset=100,gain=0.5,read_noise=1.6,step=0.5 (gain "
+        "in counts per electron, read_noise in electrons)",
     )
     parser.add_argument(
         "--checksum",
@@ -155,6 +163,7 @@ def _convert(
             overwrite=options.overwrite,
             verify=options.verify,
             pyramid=options.pyramid,
+            quantize=options.quantize,
             on_frame=on_frame,
         )
     description = describe(result.destination)
@@ -197,6 +206,7 @@ def _is_copy(options: Namespace) -> bool:
         or options.axes
         or options.pyramid
         or options.checksum
+        or options.quantize
     )
     row = format_row(inferred_format(str(options.destination))[0]["name"])
     return archive_format(options.path) is row and not encoded and not options.image

@@ -210,6 +210,8 @@ def _fields(
     fields["storage"] = abbreviated_list(
         list(dict.fromkeys(image.storage for image in description.images))
     )
+    if description.lossy:
+        fields["lossy"] = description.lossy
     labels = dict.fromkeys(name for image in description.images for name in image.labels)
     if labels:
         fields["labels"] = abbreviated_list(list(labels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -95,6 +95,9 @@ class Description:
     # rows and columns of the plate; None if it is not a plate
     plate: PlateDescription | None = None
     description: str | None = None  # what the dataset is; None if unknown
+    lossy: str | None = (
+        None  # how the pixels were changed; None if they were not, as far as is known
+    )
 
     @property
     def size(self) -> str:
@@ -142,7 +145,17 @@ def describe_spec(spec: DatasetSpec, *, count_files: bool = True) -> Description
         bytes_raw=_raw_bytes(spec),
         plate=_describe_plate(spec.plate) if spec.plate else None,
         description=spec.description,
+        lossy=_lossy(spec),
     )
+
+
+def _lossy(spec: DatasetSpec) -> str | None:
+    noise = spec.metadata.get("quantization")
+    if not isinstance(noise, Mapping) or not noise.get("lossy"):
+        return None
+    known = ("offset", "gain", "read_noise")
+    values = ", ".join(f"{name.replace('_', ' ')} {noise.get(name)}" for name in known)
+    return f"yes: quantized in steps of {noise.get('step')} of the camera noise ({values})"
 
 
 def _format(spec: DatasetSpec) -> str:
