@@ -17,8 +17,8 @@ def estimate_noise(first: NDArray[np.generic], second: NDArray[np.generic]) -> C
     """Return the noise of a camera from two frames of the same scene.
 
     Pixels with the same mean of both frames have half the variance of their difference; a line through mean and
-    variance has the slope `gain`, and is zero at `offset`. The read noise shifts this offset, and is 0 in the result: above the
-    offset both describe the same variance. Saturated pixels and those without light are ignored.
+    variance has the slope `gain`, and is zero at `offset`. The read noise shifts this offset, and is 0 in the result:
+    above the offset both describe the same variance. Saturated pixels and those without light are ignored.
 
     Raises UnsupportedError if the frames have too few different values.
     """

@@ -12,7 +12,7 @@ from ome_writers.file_sharing import retry_while_open
 if TYPE_CHECKING:
     from ome_writers.mirroring.dataset_files import DatasetFile
     from ome_writers.mirroring.store_copy import StoreCopy
-    from ome_writers.storage import Background
+    from ome_writers.storage import Background, share
 
 # Larger files are sent in parts: slower to some servers, and a killed upload leaves the parts in the store.
 SINGLE_REQUEST_BYTES = 512 * 2**20
@@ -122,7 +122,7 @@ def verify(
         if problem is not None:
             problems[file.key] = problem
 
-    background.share(check, files)
+    share(background, check, files)
     if errors:
         raise copy.error(f"the copy at {copy.url} could not be verified", errors[0]) from None
     if before_removal:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.registry import choose as choose
     from ome_writers.storage.registry import open_engine as open_engine
     from ome_writers.storage.registry import unsupported_reasons as unsupported_reasons
+    from ome_writers.storage.shared_work import share as share
     from ome_writers.storage.staged_engine import StagedEngine as StagedEngine
     from ome_writers.storage.stages import Stage as Stage
     from ome_writers.storage.stages import run_stages as run_stages
@@ -100,6 +101,7 @@ else:
             ".pyramid": ("Downsampling", "open_with_levels"),
             ".quantization": ("open_quantized",),
             ".registry": ("choose", "open_engine", "unsupported_reasons"),
+            ".shared_work": ("share",),
             ".staged_engine": ("StagedEngine",),
             ".stages": ("Stage", "run_stages"),
             ".store": ("LocalStore", "MemoryStore", "Store", "SupportsFiles"),

@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from queue import SimpleQueue
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ome_writers.locks import Condition
 from ome_writers.storage.contract import WriteFailure
@@ -26,9 +26,6 @@ else:
     def lower_thread_priority() -> None:
         """Do nothing: macOS would slow down the thread's disk access as well."""
 
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _MAX_PENDING_TASKS = 4096
 
@@ -81,6 +78,7 @@ class Background:
         self._task_ended = Condition()
         self._closed = False
         self._low_priority = low_priority
+        self.workers = workers
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True)
             for i in range(workers)
@@ -128,56 +126,6 @@ class Background:
             if thread is not threading.current_thread():
                 thread.join()
         self._queue = SimpleQueue()  # without the None that ended the workers
-
-    def share(self, function: Callable[[T], object], items: Iterable[T]) -> None:
-        """Call `function` for each of `items`, in this thread and in idle workers; return when all calls have ended.
-
-        A call that raises in a worker is recorded as a failure.
-        """
-        pending = deque(items)
-        active: deque[None] = deque()  # one item for each worker that may have taken one of `items`
-        ended: SimpleQueue[None] = SimpleQueue()
-
-        def run() -> None:
-            while pending:
-                try:
-                    item = pending.popleft()
-                except IndexError:  # another thread was faster
-                    return
-                function(item)
-
-        def run_in_worker() -> None:
-            active.append(None)
-            try:
-                run()
-            finally:
-                active.pop()
-                ended.put(None)
-
-        try:
-            for _ in range(min(len(self._threads), len(pending) - 1)):
-                self.submit(run_in_worker)
-            run()
-        finally:
-            pending.clear()
-            while active:
-                ended.get()
-
-    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Return the results for `items` in their order; see `share`. The first error is raised."""
-        results: dict[int, R] = {}
-        errors: list[BaseException] = []
-
-        def call(number: int) -> None:
-            try:
-                results[number] = function(items[number])
-            except BaseException as error:
-                errors.append(error)
-
-        self.share(call, range(len(items)))
-        if errors:
-            raise errors[0]
-        return [results[number] for number in range(len(items))]
 
     # ------------------------------------------------------------------ in the workers
 

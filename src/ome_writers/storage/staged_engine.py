@@ -21,6 +21,7 @@ from ome_writers.storage.contract import (
     TruncatingEngine,
     WriteFailure,
 )
+from ome_writers.storage.shared_work import share
 from ome_writers.storage.stages import KeepingStage, Plane, Planes, Stage
 
 # of a frame; for smaller ones, waking a thread takes longer than it saves
@@ -38,7 +39,7 @@ class StagedEngine:
         self._engine = engine
         self._stage = stage
         self._background = Background(max(1, available_cpus() - 1), name="ome-writers-stage")
-        self.share = self._background.share  # for stages
+        self.share = partial(share, self._background)  # for stages
         # held while the stage is called, and the engine is written to
         self._write_lock = new_lock()
         self._turn_lock = new_lock()  # held by a flush that waits for the other lock

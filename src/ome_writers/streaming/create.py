@@ -258,6 +258,8 @@ def _open_recorder(
         engine = open_quantized(engine, settings.quantize, plan.images[0].array.numpy_dtype)
     try:
         metadata = create_metadata(plan, layout)
+        if settings.quantize is not None:
+            metadata.set_global_metadata("quantization", settings.quantize.describe())
         for key, content in metadata.render():
             engine.put(key, content)
         # journals beside the output may be left from a crash of an earlier stream
@@ -268,10 +270,7 @@ def _open_recorder(
             layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
         )
         synced_folder = layout.root if durable and claim is not None else None
-        recorder = Recorder(plan, layout, engine, metadata, journal, claim, synced_folder)
-        if settings.quantize is not None:
-            recorder.set_global_metadata("quantization", settings.quantize.describe())
-        return recorder
+        return Recorder(plan, layout, engine, metadata, journal, claim, synced_folder)
     except BaseException:
         engine.close([level.shape for image in plan.images for level in image.levels])
         raise

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from ome_writers.storage import share
 from ome_writers.storage.background import Background
 
 
@@ -98,7 +99,7 @@ def test_share_does_not_wait_for_busy_workers() -> None:
     gate = threading.Event()
     background.submit(gate.wait)
     threads: list[int] = []
-    background.share(lambda _: threads.append(threading.get_ident()), range(5))
+    share(background, lambda _: threads.append(threading.get_ident()), range(5))
     assert threads == [threading.get_ident()] * 5
     gate.set()
     background.close()
@@ -115,7 +116,7 @@ def test_share_returns_after_the_calls_in_workers() -> None:
         time.sleep(0.01 * number)
         ended.append(number)
 
-    background.share(call, range(3))
+    share(background, call, range(3))
     assert sorted(ended) == [0, 1, 2]
     background.close()
 
@@ -123,7 +124,7 @@ def test_share_returns_after_the_calls_in_workers() -> None:
 def test_share_raises_here_or_records_a_failure() -> None:
     background = Background(1)
     with pytest.raises(ZeroDivisionError):
-        background.share(lambda _: 1 // 0, [0])
+        share(background, lambda _: 1 // 0, [0])
     met = threading.Barrier(2)
     here = threading.get_ident()
 
@@ -132,6 +133,6 @@ def test_share_raises_here_or_records_a_failure() -> None:
         if threading.get_ident() != here:
             raise MemoryError
 
-    background.share(call, range(2))
+    share(background, call, range(2))
     background.close()
     assert [type(failure.error) for failure in background.failures] == [MemoryError]

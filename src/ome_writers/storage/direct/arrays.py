@@ -103,7 +103,9 @@ class StoredArray:
             None  # of an array that an earlier stream has written
         )
         self._current: _CurrentShard | None = None
-        self.map: Callable[..., list[Any]] | None = None  # `Background.map` of the engine
+        self.map: Callable[..., list[Any]] | None = (
+            None  # `map_shared` with the workers of the engine
+        )
 
     def store(self, block: Block, slots: frozenset[int] | None) -> None:
         """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""

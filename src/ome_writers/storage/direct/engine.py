@@ -64,8 +64,11 @@ class DirectEngine:
             len(targets), options.buffer_bytes, "ome-writers-direct"
         )
         self._background = self._buffer.background
-        for array in self._arrays:
-            array.map = self._background.map
+        if not all(array.identity for array in self._arrays):
+            from ome_writers.storage.shared_work import map_shared
+
+            for array in self._arrays:
+                array.map = partial(map_shared, self._background)
         self.failures = self._background.failures
         share = options.buffer_bytes // (2 * len(targets))
         self._max_block_bytes = min(_SHARD_BLOCK_BYTES, share)
