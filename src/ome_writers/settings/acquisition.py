@@ -79,8 +79,6 @@ def _read_mirror(value: Any) -> Any:
 
 
 def _read_noise(value: Any) -> Any:
-    if value is None:
-        return None
     from ome_writers.settings.camera_noise import read_noise_model
 
     return read_noise_model(value)
@@ -192,7 +190,7 @@ class AcquisitionSettings(Model):
     pyramid: PyramidField = None
     mirror: Annotated[str, BeforeValidator(_read_mirror)] | None = None
     experiment: Experiment | None = None
-    quantize: Annotated[Any, BeforeValidator(_read_noise)] = None
+    quantize: Annotated[Any, BeforeValidator(_read_noise)] | None = None
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
