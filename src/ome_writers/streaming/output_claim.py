@@ -294,7 +294,8 @@ def _exists_error(path: Path, reason: str = "") -> OutputExistsError:
             f"{recording.frames_written or 0} of {recording.frames_expected or 'unknown'} frames"
         )
         return OutputExistsError(
-            f"{path} exists and contains {frames} of an interrupted recording. Choose another path, or finalize the "
+            f"{path} exists and contains {frames} of an interrupted recording. Continue it with "
+            f"create_stream(settings, resume=True), choose another path, or finalize the "
             f'recording with `ome-writers repair "{path}"`. overwrite=True keeps it, under another name.'
         )
     return OutputExistsError(

@@ -14,6 +14,7 @@ import pytest
 import ome_writers as omew
 from ome_writers import AcquisitionSettings, Dimension
 from support.interrupted import checksums, write_and_kill
+from support.preloaded import run_python
 
 
 def settings(path: Path, t: int | None = 6, z: int = 4, **fields: Any) -> AcquisitionSettings:
@@ -232,3 +233,35 @@ def test_what_cannot_be_resumed_is_refused_with_the_reason(tmp_path: Path, make:
         reason = "backend 'acquire-zarr' cannot continue its own shards"
     with pytest.raises(omew.UnsupportedError, match=reason):
         omew.resume(path)
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
+def test_info_says_whether_a_dataset_can_be_resumed(tmp_path: Path, name: str) -> None:
+    path = write_and_kill(settings(tmp_path / name), 7, 10)
+    with pytest.raises(omew.OutputExistsError, match="resume=True"):
+        omew.create_stream(settings(tmp_path / name))
+    assert "continues the recording" in run_python(["-m", "ome_writers", "info", str(path)]).stdout
+    record(path, 100)
+    assert "resume" not in run_python(["-m", "ome_writers", "info", str(path)]).stdout
+
+
+def test_resumed_ometiff_keeps_edits_of_clients(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    path = tmp_path / "a.ome.tiff"
+    with omew.create_stream(settings(path)) as stream:
+        models = stream.get_metadata()
+        models[0].images[0].description = "mine"
+        stream.update_metadata(models)
+        stream.append(frame(0), frame_metadata={"delta_t": 1.5})
+    record(path, 100)
+    assert (omew.read(path).status, values(path)) == ("complete", [n + 1 for n in range(24)])
+    with tifffile.TiffFile(path) as file:
+        assert "<Description>mine" in file.ome_metadata
+    assert len(omew.read_frame_metadata(path)) == 24
+
+
+def test_an_ometiff_is_not_longer_than_planned(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tiff"
+    record(settings(path, t=2), 100)
+    with pytest.raises(omew.SettingsError, match="cannot get more planes than planned"):
+        omew.create_stream(settings(path, t=3), resume=True)

@@ -31,6 +31,7 @@ from ome_writers.cli.frame_listing import MAX_FRAME_ROWS, frame_listing
 from ome_writers.cli.quantities import human_size
 from ome_writers.errors import OMEWritersError
 from ome_writers.formats import abbreviated_list, dataset_ome_xml, read
+from ome_writers.streaming import resume_blocker
 
 MAX_IMAGE_ROWS = 12
 
@@ -68,9 +69,13 @@ def _run(options: Namespace, screen: Screen) -> int:
         spec = read(path)
         description, acquisition = describe_spec(spec), describe_acquisition(spec)
         fields = description.to_json() if options.json else {}  # slow for thousands of images
+        unfinished = spec.status in ("writing", "cancelled", "failed")
+        blocker = resume_blocker(path) if unfinished and spec.settings is not None else None
+        if unfinished and spec.settings is not None:
+            fields["resume"] = blocker or "possible"
         return Result(
             {**fields, "acquisition": asdict(acquisition)},
-            lambda: _show(description, acquisition, options, screen, state),
+            lambda: _show(description, acquisition, options, screen, state, fields.get("resume")),
         )
 
     return process_datasets(options, screen, "Reading", process)
@@ -143,6 +148,7 @@ def _show(
     options: Namespace,
     screen: Screen,
     writer_state: str,
+    resume: str | None,
 ) -> None:
     interrupted = writer_state if description.status == "writing" else ""
     screen.fields(description.path, _fields(description, acquisition, interrupted))
@@ -164,6 +170,10 @@ def _show(
         _show_images(description, options, screen)
     if interrupted:
         screen.line(f'`ome-writers repair "{description.path}"` finalizes the recording')
+    if resume == "possible" and (interrupted or description.status != "writing"):
+        screen.line("`ome_writers.resume(path)` continues the recording")
+    elif resume and description.status != "writing":
+        screen.line(f"the recording cannot be resumed: {resume}")
 
 
 def _show_images(description: Description, options: Namespace, screen: Screen) -> None:
