@@ -150,7 +150,8 @@ class AcquisitionSettings(Model):
     rgb
         Whether frames are (y, x, 3). None: inferred from the first frame if its dtype is uint8 or uint16.
     direct_io
-        Bypass the operating system's page cache, if engine and file system support it.
+        Bypass the operating system's page cache, if engine and file system support it. Refused with a compression or
+        checksums.
     instrument
         The microscope, its cameras and its objective.
     acquisition_date

@@ -125,6 +125,12 @@ def choose(backend: str, plan: Plan) -> EngineRow:
     or with ``"auto"`` every engine of the format, does not support `plan`. The message lists the reasons for each
     engine.
     """
+    arrays = [image.array for image in plan.images]
+    if plan.settings.direct_io and any(a.compression != "none" or a.checksum for a in arrays):
+        raise UnsupportedError(
+            "direct_io needs chunks of whole disk sectors, and those with a compression or a checksum have other "
+            f"sizes: compression={arrays[0].compression!r}, checksum={arrays[0].checksum}. Set direct_io=False."
+        )
     name = plan.settings.format.name
     rows = engines_of(name)
     if backend != "auto":

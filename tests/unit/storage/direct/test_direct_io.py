@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ome_writers import AcquisitionSettings, Dimension, create_stream
+from ome_writers import AcquisitionSettings, Dimension, UnsupportedError, create_stream
 from ome_writers.storage import disk, positional_io
 
 tensorstore = pytest.importorskip("tensorstore", reason="the independent reader")
@@ -90,3 +90,17 @@ def test_direct_io_by_a_call_for_each_open_file(
         assert len(called) == (2 if sharded else 20)
     else:
         assert 1 <= len(called) < 20
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"compression": "blosc-lz4"}, {"format": {"name": "ome-zarr", "checksum": True}}],
+)
+def test_direct_io_is_refused_with_a_compression_or_checksums(tmp_path: Path, fields: Any) -> None:
+    acquisition = settings(tmp_path, sharded=True).model_copy(
+        update={
+            k: AcquisitionSettings(root_path="x.ome.zarr", **fields).__dict__[k] for k in fields
+        }
+    )
+    with pytest.raises(UnsupportedError, match="whole disk sectors.*Set direct_io=False"):
+        create_stream(acquisition)
