@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.ome_xml import parse_ome_xml, reject_doctype
-from ome_writers.formats.ometiff.tiff_structure import TiffDirectory, TiffStructure, open_tiff
+from ome_writers.formats.ometiff.tiff_structure import (
+    MAX_LEVELS,
+    TiffDirectory,
+    TiffStructure,
+    open_tiff,
+)
 from ome_writers.untrusted import Limit, member, read_regular
 
 if TYPE_CHECKING:
@@ -18,7 +23,6 @@ if TYPE_CHECKING:
 
 _WIDTH, _LENGTH, _COMPRESSION, _DESCRIPTION, _SOFTWARE, _SUB_IFDS = 256, 257, 259, 270, 305, 330
 _TILE = 323, 322  # TileLength and TileWidth
-_MAX_LEVELS = 64
 
 
 class FirstPage(NamedTuple):
@@ -54,7 +58,7 @@ def _read_levels(
     tiff: TiffStructure, page: TiffDirectory
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int] | None]]:
     """Yield (y, x) of the resolution levels of a page, and of their tiles."""
-    for offset in tiff.integers(page.entries.get(_SUB_IFDS))[:_MAX_LEVELS].tolist():
+    for offset in tiff.integers(page.entries.get(_SUB_IFDS))[:MAX_LEVELS].tolist():
         try:
             level = tiff.directory(offset)
         except InvalidFileError:  # full resolution may be readable nevertheless

@@ -19,7 +19,12 @@ from ome_writers.codecs import tiff_codec
 from ome_writers.decompression import compression_of_tag
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
-from ome_writers.formats.ometiff.tiff_structure import LoopDetector
+from ome_writers.formats.ometiff.tiff_structure import (
+    FIELD_BYTES,
+    MAX_ENTRIES,
+    MAX_LEVELS,
+    LoopDetector,
+)
 from ome_writers.storage import open_file, read_at, write_at
 from ome_writers.storage.tiff import (
     DESCRIPTION,
@@ -40,14 +45,9 @@ from ome_writers.storage.tiff import (
 )
 from ome_writers.untrusted import open_regular
 
-# bytes per value, by field type
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
-_SIZES |= {16: 8, 17: 8, 18: 8}
 # of tiles to that of strips
 _STRIP_TAGS = {STRIP_OFFSETS: STRIP_OFFSETS, STRIP_BYTE_COUNTS: STRIP_BYTE_COUNTS}
 _STRIP_TAGS |= {TILE_OFFSETS: STRIP_OFFSETS, TILE_BYTE_COUNTS: STRIP_BYTE_COUNTS}
-_MAX_ENTRIES = 4096
-_MAX_LEVELS = 64
 _MAX_STRIP_BYTES = 2**31  # decoded
 
 
@@ -251,9 +251,9 @@ class IfdRepair:
 
     def _read_ifd(self, fd: int, offset: int, *, is_level: bool = False) -> Ifd:
         (count,) = struct.unpack("<Q", read_at(fd, 8, offset).ljust(8, b"\xff"))
-        if count > _MAX_ENTRIES:
+        if count > MAX_ENTRIES:
             raise OSError(
-                f"{self.path}: the IFD at offset {offset} has {count} entries, more than {_MAX_ENTRIES}."
+                f"{self.path}: the IFD at offset {offset} has {count} entries, more than {MAX_ENTRIES}."
             )
         entries = read_at(fd, 8 + count * ENTRY_BYTES, offset)
         if len(entries) < 8 + count * ENTRY_BYTES:
@@ -271,9 +271,9 @@ class IfdRepair:
         if SUB_IFDS not in fields:
             return []
         _, nbytes, value, inline = fields[SUB_IFDS]
-        if nbytes > 8 * _MAX_LEVELS:
+        if nbytes > 8 * MAX_LEVELS:
             raise OSError(
-                f"{self.path}: the IFD at offset {offset} has {nbytes // 8} SubIFDs, more than {_MAX_LEVELS}."
+                f"{self.path}: the IFD at offset {offset} has {nbytes // 8} SubIFDs, more than {MAX_LEVELS}."
             )
         table = read_at(fd, nbytes, value) if nbytes > 8 else inline
         return list(struct.unpack_from(f"<{len(table) // 8}Q", table))
@@ -320,4 +320,4 @@ def _fields(entries: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """Yield tag, number of bytes, and value or offset (as a number and as bytes) of each entry of an IFD."""
     for at in range(8, len(entries), ENTRY_BYTES):
         tag, type_, number, value = struct.unpack_from("<HHQQ", entries, at)
-        yield tag, _SIZES.get(type_, 1) * number, value, entries[at + 12 : at + 20]
+        yield tag, FIELD_BYTES.get(type_, 1) * number, value, entries[at + 12 : at + 20]

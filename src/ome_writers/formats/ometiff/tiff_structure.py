@@ -27,10 +27,11 @@ else:
 _WIDTH, _LENGTH, _BITS, _SAMPLES = 256, 257, 258, 277
 _OFFSETS, _BYTE_COUNTS = (273, 324), (279, 325)  # of strips, of tiles
 _TABLES = frozenset((*_OFFSETS, *_BYTE_COUNTS))
-_MAX_ENTRIES = 4096
+MAX_ENTRIES = 4096  # of an IFD
+MAX_LEVELS = 64  # resolution levels of a page
 _MAX_STRIPS = 2**22
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
-_SIZES = {2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8} | {
+FIELD_BYTES = {2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8} | {
     kind: int(word[1]) for kind, word in _INTEGERS.items()
 }
 
@@ -83,15 +84,15 @@ class TiffStructure:
         inline = struct.calcsize(self._word)
         number = int.from_bytes(self._read(offset, count_bytes), self.byteorder)
         where = f"{self._name}: the IFD at {offset}"
-        if number > _MAX_ENTRIES:
-            check_count(number, f"{where}: the number of entries", _MAX_ENTRIES)
+        if number > MAX_ENTRIES:
+            check_count(number, f"{where}: the number of entries", MAX_ENTRIES)
         body = self._read(offset + count_bytes, number * entry_bytes + inline)
         entries: dict[int, TiffEntry] = {}
         size = os.fstat(self._fd).st_size
         for start in range(0, number * entry_bytes, entry_bytes):
             tag, kind, count = struct.unpack_from(f"{self._order}HH{self._word[1]}", body, start)
             value = start + entry_bytes - inline
-            nbytes = count * _SIZES.get(kind, 0)
+            nbytes = count * FIELD_BYTES.get(kind, 0)
             begin = offset + count_bytes + value
             content = body[value : value + nbytes] if nbytes <= inline else b""
             if nbytes > inline:
@@ -113,7 +114,7 @@ class TiffStructure:
         count_bytes, entry_bytes = (8, 20) if self._big else (2, 12)
         number = int.from_bytes(self._read(offset, count_bytes), self.byteorder)
         where = f"{self._name}: the IFD at {offset}"
-        check_count(number, f"{where}: the number of entries", _MAX_ENTRIES)
+        check_count(number, f"{where}: the number of entries", MAX_ENTRIES)
         link = self._read(offset + count_bytes + number * entry_bytes, struct.calcsize(self._word))
         return int.from_bytes(link, self.byteorder)
 
