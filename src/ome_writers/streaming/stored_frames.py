@@ -86,7 +86,9 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
         if int(described.sum()) < dataset.frames_written:  # not every frame has metadata
             flushed = dataset.frames_in_order
             if flushed is None:
-                flushed = int(np.flatnonzero(described)[-1]) + 1
+                flushed = int(np.flatnonzero(described)[-1]) + 1 if described.any() else 0
+                if not found[:flushed].all():  # not in acquisition order
+                    flushed = 0
             kept = found & (described | (np.arange(end) < flushed))
     in_order = int(np.argmin(kept)) if not kept.all() else len(kept)
     addresses = _addresses(plan, np.flatnonzero(kept[in_order:]) + in_order)

@@ -265,3 +265,19 @@ def test_an_ometiff_is_not_longer_than_planned(tmp_path: Path) -> None:
     record(settings(path, t=2), 100)
     with pytest.raises(omew.SettingsError, match="cannot get more planes than planned"):
         omew.create_stream(settings(path, t=3), resume=True)
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
+@pytest.mark.parametrize("t", [6, None])
+def test_an_open_view_follows_a_resumed_stream(tmp_path: Path, name: str, t: int | None) -> None:
+    path = write_and_kill(settings(tmp_path / name, t), 7, 10)
+    view = omew.open(path)
+    assert np.asarray(view)[0, :, 0, 0].tolist() == [1, 2, 3, 4]
+    with omew.resume(path) as stream:
+        assert np.asarray(view[0, 2])[0, 0] == 3
+        for number in range(7, 24):
+            stream.append(frame(number), frame_metadata={"serial": number})
+            if number % 6 == 0:
+                stream.flush()
+                assert view[divmod(number, 4)][0, 0] == number + 1
+    assert np.asarray(view)[..., 0, 0].ravel().tolist() == [n + 1 for n in range(24)]
