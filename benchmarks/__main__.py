@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import analysis, competitors, environments, plot, report, workloads
+from benchmarks import analysis, competitors, environments, plot, report, visible, workloads
 from benchmarks.runner import Conditions, run_contest
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ creation, memory and latency compare the first column instead.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 after a usage error."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--visible" in arguments:
+        return visible.main([argument for argument in arguments if argument != "--visible"])
     options = _parser().parse_args(arguments)
     try:
         selected = workloads.select(options.workloads)
@@ -98,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, help="write the results of all runs to this file")
     parser.add_argument("--plot", type=Path, help="write a plot to this file (PNG)")
+    parser.add_argument(
+        "--visible", action="store_true", help="V1 instead: when another process can read a frame"
+    )
     parser.add_argument("--silent", action="store_true", help="print tables only, without progress")
     return parser
 
