@@ -19,6 +19,7 @@ DETAILS = {
     "streaming": "append, flush, close, errors, events",
     "validation": "checks of datasets",
     "mirroring": "copies in object stores, checksums",
+    "serving": "a web server for a dataset",
     "views": "a dataset as one array",
     "repair": "recovery after a crash",
     "formats": "NGFF, OME-XML, frame metadata",

@@ -72,6 +72,7 @@ DELETIONS = {
         "mirroring",
         "processing",
         "repair",
+        "serving",
         "validation",
     ),
     "OME-TIFF": ("formats/ometiff", "storage/tiff"),
