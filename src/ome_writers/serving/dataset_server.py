@@ -4,6 +4,7 @@ No file is open while a client is slow: each block is read and the file closed a
 truncate files. Each connection has a thread; their number is limited.
 """
 
+# Longer than 300 lines: the server and the answers to its requests.
 from __future__ import annotations
 
 import os
