@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from ome_writers.errors import InvalidFileError, OMEWritersError
-from ome_writers.formats import read, resolve_entry_file
+from ome_writers.formats import detect_format, read, resolve_entry_file
 from ome_writers.serving.progress_page import VIEWER_ORIGINS, render_page, viewer_links
 from ome_writers.storage import lock_owner, lock_path, lower_thread_priority
 from ome_writers.storage.positional_io import read_fully
@@ -80,6 +80,7 @@ class DatasetServer:
         self.root = Path(os.path.abspath(resolve_entry_file(local_path(path))))
         self.spec = read(self.root)
         self.name = self.root.name
+        self._is_tiff = detect_format(self.root).file_datasets is not None
         self.origins = {*VIEWER_ORIGINS, *allow_origins}
         self.is_local = host in _LOOPBACK
         self._page_lock = threading.Lock()
@@ -126,7 +127,7 @@ class DatasetServer:
         with self._page_lock:  # one at a time reads the metadata
             spec = read(self.root)
         data = f"/{quote(self.name)}"
-        links = viewer_links(f"http://{host}{data}", tiff=self.root.suffix not in (".zarr",))
+        links = viewer_links(f"http://{host}{data}", tiff=self._is_tiff)
         return render_page(spec, self.name, links, data)
 
     def file(self, target: str) -> Path | None:
