@@ -24,8 +24,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from ome_writers.errors import InvalidFileError, OMEWritersError
 from ome_writers.formats import detect_format, read, resolve_entry_file
 from ome_writers.serving.progress_page import VIEWER_ORIGINS, render_page, viewer_links
-from ome_writers.storage import lock_owner, lock_path, lower_thread_priority
-from ome_writers.storage.positional_io import read_fully
+from ome_writers.storage import lock_owner, lock_path, lower_thread_priority, read_fully
 from ome_writers.untrusted import local_path, member, open_regular
 
 if TYPE_CHECKING:
