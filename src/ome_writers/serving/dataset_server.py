@@ -82,7 +82,6 @@ class DatasetServer:
         self._is_tiff = detect_format(self.root).file_datasets is not None
         self.origins = {*VIEWER_ORIGINS, *allow_origins}
         self.is_local = host in _LOOPBACK
-        self._page_lock = threading.Lock()
         self._server = _Server((host, port), self)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._server.server_port}"
@@ -123,8 +122,7 @@ class DatasetServer:
 
     def page(self, host: str) -> bytes:
         """Return the page for a client that reaches this server as `host`."""
-        with self._page_lock:  # one at a time reads the metadata
-            spec = read(self.root)
+        spec = read(self.root)
         data = f"/{quote(self.name)}"
         links = viewer_links(f"http://{host}{data}", tiff=self._is_tiff)
         return render_page(spec, self.name, links, data)
