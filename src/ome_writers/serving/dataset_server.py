@@ -169,7 +169,7 @@ class _Server(ThreadingHTTPServer):
         self._free = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
-        super().__init__(address, _Handler)
+        super().__init__(address, _FileRequest)
 
     def server_bind(self) -> None:
         # not that of HTTPServer, which asks the name server for the name of this computer
@@ -205,7 +205,7 @@ class _Server(ThreadingHTTPServer):
         pass  # a client has closed the connection, or is too slow
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _FileRequest(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "ome-writers", ""
     timeout = _CLIENT_TIMEOUT_S
