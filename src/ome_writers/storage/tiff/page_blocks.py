@@ -64,6 +64,13 @@ class PageBlock(Unit):
         for extent in reversed(kind.shape[1:]):
             inner.insert(0, inner[0] * extent)
         compressed = self.series.compressed
+        if (
+            kind.gap and not compressed
+        ):  # the buffer has the content of earlier frames, or of freed memory
+            first, *others = self.series.strip_starts
+            size, step = self.series.strip_bytes[0], others[0] - first if others else 0
+            gaps = (self.capacity, len(others), kind.gap)
+            np.ndarray(gaps, np.uint8, buffer, size, (stride, step, 1))[...] = 0
         if self.series.packed is not None:
             self._tiles = self.series.packed.views(buffer, kind.dtype, kind.gap, stride)
             return

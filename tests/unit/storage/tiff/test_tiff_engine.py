@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from ome_writers import OmeTiffFormat
 from ome_writers.storage import ENGINES, positional_io
 from support.tiff_engine import (
     COMPRESSIONS,
@@ -268,3 +269,23 @@ def test_put_of_other_key_writes_file(tmp_path: Path) -> None:
     engine.put("x.companion.ome", b"<OME/>")
     engine.close([(1, *FRAME_SHAPE)])
     assert (tmp_path / "x.companion.ome").read_bytes() == b"<OME/>"
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_gaps_between_strips_and_tiles_are_zeros(tmp_path: Path, tile: int | None) -> None:
+    """They contain neither memory of this process nor what makes two equal acquisitions differ."""
+    shape = (32, 48)
+    more = {"frame": shape, "format": OmeTiffFormat(tile=tile)}
+    plans = [make_plan(3, **more), make_plan(3, **more)]
+    engine = open_tiff_engine(tmp_path, *plans)
+    freed = [np.full(n, 0xAB, np.uint8) for n in range(3000, 14000, 16) for _ in range(3)]
+    del freed
+    for number in range(3):
+        engine.write(number, 0, (number,), make_frame(number, shape), owned=False)
+    finish(engine, [plan.shape for plan in plans])
+    content = (tmp_path / "0.tif").read_bytes()
+    with tifffile.TiffFile(tmp_path / "0.tif") as tiff:
+        for page in tiff.pages:
+            ends = [sum(each) for each in zip(page.dataoffsets, page.databytecounts, strict=True)]
+            gaps = zip(ends[:-1], page.dataoffsets[1:], strict=True)
+            assert all(content[end:start] == bytes(16) for end, start in gaps)
