@@ -101,7 +101,7 @@ def _positions(workload: Workload, count: int) -> list[Any]:
 def _format(workload: Workload, backend: str | None) -> Any:
     name: Any = backend or "auto"
     if workload.format == "zarr":
-        return omew.OmeZarrFormat(backend=name)
+        return omew.OmeZarrFormat(backend=name, checksum=workload.checksum)
     return omew.OmeTiffFormat(backend=name, multi_file_metadata=workload.tiff_metadata)
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Format = Literal["zarr", "tiff"]
-Compression = Literal["blosc-lz4", "blosc-zstd", "zstd"]
+Compression = Literal[
+    "blosc-lz4", "blosc-zstd", "blosc-lz4-bitshuffle", "blosc-zstd-bitshuffle", "zstd"
+]
 Layout = Literal["single", "collection", "plate"]
 TiffMetadata = Literal["redundant", "master-tiff", "companion-file"]
 Limit = Literal[
@@ -17,6 +19,7 @@ Limit = Literal[
     "memcpy",
     "no-output",
     "no-levels",
+    "no-checksum",
     "read-and-write",
     "none",
 ]
@@ -95,6 +98,8 @@ class Workload:
         Growth in bytes at which a competitor is stopped; None for no limit.
     pyramid
         Axes along which resolution levels of means are written; empty without levels.
+    checksum
+        Whether a checksum of each chunk is stored.
     max_rounds
         Upper bound of the rounds, for runs of minutes whose figure is not a time.
     """
@@ -112,6 +117,7 @@ class Workload:
     tiff_metadata: TiffMetadata = "redundant"
     metadata: bool = False
     pyramid: tuple[str, ...] = ()
+    checksum: bool = False
     measure: Measure = "throughput"
     limit: Limit = "one-file"
     targets: tuple[Target, ...] = ()
