@@ -185,7 +185,7 @@ def test_on_incomplete_trim_and_keep(tmp_path: Path) -> None:
             stream.append(frame(1))
         assert stored(folder).shape == (length, 8, 6)
         assert status(folder)["status"] == "cancelled"
-        assert status(folder)["frames"] == {"expected": 4, "written": 2}
+        assert status(folder)["frames"] == {"expected": 4, "written": 2, "in_order": 2}
 
 
 def test_exception_inside_with_block_propagates(tmp_path: Path) -> None:
