@@ -74,12 +74,13 @@ class Synced:
         monkeypatch.setattr(os, "unlink", spied_unlink)
 
     def missing(self, top: Path) -> list[str]:
-        """Return what was not synced: below `top`, and `top`; locks and folders of temporary files apart."""
+        """Return what was not synced: below `top`, and `top`; apart from locks, progress files and temporary folders."""
         paths = [top, *(path for path in top.rglob("*") if ".stage.tmp" not in path.parts)]
         return [
             str(path.relative_to(top))
             for path in paths
-            if path.stat().st_ino not in self.inodes and not path.name.endswith(".lock")
+            if path.stat().st_ino not in self.inodes
+            and not path.name.endswith((".lock", ".lock.progress"))
         ]
 
 
