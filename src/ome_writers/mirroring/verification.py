@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ome_writers.file_sharing import retry_while_open
+from ome_writers.storage import share
 
 if TYPE_CHECKING:
     from ome_writers.mirroring.dataset_files import DatasetFile
     from ome_writers.mirroring.store_copy import StoreCopy
-    from ome_writers.storage import Background, share
+    from ome_writers.storage import Background
 
 # Larger files are sent in parts: slower to some servers, and a killed upload leaves the parts in the store.
 SINGLE_REQUEST_BYTES = 512 * 2**20

@@ -21,11 +21,13 @@ from ome_writers import (
     UnsupportedError,
     UploadError,
     create_stream,
+    dims_from_standard_axes,
     mirror,
 )
 from ome_writers.cli import main
 from ome_writers.mirroring.upload_journal import journal_path
 from support.acquisitions import LAYOUTS, acquisition
+from support.interrupted import write_and_kill
 from support.links import KINDS, create_link
 
 if TYPE_CHECKING:
@@ -253,6 +255,25 @@ def test_dataset_with_links_is_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(UnsupportedError, match="c is a link"):
         mirror(path, (tmp_path / "store").as_uri(), delete=True)
     assert (path / "zarr.json").is_file()
+
+
+def test_upload_of_a_killed_acquisition_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The frames on disk are sent; the exit code of ``--follow`` says that the dataset is not complete."""
+    path = tmp_path / "a.ome.zarr"
+    write_and_kill(
+        AcquisitionSettings(
+            root_path=path,
+            dimensions=dims_from_standard_axes({"t": 5, "y": 4, "x": 6}),
+            dtype="uint16",
+        ),
+        flushed=2,
+        appended=2,
+    )
+    assert main(["upload", str(path), (tmp_path / "store").as_uri(), "--follow"]) == 1
+    assert "its writer ended without closing it" in capsys.readouterr().err
+    assert (tmp_path / "store" / "zarr.json").is_file()
 
 
 def test_command_upload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -242,6 +242,8 @@ def test_inconsistent_metadata(tmp_path: Path) -> None:
     array.write_bytes(array_json)
     edit(root, lambda d: d["attributes"]["ome_writers"].update(status="perhaps"))
     assert "unknown status 'perhaps'" in findings(validate(path), "metadata")
+    edit(root, lambda d: d["attributes"]["ome"].update(version="9.9"))
+    assert "unknown version '9.9' of OME-Zarr" in findings(validate(path), "metadata")
     root.write_bytes(root_json[:-1] + b', "x": NaN}')
     assert "NaN and Infinity are not JSON values: expected" in findings(validate(path), "metadata")
     root.write_bytes(root_json[:-1] + b', "x": "NaN"')  # truncated: the string is not the reason

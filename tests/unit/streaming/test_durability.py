@@ -74,7 +74,7 @@ class Synced:
         monkeypatch.setattr(os, "unlink", spied_unlink)
 
     def missing(self, top: Path) -> list[str]:
-        """Return what was not synced: below `top`, and `top`; apart from locks, progress files and temporary folders."""
+        """Return what was not synced: below `top`, and `top`; not of locks, progress files and temporary folders."""
         paths = [top, *(path for path in top.rglob("*") if ".stage.tmp" not in path.parts)]
         return [
             str(path.relative_to(top))

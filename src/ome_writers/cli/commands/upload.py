@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 
 from ome_writers.cli.arguments import add_dataset_argument, positive, worker_count
-from ome_writers.cli.command import SUCCESS, Command
+from ome_writers.cli.command import FAILURE, SUCCESS, Command
 from ome_writers.cli.console import Screen
 from ome_writers.cli.quantities import human_size, size_in_files
 
@@ -81,6 +81,12 @@ def _run(options: Namespace, screen: Screen) -> int:
             "sent": f"{sent}, {result.seconds:.1f} s",
         }
         screen.fields(result.url, rows)
+    if options.follow and result.status == "writing":
+        screen.error(
+            f"{result.path}: its writer ended without closing it. The copy has the frames that are on disk. Run "
+            "`ome-writers repair`, then upload again."
+        )
+        return FAILURE
     return SUCCESS
 
 
@@ -105,5 +111,5 @@ COMMAND = Command(
     arguments=_arguments,
     run=_run,
     interrupted="interrupted; run it again to send the remaining files",
-    failure="the store has refused files, or is not verified; run it again to send the remaining ones",
+    failure="the store has refused files, is not verified, or the writer was killed; run it again to send the rest",
 )

@@ -25,6 +25,7 @@ from ome_writers.formats.omezarr.node_metadata import (
 )
 from ome_writers.formats.omezarr.parse import parse_image, read_image_frames
 from ome_writers.formats.omezarr.stored_level import StoredLevel
+from ome_writers.formats.omezarr.versions import VERSIONS
 from ome_writers.formats.report import QUICK, Check, Finding
 from ome_writers.formats.stored_settings import stored_plan
 from ome_writers.formats.validators import run_ome_zarr_models, run_yaozarrs
@@ -105,6 +106,9 @@ def _metadata(dataset: DatasetSpec) -> Iterator[Finding]:
     is_root = "settings" in ome_writers_attributes(root)  # an image of a dataset has neither
     if (is_root or status is not None) and status not in STATUSES:
         yield Finding(root / "zarr.json", f"unknown status {status!r}", solved=False)
+    if not dataset.version.startswith(VERSIONS):  # "0.6rc1" is a version, too
+        what = f"unknown version {dataset.version!r} of OME-Zarr, expected {' or '.join(VERSIONS)}"
+        yield Finding(root / "zarr.json", what, solved=False)
     for image in dataset.images:
         path = root / image.key / "zarr.json"
         for what in (*_channels(root, image), *_coordinates(image), *_resolutions(image)):
