@@ -257,7 +257,7 @@ class FrameWriter:
         # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
         lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
         missing = self.cursor.missing_planes(shapes) if lists_missing else {}
-        in_order = self._frames_in_order() if not self.recorder.failed else 0
+        in_order = self.cursor.frames_in_order() if not self.recorder.failed else 0
         outcome = Outcome(status, written, tuple(shapes), windows, {}, in_order, now, missing)
         runs = self.cursor.pop_runs()
         self.recorder.close_metadata(outcome, lambda: self._render_crate(outcome), runs)

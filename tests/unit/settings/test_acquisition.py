@@ -79,6 +79,7 @@ def test_defaults() -> None:
         "pyramid": None,
         "mirror": None,
         "experiment": None,
+        "quantize": None,
     }
 
 

@@ -112,14 +112,16 @@ class StoredArray:
         columns = block.columns if slots is None else block.snapshot(slots)
         if not self.grid.sharded:
             across = self.grid.tiles[1]
-            self._for_each(
-                lambda key, chunk: self._chunks.write(key, *self._codec.encode_parts(chunk)),
-                [
-                    ((*cell, *divmod(tile, across)), column[tile])
-                    for (cell, _), column in zip(block.entries, columns, strict=False)
-                    for tile in range(len(column))
-                ],
-            )
+            chunks_at = [
+                ((*cell, *divmod(tile, across)), column[tile])
+                for (cell, _), column in zip(block.entries, columns, strict=False)
+                for tile in range(len(column))
+            ]
+            if self._codec.compressed:
+                self._for_each(self._write_chunk, chunks_at)
+            else:
+                for key, chunk in chunks_at:
+                    self._chunks.write(key, *self._codec.encode_parts(chunk))
             return
         planes = np.asarray([plane for _, plane in block.entries], np.int64)
         first = planes[:, np.newaxis] * self.grid.plane_chunks
@@ -147,6 +149,9 @@ class StoredArray:
                 shard.write_chunks(inner, sizes, chunks, final=slots is None)
             finally:
                 self._release(key, shard)
+
+    def _write_chunk(self, key: tuple[int, ...], chunk: NDArray[np.generic]) -> None:
+        self._chunks.write(key, *self._codec.encode_parts(chunk))
 
     def _for_each(
         self,
