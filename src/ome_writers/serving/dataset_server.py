@@ -209,7 +209,7 @@ class _FileRequest(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "ome-writers", ""
     timeout = _CLIENT_TIMEOUT_S
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride] # of this class
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -229,7 +229,7 @@ class _FileRequest(BaseHTTPRequestHandler):
         self.send_header("Access-Control-Max-Age", "600")
         self.end_headers()
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *_: Any) -> None:
         pass
 
     def end_headers(self) -> None:

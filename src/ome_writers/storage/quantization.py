@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Quantization:
         self._table = table
 
     def __call__(self, address: Address, plane: Plane) -> Iterator[tuple[Address, Plane]]:
-        yield address, self._table[plane]
+        yield address, self._table[cast("NDArray[np.integer[Any]]", plane)]
 
 
 def open_quantized(engine: Engine, noise: CameraNoise, dtype: np.dtype[np.generic]) -> Engine:

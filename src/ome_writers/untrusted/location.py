@@ -107,11 +107,10 @@ class Location(Protocol):
 def locate(root: Path, key: str = "") -> Location:
     """Return the location of a key in the dataset at a path or URL, which `path_or_url` returns."""
     key = "" if key == "." else key.removeprefix("./")
-    if not is_archive(root) and not is_remote(root):
-        return LocalLocation(root, key)
-    from ome_writers.untrusted.location import ArchiveLocation, RemoteLocation
-
-    return ArchiveLocation(root, key) if is_archive(root) else RemoteLocation(root, key)
+    if is_archive(root):
+        return ArchiveLocation(root, key)
+    path: object = root  # so that the type of `root` remains
+    return (RemoteLocation if is_remote(path) else LocalLocation)(root, key)
 
 
 @dataclass(frozen=True)
