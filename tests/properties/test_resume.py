@@ -24,7 +24,7 @@ from support.resumed import (
     stored_bytes,
 )
 
-ROUNDS = int(os.environ.get("RESUME_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("RESUME_ROUNDS", "15"))
 FIRST = int(os.environ.get("RESUME_SEED", "0"))
 
 

@@ -132,7 +132,7 @@ def flip(draw: random.Random, path: Path) -> tuple[Path, bytes]:
     return file, content
 
 
-@pytest.mark.parametrize("batch", swept(range(50), lambda batch: batch < 2))
+@pytest.mark.parametrize("batch", swept(range(50), lambda batch: batch < 1))
 def test_flipped_bit_is_an_error_and_named_by_validate(batch: int, written: Any) -> None:
     """Longer than a second: 40 of 1,000 flips, over engines, compressions and layouts."""
     draw = random.Random(batch)
