@@ -50,10 +50,9 @@ if TYPE_CHECKING:
     from ome_writers.storage.progress_reader import ProgressHeader as ProgressHeader
     from ome_writers.storage.progress_reader import ProgressReader as ProgressReader
     from ome_writers.storage.pyramid import Downsampling as Downsampling
-    from ome_writers.storage.pyramid import open_with_levels as open_with_levels
-    from ome_writers.storage.quantization import open_quantized as open_quantized
     from ome_writers.storage.registry import choose as choose
     from ome_writers.storage.registry import open_engine as open_engine
+    from ome_writers.storage.registry import open_with_stages as open_with_stages
     from ome_writers.storage.registry import unsupported_reasons as unsupported_reasons
     from ome_writers.storage.shared_work import share as share
     from ome_writers.storage.staged_engine import StagedEngine as StagedEngine
@@ -98,9 +97,8 @@ else:
             ".process_identity": ("is_running",),
             ".progress_file": ("ProgressFile",),
             ".progress_reader": ("ProgressHeader", "ProgressReader"),
-            ".pyramid": ("Downsampling", "open_with_levels"),
-            ".quantization": ("open_quantized",),
-            ".registry": ("choose", "open_engine", "unsupported_reasons"),
+            ".pyramid": ("Downsampling",),
+            ".registry": ("choose", "open_engine", "open_with_stages", "unsupported_reasons"),
             ".shared_work": ("share",),
             ".staged_engine": ("StagedEngine",),
             ".stages": ("Stage", "run_stages"),

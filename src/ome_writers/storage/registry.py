@@ -6,7 +6,7 @@ import importlib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ome_writers.codecs import COMPRESSIONS
@@ -175,4 +175,21 @@ def open_engine(
         name, _, opener = _OPENERS[row.name].partition(":")
         module = f"{__package__}.{name}"
     engine: Engine = getattr(importlib.import_module(module), opener)(root, targets, options)
+    return engine
+
+
+def open_with_stages(
+    opener: Callable[[Sequence[LevelSpec], Options], Engine], plan: Plan, options: Options
+) -> Engine:
+    """Return the engine that `opener` opens, with the stages of a plan: resolution levels and quantization."""
+    if any(image.reductions for image in plan.images):
+        from ome_writers.storage.pyramid import open_with_levels  # not loaded without levels
+
+        engine = open_with_levels(opener, plan.images, options)
+    else:
+        engine = opener([image.array for image in plan.images], options)
+    if (noise := plan.settings.quantize) is not None:
+        from ome_writers.storage.quantization import open_quantized
+
+        engine = open_quantized(engine, noise, plan.images[0].array.numpy_dtype)
     return engine

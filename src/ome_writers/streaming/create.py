@@ -23,6 +23,7 @@ from ome_writers.storage import (
     Options,
     choose,
     open_engine,
+    open_with_stages,
 )
 from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.recorder import Output, Recorder
@@ -245,17 +246,7 @@ def _open_recorder(
         file_set=layout.root == layout.output,
         **settings.format.engine_options(settings.root_path),
     )
-    opener = partial(_open_engine, row, layout)
-    if any(image.reductions for image in plan.images):
-        from ome_writers.storage import open_with_levels  # not loaded without levels
-
-        engine = open_with_levels(opener, plan.images, options)
-    else:
-        engine = opener([image.array for image in plan.images], options)
-    if settings.quantize is not None:
-        from ome_writers.storage import open_quantized
-
-        engine = open_quantized(engine, settings.quantize, plan.images[0].array.numpy_dtype)
+    engine = open_with_stages(partial(_open_engine, row, layout), plan, options)
     try:
         metadata = create_metadata(plan, layout)
         if settings.quantize is not None:

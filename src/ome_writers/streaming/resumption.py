@@ -33,7 +33,7 @@ from ome_writers.storage import (
     lock_path,
     locked_error,
     open_engine,
-    open_with_levels,
+    open_with_stages,
     sibling_path,
     unsupported_reasons,
 )
@@ -46,7 +46,7 @@ from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 if TYPE_CHECKING:
     from ome_writers.formats import FormatRow, Reopened, ResumableDataset
     from ome_writers.settings import AcquisitionSettings
-    from ome_writers.storage import Engine, EngineRow
+    from ome_writers.storage import EngineRow
 
 _MAX_LISTED = 8
 
@@ -313,16 +313,7 @@ def _open_recorder(
         existing_ifds=reopened.existing_ifds,
         **settings.format.engine_options(settings.root_path),
     )
-    opener = partial(open_engine, row, layout.root)
-    engine: Engine
-    if any(image.reductions for image in plan.images):
-        engine = open_with_levels(opener, plan.images, options)
-    else:
-        engine = opener([image.array for image in plan.images], options)
-    if settings.quantize is not None:
-        from ome_writers.storage import open_quantized
-
-        engine = open_quantized(engine, settings.quantize, plan.images[0].array.numpy_dtype)
+    engine = open_with_stages(partial(open_engine, row, layout.root), plan, options)
     try:
         for key, content in reopened.metadata.render():
             engine.put(key, content)

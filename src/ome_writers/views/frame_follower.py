@@ -330,7 +330,7 @@ class _Follower:
         yield from self._on_disk()
         if spec.status == "failed" and growing:
             raise self._writer_error("has failed", len(self._seen))
-        while spec.status is None and self._timeout is not None:  # nobody knows whether it grows
+        while spec.status is None and self._timeout is not None:  # it may still grow
             try:
                 self._wait(_DOCUMENT_POLL_INTERVAL_S)
             except TimeoutError:
