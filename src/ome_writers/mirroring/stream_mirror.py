@@ -4,15 +4,65 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ome_writers.errors import UploadError
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
-from ome_writers.object_store import failure_reason
+from ome_writers.object_store import failure_reason, open_store
 from ome_writers.storage import lower_thread_priority
 
+if TYPE_CHECKING:
+    from ome_writers.dataset import DatasetSpec
+    from ome_writers.formats import Layout
+    from ome_writers.settings import AcquisitionSettings
+    from ome_writers.storage import Engine
+
 _log = logging.getLogger("ome_writers")
+
+
+class MirrorCompanion:
+    """Serves the setting `mirror`; a `Companion`. Its mirror is replaced when the stream restarts."""
+
+    def __init__(self) -> None:
+        self._mirror: StreamMirror | None = None
+
+    def check(self, settings: AcquisitionSettings) -> None:
+        assert settings.mirror is not None
+        open_store(settings.mirror)  # raises now if it cannot be used
+
+    def opened(self, layout: Layout, settings: AcquisitionSettings, engine: Engine) -> None:
+        del engine
+        assert settings.mirror is not None
+        self._mirror = StreamMirror(
+            layout.output, settings.mirror, overwrite=settings.overwrite, replaces=self._mirror
+        )
+
+    def restarted(self, layout: Layout, settings: AcquisitionSettings, engine: Engine) -> None:
+        self.discarded()
+        self.opened(layout, settings, engine)
+
+    def closing(self, spec: DatasetSpec) -> Iterable[tuple[str, bytes]]:
+        del spec
+        return ()
+
+    def closed(self) -> None:
+        if self._mirror is not None:
+            self._mirror.finish()
+
+    def interrupted(self) -> None:
+        if self._mirror is not None:
+            self._mirror.abandon()
+
+    def discarded(self) -> None:
+        if self._mirror is not None:
+            self._mirror.discard()
+
+    def stats(self) -> Mapping[str, int]:
+        files, sent = (0, 0) if self._mirror is None else self._mirror.sent
+        return {"files_mirrored": files, "bytes_mirrored": sent}
 
 
 class StreamMirror:

@@ -301,6 +301,11 @@ class AcquisitionSettings(Model):
 
             refuse_overlap(Path(self.output_path), self.mirror)
 
+    @property
+    def companion_fields(self) -> tuple[str, ...]:
+        """The names of the fields that are set and served by a companion of the stream."""
+        return tuple(n for n in ("mirror", "experiment") if getattr(self, n) is not None)
+
     def _known_dimensions(self, name: str) -> tuple[Dimension, ...]:
         if not self.dimensions:
             raise SettingsError(f"Cannot access {name!r}: dimensions has not been set yet.")

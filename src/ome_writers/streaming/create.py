@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ome_writers.dataset import LevelSpec
     from ome_writers.formats import Layout
     from ome_writers.storage import Engine, EngineRow
+    from ome_writers.streaming.companions import Companions
 
 _VARIADIC = ("unnamed", "fields")
 
@@ -94,7 +95,7 @@ def create_stream(
 
         if (stream := resume_existing(settings, folder)) is not None:
             return stream
-    output = _create_output(settings, folder)
+    output = _create_output(settings, folder=folder)
     _log_notes(settings, output)
     try:
         return OMEStream(output, partial(_create_output, folder=folder))
@@ -125,12 +126,12 @@ def _working_folder(settings: AcquisitionSettings) -> str:
         ) from error
 
 
-def _create_output(settings: AcquisitionSettings, folder: str) -> Output:
+def _create_output(
+    settings: AcquisitionSettings, companions: Companions | None = None, *, folder: str
+) -> Output:
+    """Create an output; `companions` are those of the output that it replaces."""
     plan = resolve(settings)
-    if settings.mirror is not None:
-        from ome_writers.object_store import open_store
-
-        open_store(settings.mirror)  # raises now if it cannot be used
+    companions = checked_companions(settings, companions)
     plan, layout = lay_out(plan)
     if settings.root_path:
         layout = _absolute(plan, layout, folder)
@@ -138,7 +139,7 @@ def _create_output(settings: AcquisitionSettings, folder: str) -> Output:
     existing = _existing_parent(layout.output)
     claim = _claim(layout, settings) if settings.root_path else None
     try:
-        recorder = _open_recorder(plan, row, layout, claim)
+        recorder = _open_recorder(plan, row, layout, claim, companions)
         if claim is not None and settings.durability == "disk":
             sync_folders(layout.root.absolute(), existing)
     except BaseException as error:
@@ -155,6 +156,20 @@ def _create_output(settings: AcquisitionSettings, folder: str) -> Output:
             ):  # syncs removals only: of the claim file and the replaced dataset
                 sync_folder(layout.output.parent)
     return Output(plan, row, recorder)
+
+
+def checked_companions(
+    settings: AcquisitionSettings, earlier: Companions | None = None
+) -> Companions | None:
+    """Return the companions that the settings need, after their checks; None if there was and is none."""
+    fields = settings.companion_fields
+    if not fields and earlier is None:
+        return None
+    from ome_writers.streaming.companions import Companions
+
+    companions = earlier or Companions()
+    companions.check(settings, fields)
+    return companions
 
 
 def _log_notes(settings: AcquisitionSettings, output: Output) -> None:
@@ -235,7 +250,11 @@ def _open_engine(
 
 
 def _open_recorder(
-    plan: Plan, row: EngineRow, layout: Layout, claim: OutputClaim | None
+    plan: Plan,
+    row: EngineRow,
+    layout: Layout,
+    claim: OutputClaim | None,
+    companions: Companions | None,
 ) -> Recorder:
     settings = plan.settings
     durable = settings.durability == "disk"
@@ -261,7 +280,16 @@ def _open_recorder(
             layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
         )
         synced_folder = layout.root if durable and claim is not None else None
-        return Recorder(plan, layout, engine, metadata, journal, claim, synced_folder)
+        return Recorder(
+            plan,
+            layout,
+            engine,
+            metadata,
+            journal,
+            claim,
+            synced_folder,
+            companions=companions,
+        )
     except BaseException:
         engine.close([level.shape for image in plan.images for level in image.levels])
         raise

@@ -7,7 +7,7 @@ A restart (see `restart`) creates a new output with a new `FrameWriter`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSampl
 from ome_writers.streaming.stats import StreamStats
 
 if TYPE_CHECKING:
-    from ome_writers.formats import JournalEntry, Layout, Status
+    from ome_writers.formats import JournalEntry, Status
     from ome_writers.storage import EngineRow, Stage
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Recorder
@@ -54,7 +54,6 @@ class FrameWriter:
         self.longest_append_s = 0.0  # the longest time that the engine blocked `write`
         self._engine_row = engine_row
         self._inference = inference
-        self._render_crate = _crate_renderer(plan, recorder.layout)
         self._images = plan.images
         sampling = format_row(plan.settings.format.name).has_display_windows
         self._sampled_frames = SampledFrames(plan.images, enabled=sampling)
@@ -260,11 +259,14 @@ class FrameWriter:
         in_order = self.cursor.frames_in_order() if not self.recorder.failed else 0
         outcome = Outcome(status, written, tuple(shapes), windows, {}, in_order, now, missing)
         runs = self.cursor.pop_runs()
-        self.recorder.close_metadata(outcome, lambda: self._render_crate(outcome), runs)
+        layout = self.recorder.layout
+        self.recorder.close_metadata(
+            outcome, lambda: spec_of_plan(self.plan, layout, outcome), runs
+        )
         expected, images = self.plan.distinct_frames, len(shapes)
         counts = f"{written} frames" if expected is None else f"{written} of {expected} frames"
         counts += f", {images} image{'s' * (images > 1)}"
-        output = self.recorder.layout.output if self.plan.settings.root_path else "memory"
+        output = layout.output if self.plan.settings.root_path else "memory"
         # a log file cannot contain names that are not valid Unicode
         path = str(output).encode(errors="backslashreplace").decode()
         status = "failed" if self.recorder.failed else status
@@ -334,21 +336,3 @@ def _as_frame(
             f"AcquisitionSettings.dimensions define the expected (y, x)."
         )
     return array.astype(dtype, copy=False)
-
-
-def _crate_renderer(plan: Plan, layout: Layout) -> Callable[[Outcome], Iterable[tuple[str, bytes]]]:
-    """Return a function that yields key and content of the RO-Crate, if the settings have an experiment."""
-    experiment = plan.settings.experiment
-    if experiment is None or not plan.settings.format.needs_path:
-        return lambda _outcome: ()
-    # here, because `close` must not import modules: the interpreter may be exiting
-    from ome_writers.formats import crate_path, refuse_foreign_crate, render_crate
-
-    def render(outcome: Outcome) -> Iterator[tuple[str, bytes]]:
-        refuse_foreign_crate(file := crate_path(layout.output))
-        yield (
-            file.name,
-            render_crate(layout.output, spec_of_plan(plan, layout, outcome), experiment),
-        )
-
-    return render

@@ -2,6 +2,7 @@
 
 An error in one step is kept and the following steps still run, so that as much as possible is saved.
 """
+# Longer than 300 lines: one class, with all that is written beside the pixels.
 
 from __future__ import annotations
 
@@ -20,8 +21,10 @@ from ome_writers.routing import Plan
 from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure, frame_of
 
 if TYPE_CHECKING:
+    from ome_writers.dataset import DatasetSpec
     from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
     from ome_writers.storage import Engine, EngineRow
+    from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.output_claim import OutputClaim
     from ome_writers.streaming.resumption import ResumeClaim
     from ome_writers.streaming.stored_frames import StoredFrames
@@ -57,8 +60,10 @@ class Recorder:
         synced_folder: Path | None = None,
         *,
         resumed: bool = False,
+        companions: Companions | None = None,
     ) -> None:
         self.engine = engine
+        self.companions = companions  # of the stream
         self.journal = journal
         self.metadata = metadata
         self.discarded = False  # whether the output was removed; nothing is written any more
@@ -155,17 +160,18 @@ class Recorder:
     def close_metadata(
         self,
         outcome: Outcome,
-        render_crate: Callable[[], Iterable[tuple[str, bytes]]],
+        spec: Callable[[], DatasetSpec],
         runs: Runs,
     ) -> None:
-        """Write the final metadata and the RO-Crate, and release the output path.
+        """Write the final metadata and the files of companions, and release the output path.
 
         `runs` are the frames since the last flush.
         """
         with self._metadata_lock:
             written = self._run(lambda: self.metadata.finish(outcome, self.journal))
             written = self._run(self._write_metadata) and written
-            self._run(lambda: self._put(render_crate()))
+            if (companions := self.companions) is not None:
+                self._run(lambda: self._put(companions.closing(spec)))
             if written and isinstance(self.engine, TruncatingEngine):
                 self._run(self.engine.truncate)
             if not self._failures:

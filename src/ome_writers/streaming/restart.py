@@ -19,6 +19,7 @@ from ome_writers.streaming.frame_writer import FrameWriter
 
 if TYPE_CHECKING:
     from ome_writers.storage import EngineRow
+    from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.first_frame import FirstFrameInference
     from ome_writers.streaming.recorder import Output
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def restart_output(
     earlier: FrameWriter,
     settings: AcquisitionSettings,
-    create_output: Callable[[AcquisitionSettings], Output],
+    create_output: Callable[[AcquisitionSettings, Companions | None], Output],
     inference: FirstFrameInference,
 ) -> FrameWriter:
     """Remove the output of `earlier`, and create one with its frames and the user's metadata.
@@ -50,7 +51,7 @@ def restart_output(
     same_path = settings.root_path == earlier.plan.settings.root_path
     if same_path:
         earlier.recorder.discard()
-    plan, row, recorder, _ = create_output(settings)
+    plan, row, recorder, _ = create_output(settings, earlier.recorder.companions)
     try:
         recorder.carry_over_metadata(earlier.recorder)
         writer = FrameWriter(plan, row, recorder, inference)

@@ -37,6 +37,7 @@ from ome_writers.storage import (
     sibling_path,
     unsupported_reasons,
 )
+from ome_writers.streaming.create import checked_companions
 from ome_writers.streaming.recorder import Output, Recorder
 from ome_writers.streaming.settings_differences import OF_STREAM, settings_differences
 from ome_writers.streaming.stored_frames import sampled_windows, stored_frames
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from ome_writers.formats import FormatRow, Reopened, ResumableDataset
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
+    from ome_writers.streaming.companions import Companions
 
 _MAX_LISTED = 8
 
@@ -166,11 +168,6 @@ def open_existing(
     With `settings`, the dataset must be what they describe; their first axis may be longer.
     """
     root, row, dataset = find_resumable(path)
-    if settings is not None and settings.mirror is not None:
-        raise UnsupportedError(
-            f"{root}: a resumed stream cannot have a mirror, got mirror={settings.mirror!r}. Resume without it, and "
-            f"run `ome-writers upload` afterwards."
-        )
     plan = _continued_plan(root, row, dataset, settings)
     engine_row = _engine_row(root, plan)
     longer = plan.frames != dataset.plan.frames
@@ -180,6 +177,7 @@ def open_existing(
             f"whose first axis is longer to create_stream(settings, resume=True); an axis with count=None always "
             f"accepts more."
         )
+    companions = checked_companions(plan.settings)
     claim = ResumeClaim(root)
     try:
         with guard_reader(root):
@@ -189,7 +187,7 @@ def open_existing(
             reopened = dataset.reopen(_with_new_attempt(dataset, plan))
         stored = stored_frames(plan, dataset, reopened)
         claim.start_progress()
-        recorder = _open_recorder(plan, dataset, reopened, engine_row, claim)
+        recorder = _open_recorder(plan, dataset, reopened, engine_row, claim, companions)
         stored = stored._replace(windows=sampled_windows(plan, recorder.engine, stored, reopened))
     except BaseException as error:
         claim.rollback()
@@ -302,6 +300,7 @@ def _open_recorder(
     reopened: Reopened,
     row: EngineRow,
     claim: ResumeClaim,
+    companions: Companions | None,
 ) -> Recorder:
     settings, layout = plan.settings, dataset.layout
     options = Options(
@@ -327,13 +326,14 @@ def _open_recorder(
             claim,
             synced_folder,
             resumed=True,
+            companions=companions,
         )
     except BaseException:
         engine.close([each.shape for each in reopened.existing])
         raise
 
 
-def _refuse_restart(path: Path, _settings: AcquisitionSettings) -> NoReturn:
+def _refuse_restart(path: Path, _settings: AcquisitionSettings, _companions: object) -> NoReturn:
     raise RestartError(
         f"The stream that continues {path} cannot be restarted with other settings: the dataset has frames of an "
         f"earlier stream. Close it, and create another stream with another path."

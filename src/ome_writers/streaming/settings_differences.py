@@ -14,11 +14,12 @@ OF_STREAM = (
     "direct_io",
     "durability",
     "flush_interval",
+    "mirror",
     "on_incomplete",
     "root_path",
 )
 # Beside those: settings that tell how a dataset is created, or that clients complete while they write.
-_NOT_COMPARED = {*OF_STREAM, "acquisition_date", "instrument", "mirror", "overwrite"}
+_NOT_COMPARED = {*OF_STREAM, "acquisition_date", "instrument", "overwrite"}
 
 
 def settings_differences(

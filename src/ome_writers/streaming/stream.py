@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ome_writers.formats import JournalEntry, Outcome
-    from ome_writers.mirroring import StreamMirror
+    from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.coord_update import CoordUpdate
     from ome_writers.streaming.recorder import Output
     from ome_writers.streaming.stats import StreamStats
@@ -74,11 +74,13 @@ class OMEStream:
     """
 
     def __init__(
-        self, output: Output, create_output: Callable[[AcquisitionSettings], Output]
+        self,
+        output: Output,
+        create_output: Callable[[AcquisitionSettings, Companions | None], Output],
     ) -> None:
         plan = output.plan
         self._inference = FirstFrameInference(plan.settings)
-        self._mirror: StreamMirror | None = None
+        self._companions: Companions | None = None
         writer = FrameWriter(plan, output.engine_row, output.recorder, self._inference)
         if output.stored is not None:
             writer.resume(output.stored)
@@ -107,21 +109,13 @@ class OMEStream:
     def _use_writer(self, writer: FrameWriter) -> None:
         self.settings: AcquisitionSettings = writer.plan.settings
         self._writer = writer
-        self._mirror = self._start_mirror(writer)
+        companions = self._companions = writer.recorder.companions
+        if companions is not None:
+            companions.opened(
+                writer.recorder.layout, self.settings, self.settings.companion_fields, writer.engine
+            )
         # Assigned last: `plan` waits while the output of `_recorder` is discarded.
         self._recorder = writer.recorder
-
-    def _start_mirror(self, writer: FrameWriter) -> StreamMirror | None:
-        replaced = self._mirror
-        if replaced is not None:
-            replaced.discard()
-        settings, output = writer.plan.settings, writer.recorder.layout.output
-        if settings.mirror is None:
-            return None
-        from ome_writers.mirroring import StreamMirror
-
-        overwrite = settings.overwrite
-        return StreamMirror(output, settings.mirror, overwrite=overwrite, replaces=replaced)
 
     # ------------------------------------------------------------------ frames
 
@@ -490,10 +484,9 @@ class OMEStream:
     def stats(self) -> StreamStats:
         """Return progress figures; see `StreamStats`."""
         stats = self._writer.stats()
-        if self._mirror is None:
+        if self._companions is None:
             return stats
-        files, sent = self._mirror.sent
-        return dataclasses.replace(stats, files_mirrored=files, bytes_mirrored=sent)
+        return dataclasses.replace(stats, **self._companions.stats())
 
     def summary(self) -> Summary:
         """Return path, state and numbers of frames, for display; never waits for the disk."""
@@ -585,7 +578,7 @@ class OMEStream:
                 self._raise_not_open()
             settings = settings_of()
             if settings is not None and self._recorder.resumed:
-                self._create_output(settings)  # raises RestartError
+                self._create_output(settings, None)  # raises RestartError
             if settings is None:  # another thread has restarted the stream meanwhile
                 return
             from ome_writers.streaming.restart import restart_output  # most streams never restart
@@ -671,8 +664,10 @@ class OMEStream:
         """Remove the output and close the stream, for callers that must not leave an incomplete dataset."""
         with self._restart_lock:
             self._recorder.discard()
-            if self._mirror is not None:
-                self._mirror.discard()
+            if self._companions is not None and self._recorder.resumed:
+                self._companions.interrupted()  # the dataset stays, and so does its copy
+            elif self._companions is not None:
+                self._companions.discarded()
         self._close(failed=True)
 
     def _close(self, *, failed: bool, interruptible: bool = True) -> None:
@@ -693,8 +688,8 @@ class OMEStream:
                 self._finish()
         except BaseException as error:
             release_locks_of_this_thread()
-            if isinstance(error, KeyboardInterrupt) and self._mirror is not None:
-                self._mirror.abandon()  # a store may be slow for hours; the dataset is on this disk
+            if isinstance(error, KeyboardInterrupt) and self._companions is not None:
+                self._companions.interrupted()  # a store may be slow for hours; the dataset is on this disk
             raise
 
     def _finish(self) -> None:
@@ -713,8 +708,8 @@ class OMEStream:
                 self._recorder.flush(self._flush_snapshot)
             self._writer.close(failed=self._failed)
             self._close_error = self._recorder.error()
-            if self._mirror is not None:
-                self._mirror.finish()
+            if self._companions is not None:
+                self._companions.closed()
         except UploadError as error:  # the dataset on this disk may be complete
             self._close_error = self._close_error or error
         except Exception as error:
