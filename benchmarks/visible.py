@@ -89,13 +89,24 @@ def read(kind: str, path: Path) -> dict[str, Any]:
 
     seen, wrong = [], []
     path.with_name("ready").touch()
-    for index, own in ome_writers.follow(path, timeout=60):
+    follow_s, began = 0.0, time.process_time()
+    followed = ome_writers.follow(path, timeout=60)
+    while True:
+        start = time.process_time()
+        index, own = next(followed, ({}, None))
+        follow_s += time.process_time() - start
+        if own is None:
+            break
         number = index["t"]
         plane = reader(number)
         if not (np.array_equal(plane, frame_of(number)) and np.array_equal(own, plane)):
             wrong.append(number)
         seen.append((number, time.monotonic()))
-    return {"seen": seen, "wrong": wrong}
+    per_frame = {
+        "processor": (time.process_time() - began) / len(seen),
+        "follow": follow_s / len(seen),
+    }
+    return {"seen": seen, "wrong": wrong, **per_frame}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,7 +152,9 @@ def _measure(kind: str, path: Path, rate: tuple[int, float, float]) -> None:
         f"  readable after append, ms: p50 {late[0]:.1f}, p90 {late[1]:.1f}, p99 {late[2]:.1f}, p99.9 {late[3]:.1f}, "
         f"max {late[4]:.1f}\n"
         f"  append, ms: p50 {append[0]:.2f}, p99 {append[1]:.2f}, p99.9 {append[2]:.2f}, max {append[3]:.2f}; "
-        f"processor of the writer {100 * written['processor']:.0f} %",
+        f"processor of the writer {100 * written['processor']:.0f} %\n"
+        f"  processor time per frame of the second process, ms: {found['processor'] * 1e3:.2f}, "
+        f"of which follow {found['follow'] * 1e3:.2f}",
         flush=True,
     )
 

@@ -19,6 +19,7 @@ import ome_writers as ow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 SIZE = 32
 
@@ -66,8 +67,7 @@ def settings_of(
             ow.Dimension(name="x", count=SIZE),
         ],
         dtype="uint16",
-        flush_interval=0.02,
-        **fields,
+        **{"flush_interval": 0.02, **fields},
     )
 
 
@@ -200,6 +200,30 @@ READERS: dict[str, Callable[[str, int, int], np.ndarray[Any, Any]]] = {
     "OME-Zarr, shards": lambda path, t, c: zarr.open_array(path, path="0", mode="r")[t, c],  # type: ignore[return-value]  # an array
     "OME-TIFF, growing": lambda path, t, c: tifffile.imread(path, key=2 * t + c),
 }
+
+
+@pytest.mark.parametrize("layout", ["OME-TIFF, growing", "OME-TIFF"])
+def test_following_a_tiff_reads_each_link_of_its_ifd_chain_once(
+    tmp_path: Path, layout: str
+) -> None:
+    settings = settings_of(tmp_path, layout, flush_interval=60.0)
+    links = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal links
+        links += event == "call" and frame.f_code.co_name == "next_directory"
+
+    with ow.create_stream(settings) as stream:
+        followed = ow.follow(settings.root_path, timeout=20)
+        for number in range(60):
+            stream.append(np.full((SIZE, SIZE), number + 1, np.uint16))
+            stream.flush()  # another number of frames in the metadata
+            sys.setprofile(count)
+            try:
+                assert next(followed)[1][0, 0] == number + 1
+            finally:
+                sys.setprofile(None)
+    assert links < 2 * 60
 
 
 @pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-TIFF, growing"])

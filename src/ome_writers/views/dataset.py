@@ -161,6 +161,20 @@ class OpenDataset:
                 frames.append(_zeros(array, shape, plane))
         return frames[0] if axis is None else np.stack(frames, axis=-1)
 
+    def read_recorded(self, image: int, index: tuple[int, ...]) -> NDArray[np.generic] | None:
+        """Return a frame that its running writer has recorded as stored; None if it has to be read by `read`.
+
+        The metadata are not read again if those read before have the frame.
+        """
+        array: Any = self._arrays.get((image, 0))
+        if not hasattr(array, "read_recorded"):
+            return None
+        try:
+            frame: NDArray[np.generic] | None = array.read_recorded(index)
+        except (OSError, InvalidFileError):  # the writer has rewritten the metadata meanwhile
+            return None
+        return frame
+
     def is_stored(
         self, image: int, index: tuple[int, ...], known: dict[Any, Any] | None = None
     ) -> bool:

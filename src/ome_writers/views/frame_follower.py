@@ -204,6 +204,10 @@ class _Follower:
         """Return the pixels of a frame that is on disk; None if the dataset was replaced."""
         image, stored = self._dataset.router.address_of(self._acquired(number))
         deadline = time.monotonic() + _READ_TIMEOUT_S
+        if self._progress is not None and self._progress.header().state == "writing":
+            known = self._dataset.read_recorded(image, stored)
+            if known is not None and known.any():  # else the IFD may refer to the blank plane
+                return known
         while True:
             try:
                 frame = self._dataset.read(image, stored, strict=True)

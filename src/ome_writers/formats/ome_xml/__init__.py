@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml.annotations import OWN_NAMESPACE as OWN_NAMESPACE
     from ome_writers.formats.ome_xml.annotations import annotation_pairs as annotation_pairs
     from ome_writers.formats.ome_xml.annotations import frames_written_in as frames_written_in
+    from ome_writers.formats.ome_xml.annotations import is_same_acquisition as is_same_acquisition
     from ome_writers.formats.ome_xml.annotations import map_annotation as map_annotation
     from ome_writers.formats.ome_xml.annotations import namespace_uri as namespace_uri
     from ome_writers.formats.ome_xml.annotations import (
@@ -51,6 +52,7 @@ else:
                 "OWN_NAMESPACE",
                 "annotation_pairs",
                 "frames_written_in",
+                "is_same_acquisition",
                 "map_annotation",
                 "namespace_uri",
                 "read_acquisition_annotation",

@@ -29,6 +29,8 @@ _URI = re.compile(
 # Characters that XML forbids or normalizes (a carriage return is read as a line feed).
 _NEEDS_ESCAPE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 _PROGRESS = re.compile(rb'"frames_written":(\d+),"updated":"[0-9TZ:.-]*" *')
+# id to status of the acquisition annotation of this library, as JSON
+_RUNNING = re.compile(rb'"id":"[^"]*","version":"[^"]*","status":"writing"')
 _PROGRESS_BYTES = 80  # fits the largest 64-bit number and a timestamp of 24 characters
 _ESCAPED_IN_PATH = re.compile("[^A-Za-z0-9._~ /-]|(?<=/)/|^/")
 
@@ -97,6 +99,13 @@ def frames_written_in(document: bytes) -> int | None:
     """Return the number of written frames in the document of a running acquisition; None if it has none."""
     progress = _PROGRESS.search(document)
     return int(progress[1]) if progress else None
+
+
+def is_same_acquisition(document: bytes, other: bytes) -> bool:
+    """Return whether two documents are of one running acquisition, so that the pages of both have the same IFDs."""
+    found = [_RUNNING.search(each) for each in (document, other)]
+    first, second = found
+    return first is not None and second is not None and first[0] == second[0]
 
 
 def strip_progress(document: bytes) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import operator
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.ome_xml import (
     frames_written_in,
     image_elements,
+    is_same_acquisition,
     parse_ome_xml,
     read_acquisition_annotation,
     strip_progress,
@@ -30,6 +32,9 @@ from ome_writers.formats.ometiff.parse import OmeXml, load_ome_xml, parse_docume
 from ome_writers.formats.ometiff.pixels_element import PlaneRun, pixel_sizes, plane_runs
 from ome_writers.formats.ometiff.tiff_pages import ChangeDetector, TiffPages
 from ome_writers.untrusted import MAX_FRAMES, check_count, member
+
+Contents = tuple[DatasetSpec, list[tuple[PlaneRun, ...]]]
+"""What an OME-XML contains, and where the planes of each image are."""
 
 
 class TiffPixels:
@@ -66,8 +71,8 @@ class TiffPixels:
     def spec(self) -> DatasetSpec:
         return self.current()[0]
 
-    def current(self) -> tuple[DatasetSpec, list[tuple[PlaneRun, ...]]]:
-        """Return what the current OME-XML contains, and where the planes of each image are."""
+    def current(self) -> Contents:
+        """Return what the current OME-XML contains."""
         first = self._source.first
         file, text = first, self.file(first.name).description()
         if b"BinaryOnly" in text[:4096]:
@@ -86,9 +91,14 @@ class TiffPixels:
                     self._source = source
                 except UnsupportedError:
                     return self._spec, self._runs  # the description is being replaced
-                self._text = text
-                for pages in self._files.values():
+                continued, self._text = is_same_acquisition(text, self._text), text
+                for pages in () if continued else self._files.values():
                     pages.close()  # their IFD chains may have been rewritten
+            return self._spec, self._runs
+
+    def known(self) -> Contents:
+        """Return what `current` has returned last."""
+        with self._lock:
             return self._spec, self._runs
 
     def is_empty(self, image: int, plane: int) -> bool:
@@ -135,9 +145,11 @@ class _TiffArray:
     def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         return self.read_region(index, None)
 
-    def read_region(self, index: tuple[int, ...], region: Region | None) -> NDArray[np.generic]:
-        """Return a plane; outside of `region`, pixels may be zeros."""
-        spec, runs = self._files.current()
+    def read_region(
+        self, index: tuple[int, ...], region: Region | None, *, current: Contents | None = None
+    ) -> NDArray[np.generic]:
+        """Return a plane; outside of `region`, pixels may be zeros. `current` is what the OME-XML contains."""
+        spec, runs = current or self._files.current()
         shape, places = spec.images[self._number].levels[self._level].shape, runs[self._number]
         plane = 0
         for i, size in zip(index, shape, strict=False):
@@ -156,6 +168,19 @@ class _TiffArray:
                 f"Open level 0."
             )
         return page
+
+    def read_recorded(self, index: tuple[int, ...]) -> NDArray[np.generic] | None:
+        """Return a plane that is on disk, without reading the OME-XML again; None if the last one does not include it.
+
+        For the original resolution while the dataset is being written: its IFDs are where they were.
+        """
+        known = self._files.known()
+        spec = known[0]
+        if spec.status != "writing" or not all(
+            map(operator.lt, index, spec.images[self._number].shape)
+        ):
+            return None
+        return self.read_region(index, None, current=known)
 
     def has_plane(self, index: tuple[int, ...], known: object) -> bool:
         """Return whether the plane at `index` is stored: its page exists, and does not refer to a blank plane."""

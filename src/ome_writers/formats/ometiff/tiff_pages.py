@@ -22,6 +22,7 @@ from ome_writers.codecs import TIFF, tiff_codec
 from ome_writers.dataset import Region
 from ome_writers.decompression import compression_of_tag
 from ome_writers.errors import EngineMissingError, InvalidFileError
+from ome_writers.formats.ome_xml import is_same_acquisition
 from ome_writers.formats.ometiff.first_page import read_description, read_first_page
 from ome_writers.formats.ometiff.tiff_structure import LoopDetector, TiffDirectory, TiffStructure
 from ome_writers.untrusted import guard_reader, open_regular
@@ -75,7 +76,8 @@ class TiffPages:
     """Pages of one file. Safe to use from any thread.
 
     IFDs are read again at each access, because an IFD refers to the blank plane until its pixels are on disk. Only the
-    offsets of IFDs are cached; they are valid until the ImageDescription changes. `root` is the folder of the set,
+    offsets of IFDs are cached; they are valid until the ImageDescription changes. A running acquisition only appends to
+    the chain, so that the offsets remain valid while its description grows. `root` is the folder of the set,
     which links in `path` must not lead out of.
 
     Raises EngineMissingError if tifffile is not installed.
@@ -113,8 +115,9 @@ class TiffPages:
                     page, text = read_description(tiff, self.path, self._text)
                     root = page.offset
                 if text != self._text or root != self._root:
+                    if root != self._root or not is_same_acquisition(text, self._text):
+                        self._reset()
                     self._text, self._root = text, root
-                    self._reset()
                 self._changes.mark_read(text)
             return self._text
 
