@@ -178,3 +178,29 @@ def test_lost_frames_are_logged_if_with_block_raises(
     assert "frame 0 is not on disk" in caplog.text
     with pytest.raises(ow.WriteError, match="frame 0 is not on disk"):
         stream.close()
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_frame_whose_chunk_cannot_be_read_back_is_lost(tmp_path: Path, repaired: bool) -> None:
+    """A chunk of two planes, written before the second to free memory. `repaired`: it is back at `close`."""
+    path, cells = tmp_path / "run.ome.zarr", 40
+    dimensions = dims_from_standard_axes(
+        {"t": 2, "c": cells, "y": 64, "x": 64}, chunk_shapes={"t": 2}
+    )
+    stream = create_stream(
+        root_path=path, dimensions=dimensions, dtype="uint16", format="direct", buffer_bytes=300_000
+    )
+    for number in range(cells):
+        stream.append(np.full((64, 64), number, "uint16"))
+    stream.flush()
+    chunk = path / "0" / "c" / "0" / "0" / "0" / "0"
+    chunk.rename(tmp_path / "chunk")
+    chunk.mkdir()
+    stream.append(np.full((64, 64), cells, "uint16"))
+    if repaired:
+        chunk.rmdir()
+        (tmp_path / "chunk").rename(chunk)
+    with pytest.raises(ow.WriteError, match=f"frame {cells} is not on disk") as caught:
+        stream.close()
+    assert caught.value.frames == (cells,)
+    assert ow.read(path).status == "failed"

@@ -129,12 +129,13 @@ class DirectEngine:
                 buffer.submit(block)
                 block = None
             if block is None:
-                block = self._new_block(array, cell, shard, by_reference)
-            block.add(number, cell, plane, slot, frame, lent)
-            if grid.depth == 1:
-                buffer.addresses[array].add(cell)
-            if block.full:
-                buffer.submit(block)
+                block = self._new_block(array, cell, shard, by_reference, number)
+            if block is not None:
+                block.add(number, cell, plane, slot, frame, lent)
+                if grid.depth == 1:
+                    buffer.addresses[array].add(cell)
+                if block.full:
+                    buffer.submit(block)
         if owned and not by_reference:
             buffer.budget.reclaim(frame)
 
@@ -179,8 +180,13 @@ class DirectEngine:
             bytes_written=stats.bytes_written + direct.nbytes,
         )
 
-    def _new_block(self, array: int, cell: Cell, shard: Cell, by_reference: bool) -> Block:
-        """Return an empty block with memory. Blocks while the memory budget is used up."""
+    def _new_block(
+        self, array: int, cell: Cell, shard: Cell, by_reference: bool, number: int
+    ) -> Block | None:
+        """Return a block with memory, with the planes of the column on disk. Blocks while the memory budget is used up.
+
+        Returns None if those cannot be read: that is a failure of frame `number`.
+        """
         buffer, stored = self._buffer, self._arrays[array]
         grid = stored.grid
         capacity = self._block_capacity(grid)
@@ -192,7 +198,12 @@ class DirectEngine:
         if grid.depth > 1:
             if buffer.is_in_memory(array, block.key):
                 buffer.background.barrier()  # the partial column is being written
-            column = stored.load(cell)
+            try:
+                column = stored.load(cell)
+            except Exception as error:  # of the disk, or of the codec
+                buffer.background.failures.append(WriteFailure(error, (number,)))
+                block.release(buffer.budget)
+                return None
             if column is not None:
                 block.resume(column, stored.partial_slots(cell))
         buffer.add(block)
