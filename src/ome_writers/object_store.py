@@ -16,6 +16,9 @@ from ome_writers.errors import SettingsError, UnsupportedError
 _SCHEMES = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "https", "http", "file")
 _REQUEST_TIMEOUT = "300s"  # obstore's 30 s are too short for a large object over a slow connection
 _RETRY = {"max_retries": 10, "retry_timeout": timedelta(seconds=30)}
+# in the text of obstore's errors
+_CONNECTION_FAILURE = re.compile(r'Debug source:.*\b(?:message|error): "([^"]+)"', re.DOTALL)
+_NO_SERVER = re.compile(r"kind: ConnectionRefused|failed to lookup address")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _SECRET_VARIABLE = re.compile(r"(AWS|AZURE|GOOGLE)_.*(KEY|SECRET|TOKEN|SAS|PASSWORD)")
 _SECRET_OPTION = re.compile(r"key|secret|token|sas|password|credential", re.IGNORECASE)
@@ -94,6 +97,34 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Any:
         ) from None
 
 
+def open_store_once(url: str, options: Mapping[str, Any] | None = None) -> Any:
+    """Return a store whose requests are not repeated: for the first one, since a wrong URL need not be tried again."""
+    return open_store(url, {**(options or {}), "retry_config": {"max_retries": 0}})
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Return whether a request has failed because the server's name is unknown, or nothing listens at its port."""
+    return _NO_SERVER.search(str(error)) is not None
+
+
+def unreachable_error(url: str, options: Mapping[str, Any] | None = None) -> Exception | None:
+    """Send a request that is not repeated; return its error if the server `is_unreachable`."""
+    from obstore import head
+    from obstore.exceptions import BaseError
+
+    try:
+        head(open_store_once(url, options), ".ome-writers")
+    except (BaseError, OSError) as error:
+        return error if is_unreachable(error) else None
+    return None
+
+
+def connection_failure(error: BaseException) -> str | None:
+    """Return why a connection has failed; None if that is not what has failed."""
+    found = _CONNECTION_FAILURE.search(str(error))
+    return found and found[1].rstrip(". ")
+
+
 def listed_prefix(store: Any, url: str) -> str:
     """Return what precedes the keys in lists of a store: of WebDAV servers, obstore returns the whole path of a URL."""
     from obstore.store import HTTPStore
@@ -138,7 +169,7 @@ def failure_reason(error: BaseException, options: Mapping[str, Any] | None = Non
             "no credentials were found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; "
             "AWS_SKIP_SIGNATURE=true reads public buckets"
         )
-    return without_secrets(error, options)
+    return connection_failure(error) or without_secrets(error, options)
 
 
 def without_secrets(error: BaseException, options: Mapping[str, Any] | None = None) -> str:

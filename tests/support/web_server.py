@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -149,6 +149,21 @@ class StalledHandler(WebDavHandler):
         if "/c/" in self.path:
             time.sleep(300)
         super().do_PUT()
+
+
+class CountingHandler(WebDavHandler):
+    """Counts the requests of chunks that are answered at a time."""
+
+    active: ClassVar[list[str]] = []
+    most = 0
+
+    def do_GET(self) -> None:
+        self.active.append(self.path)
+        if "/c/" in self.path:
+            CountingHandler.most = max(self.most, len(self.active))
+            time.sleep(0.05)
+        self.active.remove(self.path)  # before the answer is complete
+        super().do_GET()
 
 
 HANDLERS_WITHOUT_LISTS: list[type[PlainHandler]] = [

@@ -1,5 +1,6 @@
 """`StoreCopy`: the copy of a dataset in an object store, object by object."""
 
+# Longer than 300 lines: one class, whose methods share the store, its errors and the journal.
 from __future__ import annotations
 
 import os
@@ -25,6 +26,7 @@ from ome_writers.object_store import (
     local_folder,
     open_store,
     refuse_overlap,
+    unreachable_error,
 )
 
 _LARGE_BYTES = 64 * 2**20
@@ -33,6 +35,10 @@ _MAX_LARGE_FILES = 2  # in memory at a time
 
 class ClaimError(UploadError):
     """The URL contains a copy of another dataset, or other objects."""
+
+
+class UnreachableError(UploadError):
+    """The name of the store is unknown, or nothing listens at its port, and it was never reached."""
 
 
 class StoreCopy:
@@ -61,6 +67,7 @@ class StoreCopy:
         self.journal = UploadJournal(journal_path(source), url)
         self._source = source
         self._store = open_store(url, options)
+        self._reached = False  # whether the store has answered
         self._listed_prefix = listed_prefix(self._store, url)
         self._options = options
         self._bytes_per_second = bytes_per_second
@@ -78,6 +85,9 @@ class StoreCopy:
     def owner(self) -> str | None:
         """Return the id of the dataset that has claimed the URL; None without a claim, "" if it is not readable."""
         with self._store_errors():
+            if not self._reached and (error := unreachable_error(self.url, self._options)):
+                raise self.error(f"the upload to {self.url} failed", error, UnreachableError)
+            self._reached = True
             return read_claim(self._store, self._claim_key)
 
     def claim(self) -> None:
@@ -258,11 +268,14 @@ class StoreCopy:
 
     # ------------------------------------------------------------------ errors, bandwidth
 
-    def error(self, problem: str, error: Exception) -> UploadError:
+    def error(
+        self, problem: str, error: Exception, kind: type[UploadError] = UploadError
+    ) -> UploadError:
         """Return the error to raise, without credentials."""
-        return UploadError(
+        advice = "Run" if kind is UploadError else "Check name and port of the server, then run"
+        return kind(
             f"{self._source}: {problem}: {failure_reason(error, self._options)}. The dataset on this disk is not "
-            f"affected. Run `ome-writers upload` to send the remaining files."
+            f"affected. {advice} `ome-writers upload` to send the remaining files."
         )
 
     @contextmanager

@@ -23,7 +23,7 @@ from ome_writers.mirroring.dataset_files import (
     read,
     scan,
 )
-from ome_writers.mirroring.store_copy import ClaimError
+from ome_writers.mirroring.store_copy import ClaimError, UnreachableError
 from ome_writers.mirroring.verification import verify
 from ome_writers.storage import Background
 
@@ -107,7 +107,8 @@ class Uploader:
                 may_recover = follow and growing and (tolerates_errors or self._copy.files > 0)
                 if not isinstance(error, UploadError):
                     error = self._copy.error("its files could not be read", error)
-                if attempts >= _MAX_ATTEMPTS and not may_recover:
+                last = attempts >= _MAX_ATTEMPTS or isinstance(error, UnreachableError)
+                if last and not may_recover:
                     raise error from None
                 if attempts == 1:
                     _log.warning("%s This is repeated.", error)

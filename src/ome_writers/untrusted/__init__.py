@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.parsing import read_json as read_json
     from ome_writers.untrusted.parsing import read_json_object as read_json_object
     from ome_writers.untrusted.remote_store import ListingError as ListingError
+    from ome_writers.untrusted.remote_store import call_concurrently as call_concurrently
     from ome_writers.untrusted.text import printable as printable
     from ome_writers.untrusted.text import printable_json as printable_json
 else:
@@ -75,7 +76,7 @@ else:
                 "read_json",
                 "read_json_object",
             ),
-            ".remote_store": ("ListingError",),
+            ".remote_store": ("ListingError", "call_concurrently"),
             ".text": ("printable", "printable_json"),
         },
     )

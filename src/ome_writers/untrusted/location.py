@@ -221,14 +221,19 @@ class RemoteLocation:
 
     @contextmanager
     def local(self) -> Iterator[Path]:
+        from ome_writers.untrusted.remote_store import call_concurrently
+
         path = self._path
         with TemporaryDirectory(prefix="ome-writers-") as folder:
             copy = Path(folder, path.name)
             objects = [path] if path.is_file() else list(path.rglob("*"))
             check_space(path, sum(item.stat().st_size for item in objects), folder)
-            for item in objects:
+
+            def download(item: RemotePath) -> None:
                 is_whole = item is path
                 item.download(copy if is_whole else member(copy, item.relative_to(path).as_posix()))
+
+            call_concurrently(download, objects)
             yield copy
 
 

@@ -150,14 +150,16 @@ class RemotePath:
         """Return the content; raise InvalidFileError before it is transferred if it is larger than `limit`."""
         from obstore import get
 
-        with self._store.errors(self.key):
-            response = get(self._store.objects, self.key)
+        def content(store: Any) -> bytes:
+            response = get(store, self.key)
             size = response.meta["size"]
             if size > limit:
                 raise InvalidFileError(
                     f"{self} is too large: {size:,} bytes. The limit for this kind of file is {limit:,} bytes."
                 )
             return bytes(response.bytes())
+
+        return self._store.request(self.key, content)
 
 
 class _ListedPath(RemotePath):
@@ -208,8 +210,9 @@ class RemoteFile(io.RawIOBase):
         if self._version.e_tag:
             options["if_match"] = self._version.e_tag
         try:
-            with self._store.errors(self._key):
-                data = bytes(get(self._store.objects, self._key, options=options).bytes())
+            data = self._store.request(
+                self._key, lambda store: bytes(get(store, self._key, options=options).bytes())
+            )
         except OSError:
             self._store.forget(self._key)
             raise

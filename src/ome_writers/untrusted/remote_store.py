@@ -6,17 +6,35 @@ import errno
 import re
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ome_writers.object_store import failure_reason, open_store
+from ome_writers.object_store import (
+    connection_failure,
+    failure_reason,
+    is_unreachable,
+    open_store,
+    open_store_once,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+_T = TypeVar("_T")
 _STATUS_LIFETIME_S = 1.0
-# in the text of obstore's errors
-_CONNECTION_FAILURE = re.compile(r'Debug source:.*\b(?:message|error): "([^"]+)"', re.DOTALL)
+_MAX_REQUESTS = 8  # at a time
 _HTTP_STATUS = re.compile(r"status code: (\d{3} [A-Za-z -]*[A-Za-z])")
+
+
+def call_concurrently(function: Callable[[_T], object], items: Iterable[_T]) -> None:
+    """Call `function`, which waits for a request, for each item, eight at a time. Raises the first error."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    waiting = iter(items)
+    with ThreadPoolExecutor(_MAX_REQUESTS, "ome-writers-request") as threads:
+        while batch := list(islice(waiting, 8 * _MAX_REQUESTS)):  # there may be a million
+            for _ in threads.map(function, batch):
+                pass
 
 
 class ListingError(OSError):
@@ -42,17 +60,44 @@ class RemoteStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.objects = open_store(url)
+        self._once = open_store_once(url)
+        self._repeating: Any = None
+        self._reached = False  # whether the server has answered
         self._status: dict[str, tuple[float, ObjectStatus]] = {}
+
+    @property
+    def objects(self) -> Any:
+        """The obstore store, which repeats requests that fail."""
+        if self._repeating is None:
+            self._repeating = open_store(self.url)
+        return self._repeating
+
+    def request(self, key: str, function: Callable[[Any], _T]) -> _T:
+        """Return the result of `function`, which sends one request to a store, for the object with a key.
+
+        A request that fails is repeated, unless there is no such object, or the server was never reached.
+        """
+        from obstore.exceptions import BaseError
+
+        with self.errors(key):
+            try:
+                result = function(self._once)
+            except FileNotFoundError:
+                self._reached = True
+                raise
+            except (BaseError, OSError) as error:
+                if not self._reached and is_unreachable(error):
+                    raise
+                result = function(self.objects)
+            self._reached = True
+            return result
 
     def status(self, key: str) -> ObjectStatus:
         expires, status = self._status.get(key, (0.0, None))
         if status is None or time.monotonic() > expires:
             from obstore import head
 
-            with self.errors(key):
-                found = head(self.objects, key)
-            status = _status(found)
+            status = _status(self.request(key, lambda store: head(store, key)))
             self._status = {k: v for k, v in self._status.items() if v[0] > time.monotonic()}
             self._status[key] = (time.monotonic() + _STATUS_LIFETIME_S, status)
         return status
@@ -69,8 +114,7 @@ class RemoteStore:
         from obstore import list as list_below
         from obstore.exceptions import BaseError
 
-        once = {"retry_config": {"max_retries": 0}}
-        objects = open_store(self.url, once) if self._is_web_server() else self.objects
+        objects = self._once if self._is_web_server() else self.objects
         reason = "the list is empty"
         try:
             for batch in list_below(objects, prefix=key or None):
@@ -78,7 +122,7 @@ class RemoteStore:
                     reason = ""
                     yield str(item["path"]), _status(item)
         except (BaseError, OSError) as error:
-            if _CONNECTION_FAILURE.search(str(error)):
+            if connection_failure(error):
                 raise self._read_error(key, error) from None
             reason = self._reason(error)
         if reason:
@@ -104,7 +148,11 @@ class RemoteStore:
     def _read_error(self, key: str, error: BaseException) -> OSError:
         from obstore.exceptions import NotSupportedError
 
-        if not self._is_web_server():
+        if is_unreachable(error) or (self._is_web_server() and connection_failure(error)):
+            advice = (
+                "Check that the server is running, its name and port in the URL, and the network"
+            )
+        elif not self._is_web_server():
             advice = (
                 "Check the URL, the network and the credentials; AWS_SKIP_SIGNATURE=true reads public "
                 "buckets"
@@ -113,25 +161,21 @@ class RemoteStore:
             advice = (
                 "Use a web server that supports range requests, or copy the dataset to this disk"
             )
-        elif _CONNECTION_FAILURE.search(str(error)):
-            advice = (
-                "Check that the server is running, its name and port in the URL, and the network"
-            )
         else:
             advice = "Check the URL in a browser; web servers are read without credentials"
         return OSError(f"{self.url}/{key} cannot be read: {self._reason(error)}. {advice}.")
 
     def _reason(self, error: BaseException) -> str:
         """Return why a request has failed: the failure of the connection, or the status of a web server, if known."""
-        found = _CONNECTION_FAILURE.search(str(error))
-        if found is None and self._is_web_server():
-            found = _HTTP_STATUS.search(str(error))
-        return found[1].rstrip(". ") if found else failure_reason(error)
+        found = _HTTP_STATUS.search(str(error)) if self._is_web_server() else None
+        if found is None or connection_failure(error):
+            return failure_reason(error)
+        return found[1].rstrip(". ")
 
     def _is_web_server(self) -> bool:
         from obstore.store import HTTPStore
 
-        return isinstance(self.objects, HTTPStore)
+        return isinstance(self._once, HTTPStore)
 
 
 def _status(item: Any) -> ObjectStatus:

@@ -145,7 +145,6 @@ def test_unreachable_store_fails_at_close_and_upload_continues(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAGEHEIM")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim-123")
-    monkeypatch.setattr("ome_writers.object_store._RETRY", {"max_retries": 1})
     path = tmp_path / "a.ome.zarr"
     stream = create_stream(settings(path, "s3://bucket/a.ome.zarr"))
     with caplog.at_level(logging.WARNING, "ome_writers"):

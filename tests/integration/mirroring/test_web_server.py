@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,12 @@ import pytest
 import ome_writers
 from ome_writers import UnsupportedError, convert, validate
 from ome_writers.cli import main
+from ome_writers.formats import referenced_copy
+from ome_writers.untrusted import path_or_url
 from support.acquisitions import LAYOUTS, write
 from support.web_server import (
     HANDLERS_WITHOUT_LISTS,
+    CountingHandler,
     DenyingHandler,
     PlainHandler,
     RangeHandler,
@@ -105,6 +109,17 @@ def test_validate_without_a_list_skips_only_what_needs_it(
     assert first["skipped"].startswith("the server does not list its files (")
     assert others == local["checks"][1:]
     assert {each["name"]: each["skipped"] for each in others}["pixels"] is None
+
+
+@pytest.mark.parametrize("web", [CountingHandler], indirect=True)
+def test_validate_requests_at_most_eight_files_at_a_time(tmp_path: Path, web: WebServer) -> None:
+    """With a list of the files and without it."""
+    write(tmp_path / "a.ome.zarr", "collection")
+    assert validate(f"{web.url}/a.ome.zarr").valid
+    assert 1 < CountingHandler.most <= 8
+    CountingHandler.most = 0
+    with referenced_copy(path_or_url(f"{web.url}/a.ome.zarr")):
+        assert 1 < CountingHandler.most <= 8
 
 
 def test_validate_without_a_list_finds_damage(tmp_path: Path, web: WebServer) -> None:
@@ -217,15 +232,37 @@ def test_denied_requests_name_the_status(
     assert "AWS" not in error
 
 
-def test_refused_connections_are_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("host", ["127.0.0.1", "unknown.invalid"])
+def test_servers_that_cannot_be_reached_are_named_at_once(
+    host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ome_writers.object_store._RETRY", {"max_retries": 0})
+    """Not after ten requests, by readers, uploads and streams with a mirror, over HTTP and S3."""
+    path = write(tmp_path / "a.ome.zarr")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-key")
+    reason = "refused" if host == "127.0.0.1" else "failed to lookup address"
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # without `listen`, connections are refused
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/a.ome.zarr"
-        for command in ("info", "validate", "preview"):
-            error = error_of(capsys, command, url)
-            assert "refused" in error
-            assert "Check that the server is running" in error
-            assert "AWS" not in error
+        server = f"http://{host}:{unused.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+        began = time.process_time(), time.monotonic()
+        for url in (f"{server}/a.ome.zarr", "s3://bucket/a.ome.zarr"):
+            for command in ("info", "validate", "preview"):
+                error = error_of(capsys, command, url)
+                assert reason in error
+                assert "Check that the server is running" in error
+                assert "AWS" not in error
+            with pytest.raises(ome_writers.UploadError, match=f"{reason}.*name and port"):
+                ome_writers.mirror(path, url)
+            axes = ome_writers.dims_from_standard_axes({"t": 1, "y": 8, "x": 8})
+            stream = ome_writers.create_stream(
+                root_path=tmp_path / "b.ome.zarr",
+                dimensions=axes,
+                dtype="uint8",
+                mirror=url,
+                overwrite=True,
+            )
+            with pytest.raises(ome_writers.UploadError, match=reason):
+                stream.close()
+        used, passed = time.process_time() - began[0], time.monotonic() - began[1]
+    assert passed - used < 8  # ten requests take 2 to 3 seconds, here 50 seconds

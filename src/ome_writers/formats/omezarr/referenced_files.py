@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ome_writers.formats.omezarr.layout import XML_KEY
 from ome_writers.formats.omezarr.node_metadata import parse_array_metadata, read_settings
 from ome_writers.untrusted import (
     MAX_FRAMES,
+    call_concurrently,
     check_count,
     guard_reader,
     locate,
@@ -47,8 +49,7 @@ def copy_referenced(root: Path, copy: Path) -> None:
                 nodes = list(_references(node, metadata["attributes"]["ome"]))
             elif read_settings(copy) is not None:
                 files = _chunk_keys(metadata, node)
-        for key in files:
-            _download(root, copy, key)
+        call_concurrently(partial(_download, root, copy), files)
         found = [key for key in dict.fromkeys(nodes) if key not in seen and _is_valid(copy, key)]
         waiting += found
         seen.update(found)
