@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +24,14 @@ import ome_writers
 from ome_writers.formats import lay_out
 from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Dimension, Position
-from ome_writers.storage import DERIVED, Options, open_engine, part_of, unsupported_reasons
+from ome_writers.storage import (
+    DERIVED,
+    ExtensibleEngine,
+    Options,
+    open_engine,
+    part_of,
+    unsupported_reasons,
+)
 
 if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
@@ -120,6 +128,39 @@ class EngineContract:
                         engine.flush(_shapes(plan))
                 engine.close(_shapes(plan))
                 _check(plan, engine, last)
+
+    def test_arrays_are_added_while_others_are_written(self, tmp_path: Path) -> None:
+        """Planes of another shape and dtype are stored with the same engine, if it is an `ExtensibleEngine`."""
+        for name, plan, engine in self._engines(tmp_path):
+            if not isinstance(engine, ExtensibleEngine):
+                engine.close(_shapes(plan))
+                continue
+            count = plan.frames or 0
+            for number in range(count // 2):
+                engine.write(number, *plan.router.address(number), _frame(number))
+            settings = self._settings(tmp_path / name, name, "tpcz", sizes={"x": _X // 2})
+            other, _ = lay_out(resolve(settings.model_copy(update={"dtype": "uint8"})))
+            targets = [
+                replace(image.array, key=f"added-{number}{image.array.key.replace('/', '-')}")
+                for number, image in enumerate(other.images)
+            ]
+            first = engine.add_arrays(targets)
+            assert first == len(plan.images)
+            for number in range(count):
+                image, index = plan.router.address(number)
+                if number >= count // 2:
+                    engine.write(number, image, index, _frame(number))
+                engine.write(DERIVED, first + image, index, _small_frame(number))
+                if number == count // 2:
+                    engine.flush([*_shapes(plan), *_shapes(other)])
+            engine.close([*_shapes(plan), *_shapes(other)])
+            _check(plan, engine, {n: n for n in range(count)})
+            assert engine.stats().frames_written == count
+            for number in range(count):
+                image, index = plan.router.address(number)
+                stored = engine.read(first + image, index)
+                assert stored.dtype == "uint8"
+                assert np.array_equal(stored, _small_frame(number)), (name, number)
 
     def test_put_works_before_and_after_close(self, tmp_path: Path) -> None:
         """`put` replaces a metadata file below the root at any time; a second `close` does nothing."""
@@ -258,6 +299,10 @@ class EngineContract:
 
 def _frame(number: int) -> NDArray[np.uint16]:
     return np.random.default_rng(number).integers(1, 2**16, (_Y, _X), np.uint16)
+
+
+def _small_frame(number: int) -> NDArray[np.uint8]:
+    return _frame(number)[:, : _X // 2].astype(np.uint8)
 
 
 def _fill(plan: Plan, engine: Engine) -> None:

@@ -128,7 +128,7 @@ class Patch(NamedTuple):
 
 
 class DatasetMetadata(Protocol):
-    """All metadata of one dataset. Not thread-safe: `streaming.Recorder` serializes the calls."""
+    """All metadata of one dataset. Not thread-safe: `streaming.DatasetWriter` serializes the calls."""
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield key and content of each file that changed since the last call (all of them on the first call).

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.contract import Engine as Engine
     from ome_writers.storage.contract import EngineStats as EngineStats
     from ome_writers.storage.contract import ExistingArray as ExistingArray
+    from ome_writers.storage.contract import ExtensibleEngine as ExtensibleEngine
     from ome_writers.storage.contract import LendingEngine as LendingEngine
     from ome_writers.storage.contract import Options as Options
     from ome_writers.storage.contract import PatchingEngine as PatchingEngine
@@ -72,6 +73,7 @@ else:
                 "Engine",
                 "EngineStats",
                 "ExistingArray",
+                "ExtensibleEngine",
                 "LendingEngine",
                 "Options",
                 "PatchingEngine",

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ome_writers.dataset import LevelSpec
 
 DERIVED = -1
 """Number of a plane that is derived from a frame, such as one of a resolution level. It does not count as a frame."""
@@ -168,6 +171,21 @@ class LendingEngine(Engine, Protocol):
 
     def reclaim(self, frame: NDArray[np.generic]) -> None:
         """Take back a lent plane without writing it."""
+        ...
+
+
+@runtime_checkable
+class ExtensibleEngine(Engine, Protocol):
+    """An engine to which arrays can be added while it writes others."""
+
+    def add_arrays(
+        self, targets: Sequence[LevelSpec], existing: Sequence[ExistingArray] = ()
+    ) -> int:
+        """Create more arrays, or continue `existing` ones, and return the number of the first; the others follow it.
+
+        They share memory and threads with the earlier arrays. No other thread may be in `write`, `flush` or `close`.
+        An error is raised, and the engine is unchanged.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,7 @@ class _Step(NamedTuple):
     factors: tuple[int, int]
     axis: int | None
     parent: LevelSpec
+    method: PyramidMethod
 
 
 class Downsampling:
@@ -95,13 +97,11 @@ class Downsampling:
     ]  # returns a stored plane; set before the first call
 
     def __init__(self, images: Sequence[ImageSpec], buffer_bytes: int) -> None:
-        reductions = (reduction for image in images for reduction in image.reductions)
-        self._method: PyramidMethod = next(reductions).pyramid.method
         self._steps: dict[int, _Step] = {}  # by number of the larger array
+        self.memory_bytes = 0
         for image in images:
-            self._add_steps(image)
-        pairs = any(step.axis is not None for step in self._steps.values())
-        self.memory_bytes = max(1, buffer_bytes // 4) if pairs else 0
+            self.add_arrays(image.addressing.first_array, image.levels)
+        self.memory_bytes *= max(1, buffer_bytes // 4)
         self._waiting = _WaitingPlanes(self.memory_bytes)
         self._flushes = 0
         self.for_each: ForEach = call_each  # see `downsample`
@@ -123,18 +123,22 @@ class Downsampling:
             index, i = first.plane_index, first.plane_index[axis]
             other = self.read(first.source, (*index[:axis], i ^ 1, *index[axis + 1 :]))
             pair = (other, plane) if i % 2 else (plane, other)
-            plane = downsample(pair, self._method, step.factors, self.for_each)
+            plane = downsample(pair, step.method, step.factors, self.for_each)
             yield target, plane
             yield from self._levels(target, plane)
 
-    def _add_steps(self, image: ImageSpec) -> None:
-        before = (1,) * len(image.shape)
-        numbered = enumerate(image.levels[:-1], image.addressing.first_array)
-        for (source, parent), reduction in zip(numbered, image.reductions, strict=True):
+    def add_arrays(self, first: int, targets: Sequence[LevelSpec]) -> None:
+        """Compute the smaller levels among arrays with the numbers from `first` on; see `ExtensibleStage`."""
+        for source, (parent, level) in enumerate(pairwise(targets), first):
+            if (reduction := level.reduction) is None:
+                continue
+            before = parent.reduction.factors if parent.reduction else (1,) * len(parent.shape)
             step = [f // b for f, b in zip(reduction.factors, before, strict=True)]
             axis = next((i for i, f in enumerate(step[:-2]) if f > 1), None)
-            self._steps[source] = _Step((step[-2], step[-1]), axis, parent)
-            before = reduction.factors
+            if axis is not None and not self.memory_bytes:
+                self.memory_bytes = 1
+            method = reduction.pyramid.method
+            self._steps[source] = _Step((step[-2], step[-1]), axis, parent, method)
 
     def _levels(self, address: Address, plane: Plane) -> Iterator[tuple[Address, Plane]]:
         """Yield what follows from a plane for all smaller levels."""
@@ -152,7 +156,7 @@ class Downsampling:
                         return
                     _, other = self._waiting.pop(address, self.read)
                     planes = (other, plane) if i % 2 else (plane, other)
-            plane = downsample(planes, self._method, step.factors, self.for_each)
+            plane = downsample(planes, step.method, step.factors, self.for_each)
             yield address, plane
 
 

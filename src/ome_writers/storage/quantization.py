@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ome_writers.dataset import LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.routing import Address
 from ome_writers.settings import CameraNoise
@@ -53,9 +54,16 @@ class Quantization:
 
     def __init__(self, table: NDArray[np.generic]) -> None:
         self._table = table
+        self._end: float = math.inf  # number of the array after those of the camera
 
     def __call__(self, address: Address, plane: Plane) -> Iterator[tuple[Address, Plane]]:
-        yield address, self._table[cast("NDArray[np.integer[Any]]", plane)]
+        if address[0] < self._end:
+            plane = self._table[cast("NDArray[np.integer[Any]]", plane)]
+        yield address, plane
+
+    def add_arrays(self, first: int, _targets: Sequence[LevelSpec]) -> None:
+        """Pass on the planes of arrays that are added to the dataset: they are not a camera's."""
+        self._end = min(self._end, first)
 
 
 def open_quantized(engine: Engine, noise: CameraNoise, dtype: np.dtype[np.generic]) -> Engine:

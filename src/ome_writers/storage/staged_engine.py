@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ome_writers.dataset import LevelSpec
+from ome_writers.errors import UnsupportedError
 from ome_writers.locks import new_lock
 from ome_writers.routing import Address
 from ome_writers.storage.background import Background, available_cpus
@@ -16,13 +18,15 @@ from ome_writers.storage.contract import (
     DERIVED,
     Engine,
     EngineStats,
+    ExistingArray,
+    ExtensibleEngine,
     LendingEngine,
     PatchingEngine,
     TruncatingEngine,
     WriteFailure,
 )
 from ome_writers.storage.shared_work import share
-from ome_writers.storage.stages import KeepingStage, Plane, Planes, Stage
+from ome_writers.storage.stages import ExtensibleStage, KeepingStage, Plane, Planes, Stage
 
 # of a frame; for smaller ones, waking a thread takes longer than it saves
 _MIN_SHARED_BYTES = 2**20
@@ -109,6 +113,20 @@ class StagedEngine:
         """See `storage.contract.PatchingEngine`."""
         if isinstance(self._engine, PatchingEngine):
             self._engine.patch(key, offset, old, new)
+
+    def add_arrays(
+        self, targets: Sequence[LevelSpec], existing: Sequence[ExistingArray] = ()
+    ) -> int:
+        """See `storage.contract.ExtensibleEngine`; raises UnsupportedError if the engine is not one."""
+        if not isinstance(self._engine, ExtensibleEngine):
+            raise UnsupportedError(
+                "The engine cannot add arrays to a dataset. Use another backend."
+            )
+        with self._write_lock:
+            first = self._engine.add_arrays(targets, existing)
+            if isinstance(self._stage, ExtensibleStage):
+                self._stage.add_arrays(first, targets)
+        return first
 
     def truncate(self) -> None:
         """See `storage.contract.TruncatingEngine`."""

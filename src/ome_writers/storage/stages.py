@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, starmap
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.routing import Address
+
+if TYPE_CHECKING:
+    from ome_writers.dataset import LevelSpec
 
 Plane = NDArray[np.generic]
 Planes = Iterable[tuple[Address, Plane]]
@@ -34,6 +37,15 @@ class KeepingStage(Stage, Protocol):
 
     def flush(self, *, last: bool) -> Planes:
         """Yield what follows from planes kept since before the previous flush; from all planes if it is the `last`."""
+        ...
+
+
+@runtime_checkable
+class ExtensibleStage(Stage, Protocol):
+    """A stage that treats arrays by their number."""
+
+    def add_arrays(self, first: int, targets: Sequence[LevelSpec]) -> None:
+        """Include the arrays from number `first` on, which were added to the engine."""
         ...
 
 

@@ -123,15 +123,21 @@ class WriteBuffer(Generic[U]):
         self.lock = new_lock()  # held while a plane is added to a unit, or a unit is submitted
         self.open: dict[Hashable, U] = {}  # the units that accept planes, by key, oldest first
         # by group: the addresses that must not be written again before the unit that contains them is on disk
-        self.addresses: list[set[Hashable]] = [set() for _ in range(groups)]
+        self.addresses: list[set[Hashable]] = []
         self.planes_written = 0
         # see `EngineStats`
         self.frames_written = 0
         self.bytes_written = 0
         self.bytes_copied = 0
         self._stored: list[tuple[U, list[int]]] = []
-        self._units: list[dict[int, U]] = [{} for _ in range(groups)]  # by id, oldest first
+        self._units: list[dict[int, U]] = []  # by id, oldest first
         self._counter_lock = threading.Lock()
+        self.add_groups(groups)
+
+    def add_groups(self, count: int) -> None:
+        """Add arrays, or files. No other thread may be adding planes or be in `pop_stored`."""
+        self.addresses += (set() for _ in range(count))
+        self._units += ({} for _ in range(count))
 
     def add(self, unit: U) -> None:
         """Register an empty unit that has its memory, and open it."""

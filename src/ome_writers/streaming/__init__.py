@@ -3,7 +3,7 @@
 Locks
 -----
 All locks of the library in the order in which a thread may acquire them: a thread that holds a lock only acquires locks
-of rows below. One exception: `OMEStream._restart` acquires ``Recorder._flush_lock`` after ``OMEStream._lock`` and
+of rows below. One exception: `OMEStream._restart` acquires ``DatasetWriter._flush_lock`` after ``OMEStream._lock`` and
 ``OMEStream._metadata_lock``. It holds ``OMEStream._restart_lock``, which every flush of an open stream acquires first.
 
 =============================  ==========================================================================
@@ -12,10 +12,10 @@ lock                           held while
 StreamView._signal_lock        a view connects to the events of its stream
 RunOnce._lock                  a stream is closed
 OMEStream._restart_lock        the output must not be replaced: flush, restart, discard
-Recorder._flush_lock           pixels and frame metadata are flushed
+DatasetWriter._flush_lock           pixels and frame metadata are flushed
 OMEStream._lock                a frame is written, or the state changes
 OMEStream._metadata_lock       the user reads or changes metadata
-Recorder._metadata_lock        metadata changes or is written
+DatasetWriter._metadata_lock        metadata changes or is written
 Events._start_lock             the event thread is started or stopped
 Progress._lock                 extents are updated
 DirectEngine._flush_lock       the engine flushes or closes

@@ -25,8 +25,8 @@ from ome_writers.storage import (
     open_engine,
     open_with_stages,
 )
+from ome_writers.streaming.dataset_writer import DatasetWriter, Output
 from ome_writers.streaming.output_claim import OutputClaim
-from ome_writers.streaming.recorder import Output, Recorder
 from ome_writers.streaming.stream import OMEStream
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def create_stream(
     try:
         return OMEStream(output, partial(_create_output, folder=folder))
     except BaseException:
-        output.recorder.discard()
+        output.dataset_writer.discard()
         raise
 
 
@@ -139,7 +139,7 @@ def _create_output(
     existing = _existing_parent(layout.output)
     claim = _claim(layout, settings) if settings.root_path else None
     try:
-        recorder = _open_recorder(plan, row, layout, claim, companions)
+        dataset_writer = _open_writer(plan, row, layout, claim, companions)
         if claim is not None and settings.durability == "disk":
             sync_folders(layout.root.absolute(), existing)
     except BaseException as error:
@@ -155,7 +155,7 @@ def _create_output(
                 OSError
             ):  # syncs removals only: of the claim file and the replaced dataset
                 sync_folder(layout.output.parent)
-    return Output(plan, row, recorder)
+    return Output(plan, row, dataset_writer)
 
 
 def checked_companions(
@@ -249,13 +249,13 @@ def _open_engine(
         ) from error
 
 
-def _open_recorder(
+def _open_writer(
     plan: Plan,
     row: EngineRow,
     layout: Layout,
     claim: OutputClaim | None,
     companions: Companions | None,
-) -> Recorder:
+) -> DatasetWriter:
     settings = plan.settings
     durable = settings.durability == "disk"
     options = Options(
@@ -280,7 +280,7 @@ def _open_recorder(
             layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
         )
         synced_folder = layout.root if durable and claim is not None else None
-        return Recorder(
+        return DatasetWriter(
             plan,
             layout,
             engine,

@@ -7,7 +7,7 @@ A restart (see `restart`) creates a new output with a new `FrameWriter`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,8 @@ from ome_writers.streaming.stats import StreamStats
 if TYPE_CHECKING:
     from ome_writers.formats import JournalEntry, Status
     from ome_writers.storage import EngineRow, Stage
+    from ome_writers.streaming.dataset_writer import DatasetWriter, ImageSet
     from ome_writers.streaming.first_frame import FirstFrameInference
-    from ome_writers.streaming.recorder import Recorder
     from ome_writers.streaming.stored_frames import StoredFrames
 
 _log = logging.getLogger("ome_writers")
@@ -40,15 +40,23 @@ class FrameWriter:
 
     Only one thread at a time may call `write`, `skip` and `recover`; the other methods are thread-safe.
 
-    `inference` receives the index of every frame while it is active.
+    `inference` receives the index of every frame while it is active. `image_set` has the metadata of its images, if
+    another frame writer writes the dataset's own.
     """
 
     def __init__(
-        self, plan: Plan, engine_row: EngineRow, recorder: Recorder, inference: FirstFrameInference
+        self,
+        plan: Plan,
+        engine_row: EngineRow,
+        dataset_writer: DatasetWriter,
+        inference: FirstFrameInference,
+        image_set: ImageSet | None = None,
     ) -> None:
         self.plan = plan
-        self.recorder = recorder
-        self.engine = recorder.engine
+        self.dataset_writer = dataset_writer
+        self.image_set = image_set or dataset_writer.image_set
+        self.journal = self.image_set.journal
+        self.engine = dataset_writer.engine
         # the engine, if it lends memory for frames
         self.lending_engine = self.engine if isinstance(self.engine, LendingEngine) else None
         self.longest_append_s = 0.0  # the longest time that the engine blocked `write`
@@ -127,7 +135,7 @@ class FrameWriter:
         if duration > self.longest_append_s:
             self.longest_append_s = duration
         if encoded is not None:
-            self.recorder.journal.record(frames.number, frames.plane(stored), encoded)
+            self.journal.record(frames.number, frames.plane(stored), encoded)
         written_at: int | Mapping[str, int]
         if index is None or acquired is None:
             written_at = cursor.advance()
@@ -178,7 +186,7 @@ class FrameWriter:
 
     def frame_metadata(self) -> dict[Address, bytes]:
         """Return the encoded frame metadata by address, while a restart is possible."""
-        entries = (*self._early_metadata, *self.recorder.journal.pending)
+        entries = (*self._early_metadata, *self.journal.pending)
         return {(image, index): encoded for image, index, encoded in entries}
 
     def extents(self, level: int = 0) -> Mapping[str, int]:
@@ -217,7 +225,7 @@ class FrameWriter:
         windows, now = dict(self._display_range.windows), self._now()
         in_order = self._frames_in_order()
         outcome = Outcome("writing", self.cursor.stored, shapes, windows, extents, in_order, now)
-        entries = self.recorder.journal.pop_pending()
+        entries = self.journal.pop_pending()
         if self.accepted <= self.max_restart_frames:
             self._early_metadata += entries
         else:
@@ -235,42 +243,51 @@ class FrameWriter:
         """Return what the output is, with the shapes as of the last flush, or the final ones."""
         shapes = self._final_shapes or tuple(self._progress.shapes())
         outcome = Outcome(status, self.cursor.stored, shapes)
-        return spec_of_plan(self.plan, self.recorder.layout, outcome)
+        return spec_of_plan(self.plan, self.image_set.layout, outcome)
 
     def close(self, *, failed: bool) -> None:
-        """Write everything that was accepted, and the final metadata. The recorder collects errors."""
-        if self.cursor.pending:
-            self.recover()
-        complete = self.cursor.complete
-        trim = self.plan.settings.on_incomplete == "trim" and not complete
-        self._progress.advance(self.cursor.offset)
-        shapes = self._progress.final_shapes(trim=trim)
-        self.recorder.close_pixels(shapes)
-        self._final_shapes = tuple(shapes)
-        self.recorder.check_output_exists(self.accepted)
-        status: Status = "complete" if complete else "cancelled"
-        if failed or self.recorder.failed:
-            status = "failed"
-        written = max(0, self.cursor.stored - len(self.recorder.lost_frames))
-        windows, now = self._display_range.windows, self._now()
-        # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
-        lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
-        missing = self.cursor.missing_planes(shapes) if lists_missing else {}
-        in_order = self.cursor.frames_in_order() if not self.recorder.failed else 0
-        outcome = Outcome(status, written, tuple(shapes), windows, {}, in_order, now, missing)
+        """Write everything that was accepted, and the final metadata of the dataset, which collects errors."""
+        shapes = self.final_shapes()
+        self.dataset_writer.close_pixels(shapes)
+        self.dataset_writer.check_output_exists(self.accepted)
+        outcome = self.final_outcome(shapes, failed=failed)
         runs = self.cursor.pop_runs()
-        layout = self.recorder.layout
-        self.recorder.close_metadata(
+        layout = self.image_set.layout
+        self.dataset_writer.close_metadata(
             outcome, lambda: spec_of_plan(self.plan, layout, outcome), runs
         )
         expected, images = self.plan.distinct_frames, len(shapes)
+        written = outcome.frames_written
         counts = f"{written} frames" if expected is None else f"{written} of {expected} frames"
         counts += f", {images} image{'s' * (images > 1)}"
         output = layout.output if self.plan.settings.root_path else "memory"
         # a log file cannot contain names that are not valid Unicode
         path = str(output).encode(errors="backslashreplace").decode()
-        status = "failed" if self.recorder.failed else status
+        status = "failed" if self.dataset_writer.failed else outcome.status
         _log.info("%s: %s, %s, %.1f s", path, status, counts, perf_counter() - self._start_time)
+
+    def final_shapes(self) -> list[tuple[int, ...]]:
+        """Return the shapes that the images have after `close`."""
+        if self.cursor.pending:
+            self.recover()
+        trim = self.plan.settings.on_incomplete == "trim" and not self.cursor.complete
+        self._progress.advance(self.cursor.offset)
+        shapes = self._progress.final_shapes(trim=trim)
+        self._final_shapes = tuple(shapes)
+        return shapes
+
+    def final_outcome(self, shapes: Sequence[tuple[int, ...]], *, failed: bool) -> Outcome:
+        """Return the result of the acquisition, once the pixels are on disk."""
+        status: Status = "complete" if self.cursor.complete else "cancelled"
+        if failed or self.dataset_writer.failed:
+            status = "failed"
+        written = max(0, self.cursor.stored - len(self.dataset_writer.lost_frames))
+        windows, now = self._display_range.windows, self._now()
+        # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
+        lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
+        missing = self.cursor.missing_planes(shapes) if lists_missing else {}
+        in_order = self.cursor.frames_in_order() if not self.dataset_writer.failed else 0
+        return Outcome(status, written, tuple(shapes), windows, {}, in_order, now, missing)
 
     def _write_staged(
         self,

@@ -20,8 +20,8 @@ from ome_writers.streaming.frame_writer import FrameWriter
 if TYPE_CHECKING:
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.companions import Companions
+    from ome_writers.streaming.dataset_writer import Output
     from ome_writers.streaming.first_frame import FirstFrameInference
-    from ome_writers.streaming.recorder import Output
 
     Step = int | tuple[NDArray[np.generic], Mapping[str, int] | None, bytes | None]
     """A number of frames to skip, or a frame with its explicit index and its encoded metadata."""
@@ -45,25 +45,25 @@ def restart_output(
         steps = _steps(earlier, plan, row)
     except RestartError as error:
         raise RestartError(
-            f"The stream that writes to {earlier.recorder.layout.output} cannot be restarted with these settings: "
+            f"The stream that writes to {earlier.image_set.layout.output} cannot be restarted with these settings: "
             f"{error} Restart before the first frame, or close the stream and create another one."
         ) from error
     same_path = settings.root_path == earlier.plan.settings.root_path
     if same_path:
-        earlier.recorder.discard()
-    plan, row, recorder, _ = create_output(settings, earlier.recorder.companions)
+        earlier.dataset_writer.discard()
+    plan, row, dataset_writer, _ = create_output(settings, earlier.dataset_writer.companions)
     try:
-        recorder.carry_over_metadata(earlier.recorder)
-        writer = FrameWriter(plan, row, recorder, inference)
+        dataset_writer.carry_over_metadata(earlier.dataset_writer)
+        writer = FrameWriter(plan, row, dataset_writer, inference)
         for step in steps:
             if isinstance(step, int):
                 writer.skip(step)
             else:
                 writer.write(*step, copy=False)
         if not same_path:
-            earlier.recorder.discard()
+            earlier.dataset_writer.discard()
     except BaseException:
-        recorder.discard()
+        dataset_writer.discard()
         raise
     writer.cursor.continue_repeats(earlier.cursor)
     writer.longest_append_s = earlier.longest_append_s

@@ -38,7 +38,7 @@ from ome_writers.storage import (
     unsupported_reasons,
 )
 from ome_writers.streaming.create import checked_companions
-from ome_writers.streaming.recorder import Output, Recorder
+from ome_writers.streaming.dataset_writer import DatasetWriter, Output
 from ome_writers.streaming.settings_differences import OF_STREAM, settings_differences
 from ome_writers.streaming.stored_frames import sampled_windows, stored_frames
 from ome_writers.streaming.stream import OMEStream
@@ -148,12 +148,12 @@ def resume_existing(settings: AcquisitionSettings, folder: str) -> OMEStream | N
 
 
 def _stream(output: Output) -> OMEStream:
-    path, claim = output.recorder.layout.output, output.recorder.claim
+    path, claim = output.dataset_writer.layout.output, output.dataset_writer.claim
     try:
         stream = OMEStream(output, partial(_refuse_restart, path))
         stream.flush()  # shapes and status
     except BaseException:
-        output.recorder.discard()
+        output.dataset_writer.discard()
         raise
     if isinstance(claim, ResumeClaim):
         claim.commit()
@@ -187,8 +187,10 @@ def open_existing(
             reopened = dataset.reopen(_with_new_attempt(dataset, plan))
         stored = stored_frames(plan, dataset, reopened)
         claim.start_progress()
-        recorder = _open_recorder(plan, dataset, reopened, engine_row, claim, companions)
-        stored = stored._replace(windows=sampled_windows(plan, recorder.engine, stored, reopened))
+        dataset_writer = _open_writer(plan, dataset, reopened, engine_row, claim, companions)
+        stored = stored._replace(
+            windows=sampled_windows(plan, dataset_writer.engine, stored, reopened)
+        )
     except BaseException as error:
         claim.rollback()
         if isinstance(error, OSError) and not isinstance(error, OMEWritersError):
@@ -197,7 +199,7 @@ def open_existing(
                 f"space or repair the disk, and try again."
             ) from error
         raise
-    return Output(plan, engine_row, recorder, stored)
+    return Output(plan, engine_row, dataset_writer, stored)
 
 
 def find_resumable(path: str | os.PathLike[str]) -> tuple[Path, FormatRow, ResumableDataset]:
@@ -294,14 +296,14 @@ def _with_new_attempt(dataset: ResumableDataset, plan: Plan) -> ResumableDataset
     return dataclasses.replace(dataset, plan=plan, attempts=(*dataset.attempts, attempt))
 
 
-def _open_recorder(
+def _open_writer(
     plan: Plan,
     dataset: ResumableDataset,
     reopened: Reopened,
     row: EngineRow,
     claim: ResumeClaim,
     companions: Companions | None,
-) -> Recorder:
+) -> DatasetWriter:
     settings, layout = plan.settings, dataset.layout
     options = Options(
         settings.buffer_bytes,
@@ -317,7 +319,7 @@ def _open_recorder(
         for key, content in reopened.metadata.render():
             engine.put(key, content)
         synced_folder = layout.root if options.durable else None
-        return Recorder(
+        return DatasetWriter(
             plan,
             layout,
             engine,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ome_writers.routing import Plan
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
-    from ome_writers.streaming.recorder import Output
+    from ome_writers.streaming.dataset_writer import Output
 
 _log = logging.getLogger("ome_writers")
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ome_writers.formats import JournalEntry, Outcome
     from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.coord_update import CoordUpdate
-    from ome_writers.streaming.recorder import Output
+    from ome_writers.streaming.dataset_writer import Output
     from ome_writers.streaming.stats import StreamStats
     from ome_writers.views import StreamView, Summary
 
@@ -81,7 +81,7 @@ class OMEStream:
         plan = output.plan
         self._inference = FirstFrameInference(plan.settings)
         self._companions: Companions | None = None
-        writer = FrameWriter(plan, output.engine_row, output.recorder, self._inference)
+        writer = FrameWriter(plan, output.engine_row, output.dataset_writer, self._inference)
         if output.stored is not None:
             writer.resume(output.stored)
             self._inference.active = False  # a resumed stream cannot restart
@@ -109,13 +109,16 @@ class OMEStream:
     def _use_writer(self, writer: FrameWriter) -> None:
         self.settings: AcquisitionSettings = writer.plan.settings
         self._writer = writer
-        companions = self._companions = writer.recorder.companions
+        companions = self._companions = writer.dataset_writer.companions
         if companions is not None:
             companions.opened(
-                writer.recorder.layout, self.settings, self.settings.companion_fields, writer.engine
+                writer.dataset_writer.layout,
+                self.settings,
+                self.settings.companion_fields,
+                writer.engine,
             )
-        # Assigned last: `plan` waits while the output of `_recorder` is discarded.
-        self._recorder = writer.recorder
+        # Assigned last: `plan` waits while the output of `_dataset_writer` is discarded.
+        self._dataset_writer = writer.dataset_writer
 
     # ------------------------------------------------------------------ frames
 
@@ -165,13 +168,13 @@ class OMEStream:
                 self._refuse_child_process()
             encoded = None
             if frame_metadata is not None:
-                encoded = self._recorder.journal.encode(frame_metadata)
+                encoded = self._dataset_writer.journal.encode(frame_metadata)
             if index is not None or self._writer.cursor.revisits:
                 replaces = self._flush_before_replacing(index)
-                if replaces and encoded is None and self._recorder.journal.has_entries:
+                if replaces and encoded is None and self._dataset_writer.journal.has_entries:
                     encoded = b"{}"  # not the metadata of the replaced frame
             with self._lock:
-                if self._state is not _OPEN or self._recorder.failed:
+                if self._state is not _OPEN or self._dataset_writer.failed:
                     self._raise_not_open()
                 written_at = self._writer.write(frame, index, encoded, copy)
                 if self._events.active:
@@ -206,7 +209,7 @@ class OMEStream:
         """
         self._refuse_child_process()
         with self._lock:
-            if self._state is not _OPEN or self._recorder.failed:
+            if self._state is not _OPEN or self._dataset_writer.failed:
                 self._raise_not_open()
             image = self._writer.image(index)
         lender = self._writer.lending_engine if image.addressing.planes == 1 else None
@@ -312,7 +315,7 @@ class OMEStream:
             Frames could not be written; its `frames` lists them.
         """
         self._run_uninterrupted(self._flush)
-        error = self._recorder.error()
+        error = self._dataset_writer.error()
         if error is not None:
             raise error
 
@@ -353,7 +356,7 @@ class OMEStream:
         if at_close is None or str(error) == str(at_close):
             return
         # when `append` raised, other frames were not written yet
-        if error is None or self._recorder.has_reported(error):
+        if error is None or self._dataset_writer.has_reported(error):
             raise at_close
         _log.error("%s", at_close)  # the caller sees the other exception
 
@@ -378,7 +381,7 @@ class OMEStream:
         OME-Zarr: group path to attributes. OME-TIFF: position index to `ome_types.model.OME`.
         """
         with self._metadata_lock:
-            return self._recorder.get_metadata()
+            return self._dataset_writer.get_metadata()
 
     @checked_call
     def update_metadata(self, metadata: Any) -> None:
@@ -390,7 +393,7 @@ class OMEStream:
             The metadata could not be written (OSError). It is kept, and written with the next change or by `close`.
         """
         with self._metadata_lock:
-            self._recorder.update_metadata(metadata)
+            self._dataset_writer.update_metadata(metadata)
         self._interpret_metadata()
 
     @checked_call
@@ -406,7 +409,7 @@ class OMEStream:
             The metadata could not be written (OSError). It is kept, and written with the next change or by `close`.
         """
         with self._metadata_lock:
-            self._recorder.set_global_metadata(namespace, metadata)
+            self._dataset_writer.set_global_metadata(namespace, metadata)
         self._interpret_metadata()
 
     # ------------------------------------------------------------------ views, events, progress
@@ -450,7 +453,7 @@ class OMEStream:
     @property
     def plan(self) -> Plan:
         """Images, arrays and frame order, resolved from the settings. Waits while the stream restarts."""
-        if self._recorder.discarded:
+        if self._dataset_writer.discarded:
             with self._lock:
                 pass
         return self._writer.plan
@@ -522,12 +525,12 @@ class OMEStream:
         """Complete the settings by metadata of other programs; see `metadata_interpreters`."""
         from ome_writers.streaming.metadata_interpreters import interpret
 
-        settings = interpret(self.settings, self._recorder.find_metadata)
+        settings = interpret(self.settings, self._dataset_writer.find_metadata)
         if settings is self.settings:
             return
         plan = resolve(settings)
         if not plan.has_arrays_of(self._writer.plan):
-            unused = self._writer.accepted == 0 and not self._recorder.resumed
+            unused = self._writer.accepted == 0 and not self._dataset_writer.resumed
             if unused and self._state is _OPEN:
                 self.restart(settings)
                 return
@@ -546,12 +549,12 @@ class OMEStream:
                 self._inference.use_settings(settings)
         with self._metadata_lock:
             if self._writer.plan is plan:  # the stream has not restarted meanwhile
-                self._recorder.use_plan(plan)
+                self._dataset_writer.use_plan(plan)
 
     def _infer_from(self, frame: Any, index: Mapping[str, int] | None) -> None:
         """Restart if the first frame of a camera requires other settings."""
         with self._lock:
-            if self._state is not _OPEN or self._recorder.failed:
+            if self._state is not _OPEN or self._dataset_writer.failed:
                 return
             settings = self._inferred_settings(frame, index)
         if settings is not None:
@@ -563,7 +566,7 @@ class OMEStream:
     ) -> AcquisitionSettings | None:
         """Return settings that accept `frame`; None if the current ones do, or if none can without losing metadata."""
         writer = self._writer
-        if not self._inference.active or not self._recorder.can_carry_over:
+        if not self._inference.active or not self._dataset_writer.can_carry_over:
             return None
         image, acquired = writer.image(index), writer.acquisition_index(index)
         return self._inference.settings_for(frame, acquired, image, writer.plan)
@@ -574,10 +577,10 @@ class OMEStream:
         inference: FirstFrameInference,
     ) -> None:
         with self._restart_lock, self._lock, self._metadata_lock:
-            if self._state is not _OPEN or self._recorder.failed:
+            if self._state is not _OPEN or self._dataset_writer.failed:
                 self._raise_not_open()
             settings = settings_of()
-            if settings is not None and self._recorder.resumed:
+            if settings is not None and self._dataset_writer.resumed:
                 self._create_output(settings, None)  # raises RestartError
             if settings is None:  # another thread has restarted the stream meanwhile
                 return
@@ -587,9 +590,9 @@ class OMEStream:
                 writer = restart_output(self._writer, settings, self._create_output, inference)
             except Exception as error:
                 refused = isinstance(error, OMEWritersError) or not isinstance(error, OSError)
-                if refused and not self._recorder.discarded:
+                if refused and not self._dataset_writer.discarded:
                     raise  # the output is unchanged
-                self._recorder.fail(error, self._writer.accepted)
+                self._dataset_writer.fail(error, self._writer.accepted)
                 self._raise_not_open()
             self._inference = inference
             self._use_writer(writer)
@@ -614,7 +617,7 @@ class OMEStream:
         Must not be called with the lock held: a flush takes it after `_restart_lock`.
         """
         with self._lock:
-            if self._state is not _OPEN or self._recorder.failed:
+            if self._state is not _OPEN or self._dataset_writer.failed:
                 self._raise_not_open()
             replaces = self._writer.would_replace(index)
         if replaces:
@@ -627,7 +630,7 @@ class OMEStream:
                 "The stream is closed and accepts no more frames. Create a new one with create_stream()."
             )
         self._state = State.FAILED
-        error = self._recorder.error()
+        error = self._dataset_writer.error()
         assert error is not None
         self._events.failed(error)
         raise error
@@ -653,8 +656,8 @@ class OMEStream:
     def _flush(self) -> None:
         self._refuse_child_process()
         with self._restart_lock:
-            self._recorder.flush(self._flush_snapshot)
-        self._recorder.check_output_exists(self._writer.accepted)
+            self._dataset_writer.flush(self._flush_snapshot)
+        self._dataset_writer.check_output_exists(self._writer.accepted)
 
     def _flush_snapshot(self) -> tuple[list[JournalEntry], Outcome, list[tuple[int, int]]]:
         with self._lock:
@@ -663,8 +666,8 @@ class OMEStream:
     def _discard(self) -> None:
         """Remove the output and close the stream, for callers that must not leave an incomplete dataset."""
         with self._restart_lock:
-            self._recorder.discard()
-            if self._companions is not None and self._recorder.resumed:
+            self._dataset_writer.discard()
+            if self._companions is not None and self._dataset_writer.resumed:
                 self._companions.interrupted()  # the dataset stays, and so does its copy
             elif self._companions is not None:
                 self._companions.discarded()
@@ -704,10 +707,10 @@ class OMEStream:
         try:
             self._flush_timer.stop()
             # Flush frame metadata now, so that a crash during close() cannot lose it.
-            if self._recorder.journal.pending:
-                self._recorder.flush(self._flush_snapshot)
+            if self._dataset_writer.journal.pending:
+                self._dataset_writer.flush(self._flush_snapshot)
             self._writer.close(failed=self._failed)
-            self._close_error = self._recorder.error()
+            self._close_error = self._dataset_writer.error()
             if self._companions is not None:
                 self._companions.closed()
         except UploadError as error:  # the dataset on this disk may be complete

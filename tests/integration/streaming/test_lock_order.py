@@ -19,8 +19,8 @@ FRAME = np.ones((32, 32), "uint16")
 ORDER = lock_table(streaming.__doc__ or "")
 # `OMEStream._restart` holds the restart lock, so that no flush of the open stream is in progress.
 EXCEPTIONS = {
-    ("OMEStream._lock", "Recorder._flush_lock"),
-    ("OMEStream._metadata_lock", "Recorder._flush_lock"),
+    ("OMEStream._lock", "DatasetWriter._flush_lock"),
+    ("OMEStream._metadata_lock", "DatasetWriter._flush_lock"),
 }
 CHUNKS: list[dict[str, int]] = [
     {},

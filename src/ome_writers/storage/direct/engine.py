@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import LevelSpec
-from ome_writers.storage.contract import EngineStats, Options, WriteFailure
+from ome_writers.storage.contract import EngineStats, ExistingArray, Options, WriteFailure
 from ome_writers.storage.direct.arrays import StoredArray
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.direct.write_through import WriteThrough
@@ -48,30 +48,19 @@ class DirectEngine:
     def __init__(self, store: Store, targets: Sequence[LevelSpec], options: Options) -> None:
         self.put = store.put
         self._disk = Disk(durable=options.durable, direct_io=options.direct_io)
-        self._arrays = [StoredArray(store, t, self._disk) for t in targets]
-        self._array_metadata = ArrayMetadataWriter(store.put, targets)
-        if options.existing:
-            self._array_metadata.restore([each.shape for each in options.existing])
-            from ome_writers.storage.direct.existing_chunks import ExistingChunks
-
-            for stored, each in zip(self._arrays, options.existing, strict=True):
-                stored.existing = ExistingChunks(stored.grid, each.planes)
-        else:
-            self._array_metadata.write([t.shape for t in targets])
+        self._store = store
+        self._arrays: list[StoredArray] = []
+        self._array_metadata = ArrayMetadataWriter(store.put, ())
+        self._open(targets, options.existing)
         self._write_through = WriteThrough()
         self._min_queue_depth = 0 if options.processors_busy else _MIN_QUEUE_DEPTH
         self._buffer: WriteBuffer[Block] = WriteBuffer(
             len(targets), options.buffer_bytes, "ome-writers-direct"
         )
         self._background = self._buffer.background
-        if not all(array.identity for array in self._arrays):
-            from ome_writers.storage.shared_work import map_shared
-
-            for array in self._arrays:
-                array.map = partial(map_shared, self._background)
+        self._share_compression(self._arrays)
         self.failures = self._background.failures
-        share = options.buffer_bytes // (2 * len(targets))
-        self._max_block_bytes = min(_SHARD_BLOCK_BYTES, share)
+        self._buffer_bytes = options.buffer_bytes
         self.reclaim = self._buffer.budget.reclaim  # see `storage.contract.LendingEngine`
         self._flush_lock = threading.Lock()
         # by array: frames that no index or shape includes yet
@@ -87,6 +76,43 @@ class DirectEngine:
         ):
             nbytes = self._block_capacity(first.grid) * first.grid.column_bytes
             self._buffer.budget.prepare(nbytes, _PREPARED_BYTES // nbytes)
+
+    def add_arrays(
+        self, targets: Sequence[LevelSpec], existing: Sequence[ExistingArray] = ()
+    ) -> int:
+        """See `storage.contract.ExtensibleEngine`."""
+        with self._flush_lock:
+            first = len(self._arrays)
+            added = self._open(targets, existing)
+            self._share_compression(added)
+            self._written_through += ([] for _ in added)
+            self._buffer.add_groups(len(added))
+            return first
+
+    def _open(
+        self, targets: Sequence[LevelSpec], existing: Sequence[ExistingArray]
+    ) -> Sequence[StoredArray]:
+        """Create arrays, or continue `existing` ones."""
+        arrays = [StoredArray(self._store, target, self._disk) for target in targets]
+        if existing:
+            from ome_writers.storage.direct.existing_chunks import ExistingChunks
+
+            for stored, each in zip(arrays, existing, strict=True):
+                stored.existing = ExistingChunks(stored.grid, each.planes)
+        shapes = [each.shape for each in existing] or [target.shape for target in targets]
+        if not existing:
+            ArrayMetadataWriter(self._store.put, targets).write(shapes)
+        self._array_metadata.add(targets, shapes)
+        self._arrays += arrays
+        return arrays
+
+    def _share_compression(self, arrays: Sequence[StoredArray]) -> None:
+        """Have idle workers compress chunks, too."""
+        if not all(array.identity for array in arrays):
+            from ome_writers.storage.shared_work import map_shared
+
+            for array in arrays:
+                array.map = partial(map_shared, self._background)
 
     def write(
         self,
@@ -214,7 +240,8 @@ class DirectEngine:
         """Return the maximum number of columns in a block."""
         if grid.depth > 1:
             return 1
-        capacity = max(1, self._max_block_bytes // grid.column_bytes)
+        share = self._buffer_bytes // (2 * len(self._arrays))
+        capacity = max(1, min(_SHARD_BLOCK_BYTES, share) // grid.column_bytes)
         return min(capacity, grid.shard_planes if grid.sharded else _MAX_FILES_PER_BLOCK)
 
     def _publish(self, shapes: Sequence[tuple[int, ...]], *, finish: bool) -> None:

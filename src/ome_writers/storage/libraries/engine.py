@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import LevelSpec
+from ome_writers.errors import UnsupportedError
 from ome_writers.storage.background import available_cpus
-from ome_writers.storage.contract import Options, WriteFailure
-from ome_writers.storage.libraries.library import LibraryArray, LibrarySink
+from ome_writers.storage.contract import ExistingArray, Options, WriteFailure
+from ome_writers.storage.libraries.library import LibraryArray, LibrarySink, Transaction
 from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey
 from ome_writers.storage.libraries.regions import Region, TransactionRegion
 from ome_writers.storage.store import LocalStore
@@ -48,16 +49,14 @@ class LibraryEngine:
     ) -> None:
         store = LocalStore(root, durable=options.durable)
         self.put = store.put
-        self._array_metadata = ArrayMetadataWriter(store.put, targets)
+        self._root = root
+        self._buffer_bytes = options.buffer_bytes
+        self._open_array = open_array
+        self._array_metadata = ArrayMetadataWriter(store.put, ())
         self._flush_lock = threading.Lock()
         self._closed = False
-        self._array_metadata.write([t.shape for t in targets])
-        grids = [RegionGrid(t, options.buffer_bytes) for t in targets]
+        grids, arrays = self._open(targets)
         folders = [root / t.key for t in targets]
-        arrays = [
-            open_array(folder, render_array_metadata(grid.level, grid.shape), grid)
-            for folder, grid in zip(folders, grids, strict=True)
-        ]
         self._buffer: WriteBuffer[Region | TransactionRegion] = WriteBuffer(
             len(targets), options.buffer_bytes, "ome-writers-library"
         )
@@ -66,14 +65,41 @@ class LibraryEngine:
         self.failures = self._buffer.background.failures
         self.stats = self._buffer.stats
         # by array: begins a transaction, None if planes are assembled in our memory
-        self._begin_transaction = [
-            array.begin if grid.level.frame_bytes >= _MIN_TRANSACTION_BYTES else None
-            for array, grid in zip(arrays, grids, strict=True)
-        ]
+        self._begin_transaction = _transactions(arrays, grids)
         if self._begin_transaction[0] is None:
             # one region that is being filled, and those that are stored meanwhile
             pieces = min(grids[0].count, available_cpus() + 1)
             budget.prepare(grids[0].region_bytes, pieces)
+
+    def add_arrays(
+        self, targets: Sequence[LevelSpec], existing: Sequence[ExistingArray] = ()
+    ) -> int:
+        """See `storage.contract.ExtensibleEngine`; raises UnsupportedError for `existing` arrays."""
+        if existing:
+            raise UnsupportedError(
+                "Engines of other libraries cannot continue arrays. Use the backend 'direct'."
+            )
+        with self._flush_lock:
+            first = len(self._sink.grids)
+            grids, arrays = self._open(targets)
+            self._sink.add([self._root / target.key for target in targets], arrays, grids)
+            self._begin_transaction += _transactions(arrays, grids)
+            self._buffer.add_groups(len(targets))
+            return first
+
+    def _open(self, targets: Sequence[LevelSpec]) -> tuple[list[RegionGrid], list[LibraryArray]]:
+        """Create arrays."""
+        shapes = [target.shape for target in targets]
+        ArrayMetadataWriter(self.put, targets).write(shapes)
+        grids = [RegionGrid(target, self._buffer_bytes) for target in targets]
+        arrays = [
+            self._open_array(
+                self._root / target.key, render_array_metadata(grid.level, grid.shape), grid
+            )
+            for target, grid in zip(targets, grids, strict=True)
+        ]
+        self._array_metadata.add(targets, shapes)
+        return grids, arrays
 
     def write(
         self,
@@ -182,3 +208,13 @@ class LibraryEngine:
             self._buffer.background.failures.append(
                 WriteFailure(error, frames, repairable=bool(frames))
             )
+
+
+def _transactions(
+    arrays: Sequence[LibraryArray], grids: Sequence[RegionGrid]
+) -> list[Callable[[int], Transaction] | None]:
+    """Return by array what begins a transaction; None if planes are assembled in our memory."""
+    return [
+        array.begin if grid.level.frame_bytes >= _MIN_TRANSACTION_BYTES else None
+        for array, grid in zip(arrays, grids, strict=True)
+    ]

@@ -76,18 +76,30 @@ class LibrarySink:
         *,
         durable: bool,
     ) -> None:
-        self.arrays = arrays
-        self.grids = grids
+        self.arrays = [*arrays]
+        self.grids = [*grids]
         # the slots of the regions that were written before they were complete, and are not in memory
         self.incomplete: dict[RegionKey, bytearray] = {}
         self._root = root
-        self._folders = folders
+        self._folders = [*folders]
         self._budget = budget
         self._durable = durable
         self._lock = new_lock()  # guards the two lists
         self._written = [bytearray() for _ in grids]  # by region number: 1 if ever written
         self._unsynced: list[tuple[int, Selection]] = []
         self._file_locks = [threading.Lock() for _ in range(_FILE_LOCKS)]
+
+    def add(
+        self,
+        folders: Sequence[Path],
+        arrays: Sequence[LibraryArray],
+        grids: Sequence[RegionGrid],
+    ) -> None:
+        """Add arrays; their numbers follow those of the earlier ones."""
+        self.arrays += arrays
+        self.grids += grids
+        self._folders += folders
+        self._written += (bytearray() for _ in grids)
 
     def store(self, region: Region | TransactionRegion, slots: frozenset[int] | None) -> None:
         if isinstance(region, TransactionRegion):

@@ -26,7 +26,7 @@ from ome_writers.storage.write_buffer import WriteBuffer
 
 if TYPE_CHECKING:
     from ome_writers.dataset import LevelSpec
-    from ome_writers.storage.contract import Options
+    from ome_writers.storage.contract import ExistingArray, Options
     from ome_writers.storage.tiff.geometry import Series
     from ome_writers.storage.tiff.page_store import PageStore
 
@@ -78,10 +78,41 @@ class TiffEngine:
     def __init__(self, root: Path, targets: Sequence[LevelSpec], options: Options) -> None:
         self._root = root
         self._durable = options.durable
+        self._options = options
         self._store = LocalStore(root, durable=options.durable)
         self._handles = FileHandles(durable=options.durable)
         self._files: list[TiffFile] = []
         self._arrays: dict[str, list[int]] = {}  # those of full resolution, by key of their file
+        self._file_numbers: dict[str, int] = {}
+        self._single_files: set[TiffFile] = set()  # whose OME-XML does not refer to other files
+        self._pages: list[_Pages] = []  # by group of the write buffer
+        self._series: list[tuple[int, Series]] = []  # by array: its group, and its pages
+        self._open(targets, options.existing)
+        self._buffer: WriteBuffer[PageBlock] = WriteBuffer(
+            len(self._pages), options.buffer_bytes, "ome-writers-tiff"
+        )
+        self._background = self._buffer.background
+        self.failures = self._background.failures
+        self.stats = self._buffer.stats
+        self._disk_is_fast = True
+        self._flush_lock = threading.Lock()
+        self._unpublished: list[_Run] = []  # lost if the current flush fails
+        self._closed = False
+
+    def add_arrays(
+        self, targets: Sequence[LevelSpec], existing: Sequence[ExistingArray] = ()
+    ) -> int:
+        """See `storage.contract.ExtensibleEngine`; the arrays are in other files than the earlier ones."""
+        with self._flush_lock:
+            groups, first = len(self._pages), len(self._series)
+            self._open(targets, existing)
+            self._buffer.add_groups(len(self._pages) - groups)
+            return first
+
+    def _open(self, targets: Sequence[LevelSpec], existing: Sequence[ExistingArray]) -> None:
+        """Add the files of these arrays, or continue `existing` ones."""
+        options, before = self._options, len(self._series)
+        by_file: dict[str, list[int]] = {}  # the arrays of full resolution
         levels: dict[int, list[int]] = {}  # by array of full resolution
         full = 0
         for array, target in enumerate(targets):
@@ -89,13 +120,11 @@ class TiffEngine:
                 levels[full].append(array)
             else:
                 full = array
-                self._arrays.setdefault(target.key, []).append(array)
+                by_file.setdefault(target.key, []).append(array)
                 levels[full] = []
-        self._file_numbers = {key: number for number, key in enumerate(self._arrays)}
         located: dict[int, tuple[int, Series]] = {}
         encoders: dict[tuple[object, ...], IfdEncoder] = {}
-        self._pages: list[_Pages] = []  # by group of the write buffer
-        for key, arrays in self._arrays.items():
+        for key, arrays in by_file.items():
             whole = [targets[array] for array in arrays]
             reduced = [[targets[level] for level in levels[array]] for array in arrays]
             kind = tuple(_kind(level) for each in (whole, *reduced) for level in each)
@@ -105,31 +134,25 @@ class TiffEngine:
                 encoders[kind] = IfdEncoder(
                     Geometry.of(whole, reduced, contiguous=contiguous, durable=options.durable)
                 )
-            file = TiffFile(root / key, encoders[kind], self._handles)
+            file = TiffFile(self._root / key, encoders[kind], self._handles)
             for k, store in enumerate(file.stores):
                 for series in store.geometry.series:
                     array = arrays[series.number]
                     array = levels[array][k - 1] if k else array
                     located[array] = (len(self._pages), series)
                 self._pages.append(_Pages(file, store))
-            if options.existing:
-                grown = [(targets[a].growing, options.existing[a].shape) for a in arrays]
+            if existing:
+                grown = [(targets[a].growing, existing[a].shape) for a in arrays]
                 rows = max(1 if axis is None else shape[axis] for axis, shape in grown)
                 file.reopen(rows, options.existing_ifds[key])
+            self._file_numbers[key] = len(self._files)
+            self._arrays[key] = [before + array for array in arrays]
             self._files.append(file)
-        self._series = [located[array] for array in range(len(targets))]  # group, series
-        self._buffer: WriteBuffer[PageBlock] = WriteBuffer(
-            len(self._pages), options.buffer_bytes, "ome-writers-tiff"
-        )
-        self._background = self._buffer.background
-        self.failures = self._background.failures
-        self.stats = self._buffer.stats
+        if len(by_file) == 1:
+            self._single_files.add(self._files[-1])
+        self._series += (located[array] for array in range(len(targets)))
         per_group = options.buffer_bytes // (4 * len(self._pages))
         self._block_bytes = min(_MAX_BLOCK_BYTES, per_group or 1)
-        self._disk_is_fast = True
-        self._flush_lock = threading.Lock()
-        self._unpublished: list[_Run] = []  # lost if the current flush fails
-        self._closed = False
 
     def write(
         self,
@@ -234,9 +257,9 @@ class TiffEngine:
                 self._collect_error(file.publish_completed)
             self._drain()
             self._publish(shapes)
-            single_file = len(self._files) == 1
             for file, arrays in zip(self._files, self._arrays.values(), strict=True):
                 final = [shapes[array] for array in arrays]
+                single_file = file in self._single_files
                 self._collect_error(partial(file.finish, final, single_file=single_file))
             self._collect_error(self._handles.sync_all)
             if self._durable:

@@ -59,12 +59,23 @@ class ArrayMetadataWriter:
 
     def __init__(self, put: Callable[[str, bytes], object], arrays: Sequence[LevelSpec]) -> None:
         self._put = put
-        self._arrays = arrays
-        self._growing = [level.growing for level in arrays]
-        self._written: list[tuple[int, ...] | None] = [None] * len(arrays)  # shapes
-        self._extents = [0] * len(arrays)  # of the written shapes, along growing axes
+        self._arrays: list[LevelSpec] = []
+        self._growing: list[int | None] = []
+        self._written: list[tuple[int, ...] | None] = []  # shapes
+        self._extents: list[int] = []  # of the written shapes, along growing axes
+        self.add(arrays)
         # (frame number, array, extent that includes the frame)
         self._unpublished: deque[tuple[int, int, int]] = deque()
+
+    def add(
+        self, arrays: Sequence[LevelSpec], shapes: Sequence[tuple[int, ...] | None] = ()
+    ) -> None:
+        """Add arrays, with the shapes that they have on disk if they exist."""
+        self._arrays += arrays
+        self._growing += [level.growing for level in arrays]
+        self._written += shapes or [None] * len(arrays)
+        growing = zip(shapes or [None] * len(arrays), arrays, strict=True)
+        self._extents += [0 if s is None else s[level.growing or 0] for s, level in growing]
 
     def add_frame(self, number: int, array: int, index: tuple[int, ...]) -> None:
         """Count a frame as unpublished until a shape that includes it has been written."""
@@ -98,12 +109,6 @@ class ArrayMetadataWriter:
         )
         self._written[array] = shape
         self._extents[array] = shape[self._growing[array] or 0]
-
-    def restore(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Record the shapes that the arrays on disk have."""
-        self._written = list(shapes)
-        for i, shape in enumerate(shapes):
-            self._extents[i] = shape[self._growing[i] or 0]
 
     def invalidate(self) -> None:
         """Write all metadata again next time: a library may have overwritten it."""

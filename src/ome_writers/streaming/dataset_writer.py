@@ -1,4 +1,4 @@
-"""Writes the output of a stream: pixels first, then frame metadata, then the dataset's metadata.
+"""`DatasetWriter`: a dataset to which frame writers write; pixels first, then frame metadata, then its metadata.
 
 An error in one step is kept and the following steps still run, so that as much as possible is saved.
 """
@@ -11,17 +11,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ome_writers.errors import WriteError, describe_frames
+from ome_writers.errors import UnsupportedError, WriteError, describe_frames
 from ome_writers.file_sync import sync_folder
 from ome_writers.formats import SupportsCarryOver, SupportsGrow
 from ome_writers.routing import Plan
-from ome_writers.storage import PatchingEngine, TruncatingEngine, WriteFailure, frame_of
+from ome_writers.storage import (
+    DERIVED,
+    ExtensibleEngine,
+    PatchingEngine,
+    TruncatingEngine,
+    WriteFailure,
+    frame_of,
+)
 
 if TYPE_CHECKING:
-    from ome_writers.dataset import DatasetSpec
+    from ome_writers.dataset import DatasetSpec, LevelSpec
     from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.companions import Companions
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
 
     Runs = Sequence[tuple[int, int]]
     """First number and length of runs of frames; see `Cursor.pop_runs`."""
+    Snapshot = tuple[Sequence[JournalEntry], Outcome, Runs]
 
 
 class Output(NamedTuple):
@@ -38,12 +47,45 @@ class Output(NamedTuple):
 
     plan: Plan
     engine_row: EngineRow
-    recorder: Recorder
+    dataset_writer: DatasetWriter
     stored: StoredFrames | None = None  # the frames of a dataset that is resumed
 
 
-class Recorder:
+class ImageSet(NamedTuple):
+    """Metadata and journal of the images that one frame writer writes."""
+
+    layout: Layout
+    metadata: DatasetMetadata
+    journal: Journal
+
+
+class AddedWriter(Protocol):
+    """Writes further images to a dataset; `FrameWriter` is one."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def image_set(self) -> ImageSet: ...
+
+    def flush_snapshot(self) -> Snapshot:
+        """Return what a flush writes: frame metadata, the current shapes and extents, and new frames."""
+        ...
+
+    def final_shapes(self) -> list[tuple[int, ...]]:
+        """Return the shapes that the images have after `close`."""
+        ...
+
+    def final_outcome(self, shapes: Sequence[tuple[int, ...]], *, failed: bool) -> Outcome:
+        """Return the result of the acquisition, once the pixels are on disk."""
+        ...
+
+
+class DatasetWriter:
     """Owns engine, metadata, journal and output claim of one dataset. Thread-safe.
+
+    A stream's own frame writer calls `flush`, `close_pixels` and `close_metadata`, which include the images of the
+    frame writers that were added.
 
     `claim` is None for scratch in memory. `synced_folder` is synced after the lock file was removed; it is None without
     ``durability="disk"``.
@@ -73,7 +115,10 @@ class Recorder:
         self.layout = layout
         # whether it continues the dataset of an earlier stream, which is then never removed
         self.resumed = resumed
+        self.image_set = ImageSet(layout, metadata, journal)
         self._images = plan.images
+        self.added: list[AddedWriter] = []  # frame writers of further images
+        self._added_shapes: list[list[tuple[int, ...]]] = []  # final, by added writer
         self._engine_failures = engine.failures  # always the same list: checked for each frame
         self._failures: list[WriteFailure] = []
         self.claim = claim
@@ -94,7 +139,10 @@ class Recorder:
         return {n for failure in self._all_failures() for n in failure.frames}
 
     def error(self) -> WriteError | None:
-        """Return all failures as one error to raise; None if there are none."""
+        """Return all failures as one error to raise; None if there are none.
+
+        Its frames are those of the stream's own frame writer.
+        """
         failures = self._all_failures()
         if not failures:
             return None
@@ -123,20 +171,44 @@ class Recorder:
     def _all_failures(self) -> list[WriteFailure]:
         """Return what has failed, with the numbers of frames instead of planes."""
         return [
-            replace(failure, frames=tuple(dict.fromkeys(map(frame_of, failure.frames))))
+            replace(failure, frames=tuple(dict.fromkeys(map(frame_of, _frames(failure)))))
             for failure in (*self._engine_failures, *self._failures)
         ]
 
-    def flush(self, snapshot: Callable[[], tuple[Sequence[JournalEntry], Outcome, Runs]]) -> None:
-        """Write to disk what `snapshot` returns: frame metadata, the current shapes and extents, and new frames."""
+    def add(
+        self, targets: Sequence[LevelSpec], open_writer: Callable[[int], AddedWriter]
+    ) -> AddedWriter:
+        """Create more arrays, and add the frame writer that `open_writer` returns for the number of the first one.
+
+        Raises UnsupportedError if the engine cannot add arrays. No other thread may be writing a frame.
+        """
+        if not isinstance(self.engine, ExtensibleEngine):
+            raise UnsupportedError(
+                f"{self.layout.output}: its backend cannot add images to a dataset that it is writing. Use another "
+                f"backend, or write them to a dataset of their own."
+            )
+        with self._flush_lock:
+            writer = open_writer(self.engine.add_arrays(targets))
+            self.added.append(writer)
+            with self._metadata_lock:
+                self._put(writer.image_set.metadata.render())
+        return writer
+
+    def flush(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Write to disk what `snapshot` returns, and what those of the added frame writers return."""
         with self._flush_lock:
             frame_metadata, outcome, runs = snapshot()
-            self._run(lambda: self.engine.flush(self._array_shapes(outcome.shapes)))
+            added = [(writer.image_set, *writer.flush_snapshot()[:2]) for writer in self.added]
+            shapes = self._array_shapes(outcome.shapes, [each.shapes for *_, each in added])
+            self._run(lambda: self.engine.flush(shapes))
             # before the progress, which tells how many frames are complete on disk
-            self._run(lambda: self.journal.write(frame_metadata))
+            for image_set, entries, _ in ((self.image_set, frame_metadata, outcome), *added):
+                self._run(partial(image_set.journal.write, entries))
             if not self.failed:  # otherwise some of these frames are not on disk
-                self._write_progress(outcome)
-            self._run(lambda: self._write_shapes(outcome.shapes))
+                for image_set, _, of_images in (*added, (self.image_set, frame_metadata, outcome)):
+                    self._write_progress(image_set.metadata, of_images)
+            for image_set, _, of_images in (*added, (self.image_set, frame_metadata, outcome)):
+                self._run(partial(self._write_shapes, image_set.metadata, of_images.shapes))
             if self._progress is not None and not self.failed:
                 self._progress.record(runs)
 
@@ -154,8 +226,10 @@ class Recorder:
     def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write all pixels and frame metadata, and give the arrays their final shapes."""
         with self._flush_lock:
-            self._run(lambda: self.engine.close(self._array_shapes(shapes)))
-            self._run(lambda: self.journal.write(self.journal.pop_pending()))
+            added = self._added_shapes = [writer.final_shapes() for writer in self.added]
+            self._run(lambda: self.engine.close(self._array_shapes(shapes, added)))
+            for journal in (self.journal, *(writer.image_set.journal for writer in self.added)):
+                self._run(partial(_write_pending, journal))
 
     def close_metadata(
         self,
@@ -167,16 +241,21 @@ class Recorder:
 
         `runs` are the frames since the last flush.
         """
+        failed = outcome.status == "failed"
         with self._metadata_lock:
-            written = self._run(lambda: self.metadata.finish(outcome, self.journal))
-            written = self._run(self._write_metadata) and written
+            written = True
+            for writer, shapes in zip(self.added, self._added_shapes, strict=True):
+                of_images = writer.final_outcome(shapes, failed=failed)
+                written = self._finish(writer.image_set, of_images) and written
+            written = self._finish(self.image_set, outcome) and written
             if (companions := self.companions) is not None:
                 self._run(lambda: self._put(companions.closing(spec)))
             if written and isinstance(self.engine, TruncatingEngine):
                 self._run(self.engine.truncate)
             if not self._failures:
-                for image in self.metadata.embedded_journals():
-                    self.journal.discard(image)
+                for _, metadata, journal in (self.image_set, *(w.image_set for w in self.added)):
+                    for image in metadata.embedded_journals():
+                        journal.discard(image)
         if self.claim is not None and self._progress is not None:
             with self._flush_lock:
                 state = "failed" if self.failed else outcome.status
@@ -194,7 +273,8 @@ class Recorder:
         """Remove the output; that of a resumed stream stays, with the status ``writing``."""
         with self._flush_lock, self._metadata_lock:
             self.discarded = True
-            self.engine.close(self._array_shapes([image.shape for image in self._images]))
+            added = [[image.shape for image in writer.plan.images] for writer in self.added]
+            self.engine.close(self._array_shapes([image.shape for image in self._images], added))
             for image in range(0 if self.resumed else len(self._images)):
                 with suppress(OSError):  # a journal beside the output; remove the output anyway
                     self.journal.discard(image)
@@ -206,7 +286,7 @@ class Recorder:
         """Record a failure that lost the first `frames` frames."""
         self._failures.append(WriteFailure(error, tuple(range(frames))))
 
-    def carry_over_metadata(self, replaced: Recorder) -> None:
+    def carry_over_metadata(self, replaced: DatasetWriter) -> None:
         """Apply the user's metadata of a dataset that this one replaces, as far as the format can."""
         with self._metadata_lock:
             same_format = type(self.metadata) is type(replaced.metadata)
@@ -249,10 +329,19 @@ class Recorder:
             self.metadata.use_plan(plan)
             self._write_user_metadata()
 
-    def _array_shapes(self, shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """Return the shapes of all arrays, from those of full resolution."""
-        pairs = zip(self._images, shapes, strict=True)
+    def _array_shapes(
+        self, shapes: Sequence[tuple[int, ...]], added: Sequence[Sequence[tuple[int, ...]]]
+    ) -> list[tuple[int, ...]]:
+        """Return the shapes of all arrays, from those of full resolution; `added` are those of the added writers."""
+        images = [*self._images, *(image for writer in self.added for image in writer.plan.images)]
+        pairs = zip(images, chain(shapes, *added), strict=True)
         return [each for image, shape in pairs for each in image.level_shapes(shape)]
+
+    def _finish(self, image_set: ImageSet, outcome: Outcome) -> bool:
+        """Write the final metadata of a set of images; return whether that succeeded."""
+        _, metadata, journal = image_set
+        finished = self._run(lambda: metadata.finish(outcome, journal))
+        return self._run(lambda: self._put(metadata.render())) and finished
 
     def _write_user_metadata(self) -> None:
         try:
@@ -263,25 +352,25 @@ class Recorder:
                 f"space or repair the disk: the next change of metadata, or `close`, writes them again."
             ) from error
 
-    def _write_progress(self, outcome: Outcome) -> None:
-        """Write the current progress to the metadata.
+    def _write_progress(self, metadata: DatasetMetadata, outcome: Outcome) -> None:
+        """Write the current progress to metadata.
 
         An error here is not a failure of the acquisition: on Windows a reader may hold a file open for a moment.
         The next flush, or `close`, writes the metadata again.
         """
         with self._metadata_lock, suppress(OSError):
-            patches = () if self.discarded else self.metadata.update_progress(outcome)
+            patches = () if self.discarded else metadata.update_progress(outcome)
             if isinstance(self.engine, PatchingEngine):
                 for patch in patches:
                     self.engine.patch(*patch)
-            self._write_metadata()
+            self._put(metadata.render())
 
-    def _write_shapes(self, shapes: Sequence[tuple[int, ...]]) -> None:
+    def _write_shapes(self, metadata: DatasetMetadata, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write the current shapes of the arrays, for formats that store them in the metadata."""
-        if isinstance(self.metadata, SupportsGrow):
+        if isinstance(metadata, SupportsGrow):
             with self._metadata_lock:
-                self.metadata.grow(shapes)
-                self._write_metadata()
+                metadata.grow(shapes)
+                self._put(metadata.render())
 
     def _write_metadata(self) -> None:
         self._put(self.metadata.render())
@@ -301,3 +390,11 @@ class Recorder:
             self._failures.append(WriteFailure(error))
             return False
         return True
+
+
+def _write_pending(journal: Journal) -> None:
+    journal.write(journal.pop_pending())
+
+
+def _frames(failure: WriteFailure) -> tuple[int, ...]:
+    return tuple(number for number in failure.frames if number != DERIVED)
