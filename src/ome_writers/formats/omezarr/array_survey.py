@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ome_writers.dataset import LevelSpec
 from ome_writers.formats.omezarr.shard_recovery import ShardRecovery
 from ome_writers.formats.report import Finding
-from ome_writers.storage.zarr import EMPTY, Grid
+from ome_writers.storage.zarr import EMPTY, ChunkFile, Grid
 from ome_writers.untrusted import is_link, open_regular
 
 
@@ -33,11 +33,11 @@ class Survey:
 
 
 class _Chunk(NamedTuple):
-    """A stored chunk: its coordinate, and its bytes in a file."""
+    """A stored chunk: its coordinate, its file and the recovered index of that if it is a shard, its stored size."""
 
     coordinate: tuple[int, ...]
     path: Path
-    offset: int
+    entries: NDArray[np.uint64] | None
     size: int
 
 
@@ -165,14 +165,14 @@ class ArraySurvey:
             if not self._grid.sharded:
                 size = path.stat().st_size
                 if size:
-                    yield _Chunk(coordinate, path, 0, size)
+                    yield _Chunk(coordinate, path, None, size)
                 continue
             index = self._recovery.read_index(path, coordinate)
             if index is None:
                 continue
             for number in np.flatnonzero(index.entries[:, 0] != EMPTY).tolist():
                 at = self._recovery.chunk_coordinate(coordinate, number)
-                yield _Chunk(at, path, *index.entries[number].tolist())
+                yield _Chunk(at, path, index.entries, int(index.entries[number, 1]))
 
     def _describe(self, chunk: tuple[int, ...]) -> str:
         return describe_planes(chunk, self._level.chunks, self._level.shape)
@@ -184,25 +184,30 @@ class ArraySurvey:
         if self._recovery.stored_as_is:
             return ""
         try:
-            self._recovery.decode_or_raise(self._stored(chunk))
+            self._load(chunk)
         except Exception as error:  # codecs raise various errors for invalid data
             return f"cannot be decoded: {error}"
         return ""
 
-    def _load(self, chunk: _Chunk) -> NDArray[np.generic] | None:
-        """Return the pixels of a chunk; None if it cannot be decoded."""
-        return self._recovery.decode(self._stored(chunk))
-
-    def _stored(self, chunk: _Chunk) -> bytes:
+    def _load(self, chunk: _Chunk) -> NDArray[np.generic]:
+        """Return the pixels of a chunk; raise OSError, ValueError or an exception of its codecs."""
+        encoding = self._recovery.encoding
         with open(open_regular(chunk.path), "rb") as file:
-            file.seek(chunk.offset)
-            return file.read(chunk.size)
+            nbytes = os.fstat(file.fileno()).st_size
+            stored = ChunkFile(encoding, file, nbytes, entries=chunk.entries).read(chunk.coordinate)
+        return encoding.decode(stored or b"")
+
+    def _load_if_valid(self, chunk: _Chunk) -> NDArray[np.generic] | None:
+        try:
+            return self._load(chunk)
+        except Exception:
+            return None
 
     def _depth(self, cell: list[_Chunk], axis: int) -> int:
         """Return how far the chunks of a cell are filled along `axis`: up to the last plane that is not all zeros."""
         depth = 0
         for chunk in cell:
-            pixels = self._load(chunk)
+            pixels = self._load_if_valid(chunk)
             if pixels is not None:
                 filled = np.moveaxis(pixels, axis, 0).reshape(pixels.shape[axis], -1).any(axis=1)
                 depth = max(depth, int(np.flatnonzero(filled).max(initial=-1)) + 1)
@@ -211,7 +216,7 @@ class ArraySurvey:
     def _extend_windows(
         self, chunk: _Chunk, channel: int | None, windows: dict[int, tuple[float, float]]
     ) -> None:
-        pixels = self._load(chunk)
+        pixels = self._load_if_valid(chunk)
         if pixels is None:
             return
         height, width = self._level.frame_shape

@@ -14,15 +14,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import CRC32C, CRC32C_BYTES, Decoder, crc32c
+from ome_writers.codecs import CRC32C, Decoder
 from ome_writers.dataset import DatasetSpec
 from ome_writers.decompression import find_zarr_codec
 from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedError
@@ -33,7 +33,7 @@ from ome_writers.formats.omezarr.node_metadata import (
 )
 from ome_writers.formats.omezarr.parse import parse_dataset, recorded_progress
 from ome_writers.formats.omezarr.zarr_python import open_with_zarr_python
-from ome_writers.storage.zarr import EMPTY, ShardIndexFormat
+from ome_writers.storage.zarr import ChunkEncoding, ChunkFile, ShardIndexFormat
 from ome_writers.untrusted import (
     Location,
     check_count,
@@ -145,14 +145,17 @@ class ZarrArray:
         if metadata.shard_codecs:
             names = [codec["name"] for codec in metadata.shard_codecs]
             raise UnsupportedError(f"{folder}: the codecs {names} of shards are not supported.")
-        self._chunk, self._counts = metadata.chunks, metadata.chunks_per_shard
-        self._index_format = _index_format(metadata, folder) if metadata.shards else None
-        self.dtype, self._decoders = _pipeline(metadata.data_type, metadata.codecs, folder)
+        self._chunk = metadata.chunks
+        index = _index_format(metadata, folder) if metadata.shards else None
+        self.dtype, decoders = _pipeline(metadata.data_type, metadata.codecs, folder)
         nbytes = check_memory(math.prod(self._chunk) * self.dtype.itemsize, f"{folder}: a chunk")
-        self._max_stored_bytes = 2 * nbytes + _MAX_CODEC_OVERHEAD_BYTES
+        limit = 2 * nbytes + _MAX_CODEC_OVERHEAD_BYTES
+        self._encoding = ChunkEncoding(
+            self._chunk, self.dtype, metadata.chunks_per_shard, index, decoders, limit, limit
+        )
         # whether chunks are stored as they are in memory, but for their checksum
-        self._has_checksum = self._decoders[:1] == [CRC32C.decode]
-        self._is_raw = len(self._decoders) == self._has_checksum and self.dtype.isnative
+        self._has_checksum = decoders[:1] == [CRC32C.decode]
+        self._is_raw = len(decoders) == self._has_checksum and self.dtype.isnative
         several_planes = math.prod(self._chunk[:-2]) > 1
         self._max_cached_chunks = cache_bytes // nbytes if several_planes else 0
         self._remote_indexes: dict[Location, tuple[int, NDArray[np.uint64]]] = {}
@@ -222,20 +225,17 @@ class ZarrArray:
         return any(self._has_chunk((*cell, *tile), known) for tile in np.ndindex(*tiles))
 
     def _has_chunk(self, coordinate: tuple[int, ...], known: dict[Location, Any]) -> bool:
-        at = self._location([i // n for i, n in zip(coordinate, self._counts, strict=True)])
+        at, sharded = self._location(coordinate), self._encoding.index_format is not None
         if at not in known:
-            known[at] = None
-            with (
-                suppress(FileNotFoundError, NotADirectoryError),
-                at.open_range() as (file, (start, nbytes)),
-            ):
-                indexed = self._index_format is not None
-                known[at] = self._index(at, file, start, nbytes) if indexed else nbytes > 0
-        entries = known[at]
-        if entries is None or self._index_format is None:
-            return bool(entries)
-        inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
-        return bool(entries[np.ravel_multi_index(inner, self._counts), 0] != EMPTY)
+            with ExitStack() as files:
+                file = self._open_file(coordinate, files)
+                if sharded and file is not None:
+                    file.index()  # while it is open
+            known[at] = file
+        file = known[at]
+        if file is None or not sharded:
+            return file is not None and file.nbytes > 0
+        return file.find(coordinate) is not None
 
     def _cached_chunk(self, coordinate: tuple[int, ...]) -> NDArray[np.generic] | None:
         """Return a decoded chunk, from the cache if possible."""
@@ -258,9 +258,15 @@ class ZarrArray:
         for _ in range(_MAX_READ_RETRIES):
             try:
                 if out is not None:
-                    return out if self._read_raw(coordinate, out) else None
+                    memory = out.reshape(-1).view(np.uint8).data
+                    with ExitStack() as files:
+                        file = self._open_file(coordinate, files)
+                        found = file is not None and file.read_into(
+                            coordinate, memory, checksum=self._has_checksum
+                        )
+                    return out if found else None
                 stored = self._read_stored(coordinate)
-                return None if stored is None else self._decode(stored)
+                return None if stored is None else self._encoding.decode(stored)
             except InvalidFileError:
                 raise
             except (OSError, ValueError, RuntimeError) as failure:  # raised by numcodecs' decoders
@@ -275,88 +281,43 @@ class ZarrArray:
         ) from error
 
     def _read_stored(self, coordinate: tuple[int, ...]) -> bytes | None:
-        if self._index_format is None:
+        if self._encoding.index_format is None:
             try:
-                return self._location(coordinate).read(self._max_stored_bytes)
+                return self._location(coordinate).read(self._encoding.max_stored_bytes)
             except (FileNotFoundError, NotADirectoryError):
                 return None
         with ExitStack() as files:
-            found = self._open_stored(coordinate, files)
-            if found is None:
-                return None
-            file, size = found
-            stored = file.read(size)
-        if len(stored) != size:
-            raise OSError("a chunk is truncated")
-        return stored
+            file = self._open_file(coordinate, files)
+            return None if file is None else file.read(coordinate)
 
-    def _read_raw(self, coordinate: tuple[int, ...], out: NDArray[np.generic]) -> bool:
-        """Read a chunk that is not encoded; return whether it exists."""
-        memory = out.reshape(-1).view(np.uint8).data
-        with ExitStack() as files:
-            found = self._open_stored(coordinate, files)
-            if found is None:
-                return False
-            file, size = found
-            expected = len(memory) + CRC32C_BYTES * self._has_checksum
-            if size != expected:
-                raise OSError(f"a chunk has {size} bytes instead of {expected}")
-            if file.readinto(memory) != len(memory):  # type: ignore[attr-defined]  # not of BinaryIO
-                raise OSError("a chunk is truncated")
-            if self._has_checksum and file.read(CRC32C_BYTES) != crc32c(memory):
-                raise OSError("the CRC-32C does not match")
-        return True
+    def _open_file(self, coordinate: tuple[int, ...], files: ExitStack) -> ChunkFile | None:
+        """Open the file of a chunk, or its shard; return None if it does not exist.
 
-    def _open_stored(
-        self, coordinate: tuple[int, ...], files: ExitStack
-    ) -> tuple[BinaryIO, int] | None:
-        """Open the file of a chunk at its first byte; return it and the stored size, None if there is no such chunk."""
-        at = self._location([i // n for i, n in zip(coordinate, self._counts, strict=True)])
+        The index of a remote shard is kept until the shard changes.
+        """
+        at = self._location(coordinate)
         try:
-            file, (start, stored_bytes) = files.enter_context(at.open_range())
+            file, (start, nbytes) = files.enter_context(at.open_range())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if self._index_format is None:
-            file.seek(start)
-            return file, stored_bytes
-        entries = self._index(at, file, start, stored_bytes)
-        inner = [i % n for i, n in zip(coordinate, self._counts, strict=True)]
-        offset, size = entries[np.ravel_multi_index(inner, self._counts)].tolist()
-        if offset == size == int(EMPTY):
-            return None
-        if offset + size > stored_bytes or size > self._max_stored_bytes:
-            raise OSError(f"a chunk of {size} bytes at {offset} does not fit into the shard")
-        file.seek(start + offset)
-        return file, size
-
-    def _index(
-        self, shard: Location, file: BinaryIO, start: int, stored_bytes: int
-    ) -> NDArray[np.uint64]:
-        """Return the index of a shard; that of a remote shard is kept until the shard changes."""
-        assert self._index_format is not None
-        version = shard.version()
-        known, entries = self._remote_indexes.get(shard, (None, None))
-        if entries is not None and known == version:
-            return entries
-        at = self._index_format.offset(stored_bytes)
-        if at < 0:
-            raise OSError("the shard is shorter than its index")
-        file.seek(start + at)
-        entries = self._index_format.decode(file.read(self._index_format.nbytes))
-        if version is not None and self._index_format.nbytes <= _MAX_KEPT_INDEX_BYTES:
+        found = ChunkFile(self._encoding, file, nbytes, start)
+        index = self._encoding.index_format
+        version = None if index is None else at.version()
+        if index is None or version is None:
+            return found
+        known, entries = self._remote_indexes.get(at, (None, None))
+        if known == version:
+            found.entries = entries
+        elif index.nbytes <= _MAX_KEPT_INDEX_BYTES:
             if len(self._remote_indexes) >= _MAX_KEPT_INDEXES:
                 self._remote_indexes.clear()
-            self._remote_indexes[shard] = version, entries
-        return entries
-
-    def _decode(self, stored: bytes) -> NDArray[np.generic]:
-        for decode in self._decoders:
-            stored = decode(stored, self._max_stored_bytes)
-        return np.frombuffer(stored, self.dtype).reshape(self._chunk)
+            self._remote_indexes[at] = version, found.index()
+        return found
 
     def _location(self, coordinate: Sequence[int]) -> Location:
-        """Return where the file of a chunk, or of a shard, is."""
-        key = self._separator.join(map(str, coordinate))
+        """Return where the file of a chunk, or its shard, is."""
+        file = [i // n for i, n in zip(coordinate, self._encoding.per_file, strict=True)]
+        key = self._separator.join(map(str, file))
         if not self._v2_keys:
             key = f"c{self._separator}{key}"
         at: Location = replace(self._at, key=f"{self._at.key}/{key}".lstrip("/"))

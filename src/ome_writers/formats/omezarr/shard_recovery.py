@@ -21,6 +21,7 @@ from ome_writers.formats.report import Finding
 from ome_writers.storage import open_file, read_at, write_at
 from ome_writers.storage.zarr import (
     EMPTY,
+    ChunkEncoding,
     Codec,
     Grid,
     ShardIndexFormat,
@@ -90,12 +91,10 @@ class ShardRecovery:
     """Recovers the shards of one array."""
 
     def __init__(self, level: LevelSpec) -> None:
-        outer = level.shards or level.chunks
-        self.chunks = tuple(o // c for o, c in zip(outer, level.chunks, strict=True))
-        self._level = level
+        self.encoding = ChunkEncoding.of(level)
         self._grid = Grid(level)
         self._codec = Codec(level.compression, level.numpy_dtype, checksum=level.checksum)
-        self._index_format = ShardIndexFormat(math.prod(self.chunks))
+        self._index_format = ShardIndexFormat(math.prod(self.encoding.per_file))
         self._index_bytes = self._index_format.nbytes
 
     def read_index(self, path: Path, shard: tuple[int, ...]) -> RecoveredIndex | None:
@@ -151,8 +150,9 @@ class ShardRecovery:
 
     def chunk_coordinate(self, shard: tuple[int, ...], number: int) -> tuple[int, ...]:
         """Return the coordinate of a chunk, by its number in a shard."""
-        inner = np.unravel_index(number, self.chunks)
-        return tuple(c * n + int(i) for c, n, i in zip(shard, self.chunks, inner, strict=True))
+        chunks = self.encoding.per_file
+        inner = np.unravel_index(number, chunks)
+        return tuple(c * n + int(i) for c, n, i in zip(shard, chunks, inner, strict=True))
 
     @property
     def stored_as_is(self) -> bool:
@@ -163,19 +163,13 @@ class ShardRecovery:
         """Whether a stored chunk can have this size, in bytes."""
         return self._codec.is_possible_size(size, self._grid.chunk_bytes)
 
-    def decode(self, stored: bytes) -> NDArray[np.generic] | None:
-        """Return the pixels of a chunk; None if it cannot be decoded."""
+    def can_decode(self, stored: bytes) -> bool:
+        """Whether a stored chunk can be decoded."""
         try:
-            return self.decode_or_raise(stored)
+            self.encoding.decode(stored)
         except Exception:  # codecs raise various errors for invalid data
-            return None
-
-    def decode_or_raise(self, stored: bytes) -> NDArray[np.generic]:
-        """Return the pixels of a chunk; raise an exception of its codecs, or ValueError, if it cannot be decoded."""
-        raw = self._codec.decode(stored, self._grid.chunk_bytes)
-        if len(raw) != self._grid.chunk_bytes:
-            raise ValueError(f"{len(raw)} bytes instead of {self._grid.chunk_bytes}")
-        return np.frombuffer(raw, self._level.numpy_dtype).reshape(self._level.chunks)
+            return False
+        return True
 
     def _find_index(self, fd: int, path: Path, shard: tuple[int, ...]) -> RecoveredIndex | None:
         """Return a shard's index from wherever it can be found; None if there is none."""
@@ -246,7 +240,7 @@ class ShardRecovery:
             return None
         for number in np.flatnonzero((entries[:, 0] != EMPTY) & ~invalid).tolist():
             offset, length = entries[number].tolist()
-            invalid[number] = self.decode(read_at(fd, length, offset)) is None
+            invalid[number] = not self.can_decode(read_at(fd, length, offset))
         index = self._without_invalid(entries, invalid, end, torn=True)
         return index if (index.entries != EMPTY).any() else None
 

@@ -35,9 +35,8 @@ from ome_writers.formats.resumption import (
 from ome_writers.formats.stored_settings import plan_from_settings
 from ome_writers.routing import Plan
 from ome_writers.settings import find_engine
-from ome_writers.storage import Disk, ExistingArray, LocalStore, files
-from ome_writers.storage.direct import StoredArray
-from ome_writers.storage.zarr import EMPTY, Grid
+from ome_writers.storage import ExistingArray, files
+from ome_writers.storage.zarr import EMPTY, ChunkReader, Grid
 from ome_writers.untrusted import check_shape, is_link, read_json_object
 
 Mask = NDArray[np.bool_]
@@ -193,12 +192,12 @@ def _planes_on_disk(root: Path, image: ImageSpec, in_order: Mask | None) -> Mask
             in_order = np.repeat(in_order, addressing.planes, axis=addressing.plane_axis)
         window = tuple(slice(min(a, b)) for a, b in zip(mask.shape, in_order.shape, strict=True))
         known[window] = in_order[window]
-    stored = StoredArray(LocalStore(root), level, Disk(durable=False, direct_io=False))
+    chunks = ChunkReader(root / level.key, level)
     for cell in np.argwhere(cells).tolist():
         window = tuple(slice(i * n, (i + 1) * n) for i, n in zip(cell, grid.chunk, strict=True))
         if known[window].sum() >= grid.planes_in(tuple(cell)):
             continue
-        column = stored.load(tuple(cell))
+        column = chunks.column(tuple(cell))
         if column is None:
             mask[window] = False
             continue
@@ -211,7 +210,7 @@ def _complete_cells(folder: Path, level: LevelSpec, grid: Grid) -> Mask:
     """Return which cells (see `Grid`) have all of their chunks on disk."""
     recovery = ShardRecovery(level)
     rank = len(level.chunks) - 2
-    per_file = recovery.chunks if grid.sharded else (1,) * len(level.chunks)
+    per_file = recovery.encoding.per_file if grid.sharded else (1,) * len(level.chunks)
     coordinates, paths = [], []
     for coordinate, path in _files(folder / "c", len(level.chunks)):
         coordinates.append(coordinate)

@@ -14,8 +14,9 @@ from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.downsampling import downsample
 from ome_writers.formats.omezarr.array_survey import ArraySurvey
 from ome_writers.settings import PyramidMethod
-from ome_writers.storage import Disk, LocalStore, Options
-from ome_writers.storage.direct import StoredArray, open_engine
+from ome_writers.storage import Options
+from ome_writers.storage.direct import open_engine
+from ome_writers.storage.zarr import ChunkReader
 
 Plane = NDArray[np.generic]
 Index = tuple[int, ...]
@@ -88,7 +89,7 @@ class _Planes:
 
     def __init__(self, root: Path, level: LevelSpec) -> None:
         self._folder, self._level = root / level.key, level
-        self._array = StoredArray(LocalStore(root), level, Disk(durable=False, direct_io=False))
+        self._chunks = ChunkReader(self._folder, level)
 
     def cells(self) -> set[Index]:
         """Return the indices of the complete chunks; empty if chunks contain several planes."""
@@ -97,4 +98,4 @@ class _Planes:
         return ArraySurvey(self._folder, self._level).complete_cells()
 
     def read(self, index: Index) -> Plane:
-        return self._array.load_plane(*self._array.grid.split(index))
+        return self._chunks.plane(index)

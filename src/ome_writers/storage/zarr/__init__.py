@@ -2,7 +2,8 @@
 
 `chunk_grid` maps planes to chunks and shards, `codec` encodes chunks, and `chunk_files` and `shard_file` (with
 `shard_index` and `free_list`) write chunks so that readers never see a partial one. `array_metadata` writes
-``zarr.json``. `shard_reader` reads the shards that a library has written, as part of writing.
+``zarr.json``. `chunk_file` reads stored chunks, `shard_reader` the shards that a library has written, as part of
+writing.
 
 Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
 """
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ome_writers.storage.zarr.array_metadata import (
         render_array_metadata as render_array_metadata,
     )
+    from ome_writers.storage.zarr.chunk_file import ChunkEncoding as ChunkEncoding
+    from ome_writers.storage.zarr.chunk_file import ChunkFile as ChunkFile
+    from ome_writers.storage.zarr.chunk_file import ChunkReader as ChunkReader
     from ome_writers.storage.zarr.chunk_files import ChunkFiles as ChunkFiles
     from ome_writers.storage.zarr.chunk_files import ChunkKeys as ChunkKeys
     from ome_writers.storage.zarr.chunk_grid import Cell as Cell
@@ -35,6 +39,7 @@ else:
         __name__,
         {
             ".array_metadata": ("ArrayMetadataWriter", "render_array_metadata"),
+            ".chunk_file": ("ChunkEncoding", "ChunkFile", "ChunkReader"),
             ".chunk_files": ("ChunkFiles", "ChunkKeys"),
             ".chunk_grid": ("Cell", "Grid", "ShardPart"),
             ".codec": ("Codec",),

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import LevelSpec
-from ome_writers.storage.zarr import shard_index
-from ome_writers.storage.zarr.chunk_grid import Grid
-from ome_writers.storage.zarr.codec import Codec
-from ome_writers.storage.zarr.shard_index import EMPTY, ShardIndexFormat
+from ome_writers.storage.zarr.chunk_file import ChunkReader
+from ome_writers.storage.zarr.shard_index import EMPTY
 
 _BLOCK_BYTES = 4096  # allocation unit of file systems
 _MIN_HOLE_BYTES = 512  # fewer zeros may well be data
@@ -27,10 +25,8 @@ class ShardReader:
     """The shards of one array, with their index at the end, read plane by plane."""
 
     def __init__(self, folder: Path, level: LevelSpec) -> None:
-        self._folder = str(folder / "c")
-        self._grid = Grid(level)
-        self._codec = Codec(level.compression, level.numpy_dtype, checksum=level.checksum)
-        self._index_format = ShardIndexFormat(self._grid.shard_chunks)
+        self._chunks = ChunkReader(folder, level)
+        self._grid, self._path = self._chunks.grid, self._chunks.path
 
     def shard(self, index: tuple[int, ...]) -> tuple[int, ...]:
         """Return the coordinate of the shards of a plane, without y and x."""
@@ -77,37 +73,14 @@ class ShardReader:
 
     def plane(self, index: tuple[int, ...]) -> NDArray[np.generic]:
         """Return a plane; zeros where a shard is incomplete."""
-        cell, slot = self._grid.split(index)
-        outer, plane = self._grid.shard(cell)
-        column = np.zeros(self._grid.column_shape, self._grid.dtype)
-        for part in self._grid.parts:
-            key = (*outer, *part.yx)
-            entries = self._index(key)
-            if entries is None:
-                continue
-            with open(self._path(key), "rb") as file:
-                for tile, inner in zip(part.tiles, part.inner, strict=True):
-                    offset, size = entries[plane * self._grid.plane_chunks + inner].tolist()
-                    if offset != int(EMPTY):
-                        file.seek(offset)
-                        chunk = self._codec.decode(file.read(size), self._grid.chunk_bytes)
-                        column[tile] = np.frombuffer(chunk, self._grid.dtype).reshape(
-                            self._grid.column_shape[1:]
-                        )
-        return self._grid.extract_plane(column, slot)
+        return self._chunks.plane(index, torn_as_missing=True)
 
     def _index(self, key: tuple[int, ...]) -> NDArray[np.uint64] | None:
         """Return (offset, size) of each chunk of a shard; None if it has no valid index."""
         try:
-            with open(self._path(key), "rb", buffering=0) as file:
-                end = self._index_format.offset(os.fstat(file.fileno()).st_size)
-                entries = self._index_format.read(file.fileno(), end)
+            return self._chunks.index(key)
         except OSError:  # the file is missing, or its index is torn
             return None
-        return None if shard_index.end_of_data(entries) > end else entries
-
-    def _path(self, key: tuple[int, ...]) -> str:
-        return "/".join((self._folder, *map(str, key)))
 
 
 def _are_complete(path: str, entries: NDArray[np.uint64]) -> bool:

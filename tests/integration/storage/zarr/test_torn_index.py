@@ -69,7 +69,7 @@ class Written:
         content = self.path.read_bytes()
         for number in found:
             offset, size = index.entries[number].tolist()
-            pixels = self.files.decode(content[offset : offset + size])
+            pixels = self.files.encoding.decode(content[offset : offset + size])
             assert pixels is not None
             assert np.array_equal(pixels[0], frame(number))
         return found
