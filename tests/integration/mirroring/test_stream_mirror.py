@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,25 @@ def test_frames_are_in_the_copy_before_close(tmp_path: Path) -> None:
         wait_for(lambda: (store / "zarr.json").exists())
         wait_for(lambda: (ome_writers.read(store).frames_written or 0) >= 20)
         assert (np.asarray(ome_writers.open(store))[:, 0, 0] == np.arange(20)).all()
+
+
+def test_copy_is_complete_if_the_clock_is_set_back_meanwhile(tmp_path: Path) -> None:
+    """The files that were written before then have later times than those that are written afterwards."""
+    path, store = tmp_path / "a.ome.zarr", tmp_path / "store"
+    numbers = iter(range(24))
+    with create_stream(settings(path, store.as_uri())) as stream:
+        for hours in (2, 1):
+            for number in islice(numbers, 11):
+                stream.append(frame(number))
+            stream.flush()
+            later = time.time() + 3600 * hours
+            for file in path.rglob("*"):
+                os.utime(file, (later, later))
+            stream.append(frame(number := next(numbers)))
+            wait_for((store / "zarr.json").exists)
+            wait_for(lambda n=number: (ome_writers.read(store).frames_written or 0) > n)
+    assert files(store) == files(path)
+    assert (np.asarray(ome_writers.open(store))[:, 0, 0] == np.arange(24)).all()
 
 
 def test_url_is_not_stored_in_the_dataset(tmp_path: Path) -> None:
