@@ -29,7 +29,7 @@ class Layout:
     frames: int = 40
     every: int = 7
     shape: tuple[int, int] = (48, 64)
-    format: dict[str, str] = field(default_factory=dict)
+    format: dict[str, Any] = field(default_factory=dict)
     again: bool = False
 
     @property
@@ -57,7 +57,7 @@ class Layout:
         dimensions += [
             Dimension(name=a, count=n, **ones) for a, n in zip("yx", self.shape, strict=True)
         ]
-        format: str | dict[str, str] = self.engine
+        format: str | dict[str, Any] = self.engine
         if self.engine == "tifffile":
             format = {"name": "ome-tiff", **self.format}
         return AcquisitionSettings(
@@ -112,7 +112,7 @@ def _large_index(engine: str, compression: str) -> dict[str, Layout]:
     return {name: Layout(engine, {"t": (640, 1, 640)}, compression, 210, 20, (8, 8))}
 
 
-def _tiff(axes: dict[str, int], compression: str = "none", every: int = 7, **format: str) -> Layout:
+def _tiff(axes: dict[str, int], compression: str = "none", every: int = 7, **format: Any) -> Layout:
     full = {axis: (count, 1, 0) for axis, count in axes.items()}
     return Layout("tifffile", full, compression, every=every, format=format)
 
@@ -143,6 +143,12 @@ LAYOUTS = {
         {"t": 16, "p": 3}, "zstd", multi_file_metadata="companion-file"
     ),
     "OME-TIFF, positions in one file": _tiff({"t": 16, "p": 3}, prefer_single_file="always"),
+    "OME-TIFF, tiles": _tiff({"t": 30, "c": 2}, tile=16),
+    "OME-TIFF, tiles, unbounded, zstd": _tiff({"t": 0, "z": 3}, "zstd", tile=(32, 48)),
+    "OME-TIFF, tiles, positions": _tiff({"t": 16, "p": 3}, tile=32),
+    "OME-TIFF, tiles, unbounded, positions in one file": _tiff(
+        {"t": 0, "p": 2}, prefer_single_file="always", tile=16
+    ),
     "OME-TIFF, unbounded, positions": _tiff({"t": 0, "p": 2}),
     "OME-TIFF, unbounded, positions in one file": _tiff(
         {"t": 0, "p": 2}, "deflate", prefer_single_file="always"
