@@ -83,6 +83,22 @@ def camera_noise(text: str) -> Any:
         ) from None
 
 
+def tile_size(text: str) -> Any:
+    """Return ``512``, ``512,256``, ``none`` or ``auto`` as a setting of `OmeTiffFormat.tile`."""
+    from ome_writers.settings import OmeTiffFormat
+
+    words = {"none": None, "auto": "auto"}
+    try:
+        if text in words:
+            return words[text]
+        y, x = text.split(",") if "," in text else (text, text)
+        return OmeTiffFormat(tile=(int(y), int(x))).tile
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the size of a tile, as in 512 or 512,256 (y,x): {error}"
+        ) from None
+
+
 def add_disk_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--disk",

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from ome_writers import AcquisitionSettings, Camera, Dimension, create_stream
+from ome_writers import (
+    AcquisitionSettings,
+    Camera,
+    Dimension,
+    create_stream,
+    dims_from_standard_axes,
+)
 from ome_writers.cli import main
 from support.acquisitions import acquisition
 
@@ -55,6 +61,22 @@ def test_json_and_chunk_options(source: Path, capsys: pytest.CaptureFixture[str]
     assert array["codecs"][0]["configuration"]["chunk_shape"] == [3, 1, 2, 6]
 
 
+@pytest.mark.parametrize(
+    ("tile", "expected"), [("16", (16, 16)), ("32,16", (32, 16)), ("none", None)]
+)
+def test_tile_option(tmp_path: Path, tile: str, expected: tuple[int, int] | None) -> None:
+    source, target = tmp_path / "a.ome.zarr", tmp_path / "b.ome.tiff"
+    axes = dims_from_standard_axes({"t": 2, "y": 70, "x": 100})
+    with create_stream(root_path=source, dimensions=axes, dtype="uint16") as stream:
+        for number in (1, 2):
+            stream.append(np.arange(7000, dtype="uint16").reshape(70, 100) * number)
+    options = ["--tile", tile, "--pyramid", "mean", "--verify"]
+    assert main(["convert", str(source), str(target), *options]) == 0
+    with tifffile.TiffFile(target) as file:
+        page = file.pages.first
+        assert (page.tile if page.is_tiled else None) == expected
+
+
 def test_images_of_different_size_become_one_dataset_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +120,10 @@ def test_images_of_different_size_become_one_dataset_each(
         (["SOURCE", "b.ome.zarr", "--chunk", "t=0"], 2, "is not a list of AXIS=SIZE"),
         (["SOURCE", "b.ome.zarr", "--chunk", "y=2,y=3"], 2, "'y=2,y=3' contains axis y twice"),
         (["SOURCE", "b.ome.tiff", "--shard", "t=2"], 2, "OME-TIFF has neither chunks nor shards"),
+        (["SOURCE", "b.ome.zarr", "--tile", "16"], 2, "--tile: OME-Zarr has chunks instead"),
+        (["SOURCE", "b.ome.tiff", "--tile", "20"], 2, "must be multiples of 16 from 16 to 8192"),
+        (["SOURCE", "b.ome.tiff", "--tile", "16,"], 2, "is not the size of a tile"),
+        (["SOURCE", "b.ome.tiff", "--tile", "16,16,16"], 2, "is not the size of a tile"),
         (["SOURCE", "there.ome.zarr"], 1, "--overwrite to replace it"),
         (["missing.ome.zarr", "b.ome.zarr"], 1, "missing.ome.zarr does not exist"),
         (["SOURCE"], 2, "required: DEST"),

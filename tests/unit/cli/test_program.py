@@ -80,7 +80,7 @@ def test_path_without_command_suggests_info(
         (["repair", "x", "--dryrun"], "did you mean --dry-run?"),
         (["demo", "--timepoint=3x", "--zzz"], "'3x' is not an integer from 1 to"),
         (["watch", "a", "b"], "unknown arguments: b"),
-        (["convert", "a", "b", "--time", "3"], "unknown arguments: --time 3\n"),
+        (["convert", "a", "b", "--position", "3"], "unknown arguments: --position 3\n"),
     ],
 )
 def test_unknown_option_suggests_similar(

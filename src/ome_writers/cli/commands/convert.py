@@ -16,6 +16,7 @@ from ome_writers.cli.arguments import (
     camera_noise,
     format_name,
     output_path,
+    tile_size,
 )
 from ome_writers.cli.command import SUCCESS, Command, UsageError
 from ome_writers.cli.console import Advance, Screen
@@ -43,6 +44,14 @@ def _arguments(parser: ArgumentParser) -> None:
         "--overwrite", action="store_true", help="replace DEST if ome-writers wrote it"
     )
     add_storage_options(parser)
+    parser.add_argument(
+        "--tile",
+        type=tile_size,
+        default="auto",
+        metavar="SIZE",
+        help="for OME-TIFF: tiles of this size in pixels, as in 512 or 512,256 (y,x), multiples of 16; none: strips "
+        "(default: at most 512 x 512 with --pyramid, otherwise none)",
+    )
     parser.add_argument(
         "--pyramid",
         choices=get_args(Method),
@@ -207,6 +216,7 @@ def _is_copy(options: Namespace) -> bool:
         or options.pyramid
         or options.checksum
         or options.quantize
+        or options.tile != "auto"
     )
     row = format_row(inferred_format(str(options.destination))[0]["name"])
     return archive_format(options.path) is row and not encoded and not options.image
@@ -232,9 +242,12 @@ def _format(options: Namespace) -> str | dict[str, Any]:
 
     destination: Path = options.destination
     engine: str | None = options.backend
-    if archive := archive_format(destination):  # `convert` refuses any other format than "auto"
+    archive = archive_format(destination)
+    row = archive or format_row(format_name(destination))
+    if row.chunked and options.tile != "auto":
+        raise UsageError(f"--tile: {row.title} has chunks instead: write --chunk y=512,x=512")
+    if archive:  # `convert` refuses any other format than "auto"
         return engine or (archive.name if options.ngff or options.checksum else "auto")
-    row = format_row(format_name(destination))
     if not row.chunked and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
         raise UsageError(f"{option}: {row.title} has neither chunks nor shards; leave it out")
@@ -250,14 +263,11 @@ def _format(options: Namespace) -> str | dict[str, Any]:
         raise UsageError(f"--ngff: {row.title} has no NGFF version; leave it out")
     if engine is not None and (found := find_engine(engine)) and found.format != row.name:
         raise UsageError(f"--backend: {engine} does not write the format of {destination}")
-    if options.ngff or options.checksum:
-        given = {"version": options.ngff, "checksum": options.checksum}
-        return {
-            "name": row.name,
-            "backend": engine or "auto",
-            **{name: value for name, value in given.items() if value},
-        }
-    return engine or "auto"
+    tile = {} if options.tile == "auto" else {"tile": options.tile}
+    version = {"version": options.ngff} if options.ngff else {}
+    given = tile | version | ({"checksum": True} if options.checksum else {})
+    backend = engine or "auto"
+    return {"name": row.name, "backend": backend, **given} if given else backend
 
 
 COMMAND = Command(
@@ -273,6 +283,7 @@ COMMAND = Command(
             "ome-writers convert a.ome.zarr b.ome.zarr --chunk t=16,y=256,x=256 --shard t=8",
             "other chunks, in shards",
         ),
+        ("ome-writers convert run.ome.zarr run.ome.tiff --tile 512", "in tiles, for regions of it"),
         ("ome-writers convert run.ome.zarr --ngff 0.6", "rewrites the metadata only, in place"),
         (
             "ome-writers convert run.ome.zarr run.ozx",
