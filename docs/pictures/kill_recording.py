@@ -214,7 +214,9 @@ def record() -> Recording:
         command = [sys.executable, "-m", "ome_writers", "validate", "run.ome.zarr"]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         recording.command("ome-writers validate run.ome.zarr")
-        recording.lines += [Line(shortened(line)) for line in report.splitlines()[-1:]]
+        recording.lines += [
+            Line(shortened(line)) for line in report.splitlines() if "pixels" in line
+        ]
         recording.take(viewer, 4)
     viewer.close()
     after = stored_frames()
