@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.file_sync import sync_folder, sync_folders
@@ -30,6 +30,8 @@ from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.stream import OMEStream
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from typing_extensions import Unpack
 
     from ome_writers.dataset import LevelSpec
@@ -37,19 +39,30 @@ if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.companions import Companions
 
+    WriterKind: TypeAlias = Literal["thread", "process"]
+
 _VARIADIC = ("unnamed", "fields")
+_Stream = TypeVar("_Stream", bound=OMEStream)
 
 
 @overload
-def create_stream(settings: AcquisitionSettings, *, resume: bool = ...) -> OMEStream: ...
+def create_stream(
+    settings: AcquisitionSettings, *, resume: bool = ..., writer: WriterKind | None = ...
+) -> OMEStream: ...
 
 
 @overload
-def create_stream(*, resume: bool = ..., **fields: Unpack[SettingsFields]) -> OMEStream: ...
+def create_stream(
+    *, resume: bool = ..., writer: WriterKind | None = ..., **fields: Unpack[SettingsFields]
+) -> OMEStream: ...
 
 
 def create_stream(
-    settings: AcquisitionSettings | None = None, *unnamed: Any, resume: bool = False, **fields: Any
+    settings: AcquisitionSettings | None = None,
+    *unnamed: Any,
+    resume: bool = False,
+    writer: WriterKind | None = None,
+    **fields: Any,
 ) -> OMEStream:
     """Create the output that the settings describe, ready for frames.
 
@@ -62,6 +75,10 @@ def create_stream(
     resume
         Whether to continue the dataset at the output path, if there is one; see `ome_writers.resume`. Its settings must
         be these; the first axis may be longer now.
+    writer
+        ``"process"``: a process of its own writes the frames. Those that `append` has accepted reach the disk even if
+        this process is killed, and a new process replaces a killed writer. ``"thread"``: threads of this process
+        write. By default the value of the environment variable ``OME_WRITERS_WRITER``, or else ``"thread"``.
     **fields
         The fields of `AcquisitionSettings`, instead of `settings`:
         ``create_stream(root_path="run.ome.zarr", dimensions=..., dtype="uint16")``.
@@ -90,18 +107,17 @@ def create_stream(
     settings = settings.model_copy(deep=True)
     settings.validate_stream_ready()
     folder = _working_folder(settings)
+    if writer is not None or "OME_WRITERS_WRITER" in os.environ:
+        from ome_writers.streaming.writer_process import create_process_stream, in_own_process
+
+        if in_own_process(writer, settings):
+            return create_process_stream(settings, folder, resume=resume)
     if resume:
         from ome_writers.streaming.resumption import resume_existing
 
         if (stream := resume_existing(settings, folder)) is not None:
             return stream
-    output = _create_output(settings, folder=folder)
-    _log_notes(settings, output)
-    try:
-        return OMEStream(output, partial(_create_output, folder=folder))
-    except BaseException:
-        output.dataset_writer.discard()
-        raise
+    return new_stream(settings, folder, OMEStream)
 
 
 # Editors and IPython complete the keywords that a signature lists.
@@ -111,6 +127,17 @@ create_stream.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  
         *inspect.signature(AcquisitionSettings).parameters.values(),
     ]
 )
+
+
+def new_stream(settings: AcquisitionSettings, folder: str, kind: type[_Stream]) -> _Stream:
+    """Create the output of settings, and a stream of this class for it; `folder` is that of a relative path."""
+    output = _create_output(settings, folder=folder)
+    _log_notes(settings, output)
+    try:
+        return kind(output, partial(_create_output, folder=folder))
+    except BaseException:
+        output.dataset_writer.discard()
+        raise
 
 
 def _working_folder(settings: AcquisitionSettings) -> str:

@@ -136,14 +136,14 @@ class DatasetWriter:
     @property
     def lost_frames(self) -> set[int]:
         """Numbers of the frames that could not be written."""
-        return {n for failure in self._all_failures() for n in failure.frames}
+        return {n for failure in self.failures() for n in failure.frames}
 
     def error(self) -> WriteError | None:
         """Return all failures as one error to raise; None if there are none.
 
         Its frames are those of the stream's own frame writer.
         """
-        failures = self._all_failures()
+        failures = self.failures()
         if not failures:
             return None
         frames = [n for failure in failures for n in failure.frames]
@@ -165,10 +165,10 @@ class DatasetWriter:
 
     def has_reported(self, raised: BaseException) -> bool:
         """Return whether an exception is an earlier result of `error`."""
-        causes = (failure.error for failure in self._all_failures())
+        causes = (failure.error for failure in self.failures())
         return isinstance(raised, WriteError) and any(raised.__cause__ is cause for cause in causes)
 
-    def _all_failures(self) -> list[WriteFailure]:
+    def failures(self) -> list[WriteFailure]:
         """Return what has failed, with the numbers of frames instead of planes."""
         return [
             replace(failure, frames=tuple(dict.fromkeys(map(frame_of, _frames(failure)))))

@@ -115,7 +115,7 @@ class FrameWriter:
         frames = image.addressing
         shape, dtype = image.frame_shape, image.levels[0].numpy_dtype
         if type(frame) is not np.ndarray or frame.shape != shape or frame.dtype != dtype:
-            frame = _as_frame(frame, shape, dtype)
+            frame = as_frame(frame, shape, dtype)
         if self._inference.active:
             self._inference.frame_received(
                 acquired or self.plan.router.indices(cursor.offset),
@@ -322,7 +322,7 @@ class FrameWriter:
         return self.plan.router.address_of(list(acquired.values()))
 
 
-def _as_frame(
+def as_frame(
     value: Any, shape: tuple[int, ...], dtype: np.dtype[np.generic]
 ) -> np.ndarray[Any, np.dtype[np.generic]]:
     """Return `value` as an array of exactly this shape and dtype, with unchanged pixel values.

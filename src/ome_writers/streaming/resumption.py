@@ -10,7 +10,7 @@ import socket
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ome_writers.errors import (
     OMEWritersError,
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ome_writers.streaming.companions import Companions
 
 _MAX_LISTED = 8
+_Stream = TypeVar("_Stream", bound=OMEStream)
 
 
 class ResumeClaim:
@@ -133,7 +134,7 @@ def resume(path: str | os.PathLike[str]) -> OMEStream:
     WriteError
         A file cannot be read or written (OSError).
     """
-    return _stream(open_existing(path))
+    return resumed_stream(open_existing(path), OMEStream)
 
 
 def resume_existing(settings: AcquisitionSettings, folder: str) -> OMEStream | None:
@@ -144,13 +145,14 @@ def resume_existing(settings: AcquisitionSettings, folder: str) -> OMEStream | N
     path = Path(folder, settings.output_path)
     if not settings.root_path or not os.path.lexists(path):
         return None
-    return _stream(open_existing(path, settings))
+    return resumed_stream(open_existing(path, settings), OMEStream)
 
 
-def _stream(output: Output) -> OMEStream:
+def resumed_stream(output: Output, kind: type[_Stream]) -> _Stream:
+    """Return a stream of this class for the output of `open_existing`."""
     path, claim = output.dataset_writer.layout.output, output.dataset_writer.claim
     try:
-        stream = OMEStream(output, partial(_refuse_restart, path))
+        stream = kind(output, partial(_refuse_restart, path))
         stream.flush()  # shapes and status
     except BaseException:
         output.dataset_writer.discard()

@@ -73,6 +73,8 @@ class OMEStream:
         the cameras required it.
     """
 
+    _writer_class = FrameWriter
+
     def __init__(
         self,
         output: Output,
@@ -81,7 +83,7 @@ class OMEStream:
         plan = output.plan
         self._inference = FirstFrameInference(plan.settings)
         self._companions: Companions | None = None
-        writer = FrameWriter(plan, output.engine_row, output.dataset_writer, self._inference)
+        writer = self._writer_class(plan, output.engine_row, output.dataset_writer, self._inference)
         if output.stored is not None:
             writer.resume(output.stored)
             self._inference.active = False  # a resumed stream cannot restart

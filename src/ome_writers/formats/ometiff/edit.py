@@ -13,7 +13,7 @@ from ome_writers.formats.ometiff.entry_file import find_entry_file, render_entry
 from ome_writers.formats.ometiff.file_sets import ome_xml_files
 from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.formats.ometiff.ifd_repair import IfdRepair
-from ome_writers.storage import atomic_write
+from ome_writers.storage import LocalStore, atomic_write
 
 if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
@@ -34,6 +34,14 @@ def edit(spec: DatasetSpec, changes: Changes) -> list[Path]:
         for file, text in stored.texts.items():
             stored.texts[file] = edited_xml(text, file, changes)
     return stored.changed_files
+
+
+def put(root: Path, key: str, content: bytes) -> None:
+    """Replace the OME-XML in a file of a closed dataset, or another document."""
+    if content.startswith(b"<") and not key.endswith(".ome"):
+        IfdRepair(root / key).write_description(content)
+    else:
+        LocalStore(root).put(key, content)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ FORMAT = FormatRow(
     resumable=_lazy("stored_frames:resumable"),
     check=_lazy("check:check"),
     edit=_lazy("edit:edit"),
+    put=_lazy("edit:put"),
     index_axes=_lazy("frame_metadata:index_axes"),
     image_named_after_file=True,
     lists_empty_planes=True,
