@@ -28,6 +28,10 @@ class StreamStats:
         Bytes of the frame buffers that callers are filling.
     files_mirrored, bytes_mirrored
         Number and bytes of the files sent to the mirror, with those that were sent again because they had grown.
+    writers_replaced
+        How often the writer's process has died and was replaced; see ``create_stream(..., writer="process")``. With such
+        a writer `bytes_buffered` are the bytes of frames that it has not flushed, and frames are in the program's
+        memory until then.
     """
 
     frames_accepted: int
@@ -40,3 +44,4 @@ class StreamStats:
     bytes_lent: int = 0
     files_mirrored: int = 0
     bytes_mirrored: int = 0
+    writers_replaced: int = 0

@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -146,6 +147,15 @@ class RingWriter:
         return [
             each.number for each in tuple(self._pending) if each.end > tail and each.number >= 0
         ]
+
+    def close(self) -> None:
+        """Unmap the memory; frames that are still lent keep it. The figures stay as they are."""
+        with self._lock:
+            self._addresses.clear()
+            words, self._words = self._words, memoryview(bytes(self._words)).cast("Q")
+            words.release()
+            with suppress(BufferError):
+                self._memory.close()
 
     # ------------------------------------------------------------------ memory
 

@@ -305,7 +305,7 @@ class RemoteWriter(FrameWriter):
             frame = self._ring.pixels((image, index), spec.frame_shape, dtype)
             if frame is not None:
                 return frame
-        if self._final_shapes:
+        if self._final_shapes or self.process.given_up:
             return self._read_closed(image, index, level)
         found: NDArray[np.generic] = self.process.call("read", image, index, level)
         return found
@@ -338,6 +338,7 @@ class RemoteWriter(FrameWriter):
             bytes_lent=ring.lent_bytes,
             files_mirrored=files,
             bytes_mirrored=sent,
+            writers_replaced=self.process.deaths,
         )
 
     def close(self, *, failed: bool) -> None:

@@ -129,12 +129,22 @@ class WriterProcess:
             result.append(self._call(name, upto, arguments))
         succeeded, value = result[0]
         if not succeeded:
-            raise value
+            raise (self.error() if self.given_up else None) or value
         return value
 
     def flush(self) -> None:
         """Return when everything in the ring is on disk, or is among `failures`."""
-        self._use_failures(self.call("flush", upto=self.ring.head))
+        try:
+            self._use_failures(self.call("flush", upto=self.ring.head))
+        except BaseException:
+            if not self.given_up:
+                raise
+            self._list_lost_frames()  # `Recorder.error` names them
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the process has died and cannot be replaced."""
+        return self._given_up is not None
 
     def use_state(self, state: OutputState) -> None:
         """Take note of the output that the process has created instead."""
@@ -142,14 +152,17 @@ class WriterProcess:
         self._settings = state.plan.settings
 
     def close(self, *, failed: bool, offset: int) -> Closed | None:
-        """End the process; None if its dataset was complete when it died."""
+        """End the process; None if it has died, and could not be replaced or was not needed any more."""
         try:
-            closed: Closed | None = None
-            with suppress(OutputExistsError):  # it was complete when the process died
-                closed = self.call("close", failed, offset, upto=self.ring.head)
-            if closed is not None:
-                self._use_failures(closed.failures)
-                self.ring.reap()
+            closed: Closed = self.call("close", failed, offset, upto=self.ring.head)
+            self._use_failures(closed.failures)
+            self.ring.reap()
+        except BaseException:
+            if not self.given_up:
+                raise
+            self._list_lost_frames()
+            return None
+        else:
             return closed
         finally:
             self.end()
@@ -320,10 +333,19 @@ class WriterProcess:
 
     def _give_up(self, error: BaseException) -> None:
         """Fail: the frames that are not flushed are lost."""
-        self._given_up = error
-        if not isinstance(error, OutputExistsError):
-            self.failures.append(WriteFailure(error, tuple(self.ring.unflushed_frames())))
+        with self._state_lock:
+            self._given_up = error
+        self._list_lost_frames()
         self._answer_all(error)
+
+    def _list_lost_frames(self) -> None:
+        """Add the frames that no process has written to `failures`, now and again if `append` has added more."""
+        error = self._given_up
+        # a dataset is complete when all frames are written: then it has died after that
+        if error is not None and not isinstance(error, OutputExistsError):
+            others = [failure for failure in self.failures if failure.error is not error]
+            lost = WriteFailure(error, tuple(self.ring.unflushed_frames()))
+            self.failures[:] = [*others, lost]
 
     def _answer_all(self, error: BaseException) -> None:
         with self._state_lock:
@@ -383,6 +405,7 @@ class WriterProcess:
             self._close_pipes()
         self._stderr.close()
         self._memory.close()
+        self.ring.close()
         _running.discard(self)
 
     def after_fork(self) -> None:
