@@ -78,12 +78,6 @@ def _files_below(path: Path) -> Iterator[Path]:
     return (file for file in path.rglob("*") if file.is_file())
 
 
-def _put_file(root: Path, key: str, content: bytes) -> None:
-    from ome_writers.storage import LocalStore
-
-    LocalStore(root).put(key, content)
-
-
 def _refuse(path: Any, *_: object, **__: object) -> Any:
     raise UnsupportedError(
         f"{getattr(path, 'path', path)}: its format does not support this operation."
@@ -159,7 +153,7 @@ class FormatRow:
     edit
         Changes metadata of a dataset in place, and returns the changed files; see `ome_writers.edit`.
     put
-        Replaces a document of a closed dataset, given its root, the key and the content.
+        Replaces a document of a closed dataset, given root, key and content; None: as a file.
     rewritten
         Context manager that yields path and shard shapes of an OME-Zarr to be written, and then makes a dataset of this
         format of it; None if streams write the format, or nothing does.
@@ -206,7 +200,7 @@ class FormatRow:
     check: Callable[..., Iterable[Any]] = _refuse
     resumable: Callable[[Path], ResumableDataset] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
-    put: Callable[[Path, str, bytes], None] = _put_file
+    put: Callable[[Path, str, bytes], None] | None = None
     rewritten: Callable[..., AbstractContextManager[tuple[Path, dict[str, int]]]] | None = None
     index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
     remote: bool = False

@@ -16,6 +16,9 @@ DatasetWriter._flush_lock           pixels and frame metadata are flushed
 OMEStream._lock                a frame is written, or the state changes
 OMEStream._metadata_lock       the user reads or changes metadata
 DatasetWriter._metadata_lock        metadata changes or is written
+WriterProcess._state_lock      requests of a stream to the writer's process are registered
+Worker._close_lock             the writer's process closes its stream
+Channel._lock                  a message is sent
 Events._start_lock             the event thread is started or stopped
 Progress._lock                 extents are updated
 DirectEngine._flush_lock       the engine flushes or closes
@@ -45,6 +48,8 @@ StoreCopy._lock                files of an upload are counted
 Disk._lock                     the list of folders to sync is used
 MemoryBudget._lock             the bytes in use or the free buffers are updated
 WriteBuffer._counter_lock      counters are updated
+RingWriter._lock               memory of the ring is handed out or taken back
+RingReader._lock               flushed frames are acknowledged
 Background._dispatch_lock      a worker thread waits for its next task
 Background._lock               the list of tasks is used
 TiffPixels._lock               a view opens an OME-TIFF file

@@ -1,4 +1,5 @@
 """`create_stream`: resolves settings to a plan, and creates output, metadata documents and engine for it."""
+# Longer than 300 lines: one function and its steps; a third is its documentation.
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.file_sync import sync_folder, sync_folders
@@ -30,8 +31,6 @@ from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.stream import OMEStream
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from typing_extensions import Unpack
 
     from ome_writers.dataset import LevelSpec
@@ -39,21 +38,20 @@ if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.companions import Companions
 
-    WriterKind: TypeAlias = Literal["thread", "process"]
+    Writer = Literal["thread", "process"] | None
 
 _VARIADIC = ("unnamed", "fields")
-_Stream = TypeVar("_Stream", bound=OMEStream)
 
 
 @overload
 def create_stream(
-    settings: AcquisitionSettings, *, resume: bool = ..., writer: WriterKind | None = ...
+    settings: AcquisitionSettings, *, resume: bool = ..., writer: Writer = ...
 ) -> OMEStream: ...
 
 
 @overload
 def create_stream(
-    *, resume: bool = ..., writer: WriterKind | None = ..., **fields: Unpack[SettingsFields]
+    *, resume: bool = ..., writer: Writer = ..., **fields: Unpack[SettingsFields]
 ) -> OMEStream: ...
 
 
@@ -61,7 +59,7 @@ def create_stream(
     settings: AcquisitionSettings | None = None,
     *unnamed: Any,
     resume: bool = False,
-    writer: WriterKind | None = None,
+    writer: Writer = None,
     **fields: Any,
 ) -> OMEStream:
     """Create the output that the settings describe, ready for frames.
@@ -76,9 +74,8 @@ def create_stream(
         Whether to continue the dataset at the output path, if there is one; see `ome_writers.resume`. Its settings must
         be these; the first axis may be longer now.
     writer
-        ``"process"``: a process of its own writes the frames. Those that `append` has accepted reach the disk even if
-        this process is killed, and a new process replaces a killed writer. ``"thread"``: threads of this process
-        write. By default the value of the environment variable ``OME_WRITERS_WRITER``, or else ``"thread"``.
+        ``"process"``: a process of its own writes, so that accepted frames survive a crash of this one; ``"thread"``:
+        this process writes. By default the environment variable ``OME_WRITERS_WRITER``, or else ``"thread"``.
     **fields
         The fields of `AcquisitionSettings`, instead of `settings`:
         ``create_stream(root_path="run.ome.zarr", dimensions=..., dtype="uint16")``.
@@ -117,7 +114,13 @@ def create_stream(
 
         if (stream := resume_existing(settings, folder)) is not None:
             return stream
-    return new_stream(settings, folder, OMEStream)
+    output = create_output(settings, folder=folder)
+    log_setting_notes(settings, output)
+    try:
+        return OMEStream(output, partial(create_output, folder=folder))
+    except BaseException:
+        output.dataset_writer.discard()
+        raise
 
 
 # Editors and IPython complete the keywords that a signature lists.
@@ -127,17 +130,6 @@ create_stream.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  
         *inspect.signature(AcquisitionSettings).parameters.values(),
     ]
 )
-
-
-def new_stream(settings: AcquisitionSettings, folder: str, kind: type[_Stream]) -> _Stream:
-    """Create the output of settings, and a stream of this class for it; `folder` is that of a relative path."""
-    output = _create_output(settings, folder=folder)
-    _log_notes(settings, output)
-    try:
-        return kind(output, partial(_create_output, folder=folder))
-    except BaseException:
-        output.dataset_writer.discard()
-        raise
 
 
 def _working_folder(settings: AcquisitionSettings) -> str:
@@ -153,7 +145,7 @@ def _working_folder(settings: AcquisitionSettings) -> str:
         ) from error
 
 
-def _create_output(
+def create_output(
     settings: AcquisitionSettings, companions: Companions | None = None, *, folder: str
 ) -> Output:
     """Create an output; `companions` are those of the output that it replaces."""
@@ -199,7 +191,7 @@ def checked_companions(
     return companions
 
 
-def _log_notes(settings: AcquisitionSettings, output: Output) -> None:
+def log_setting_notes(settings: AcquisitionSettings, output: Output) -> None:
     y, x = settings.frame_dimensions
     chunked = any(d.shard_size_chunks for d in settings.dimensions)
     for d in settings.array_dimensions:

@@ -29,9 +29,7 @@ class StreamStats:
     files_mirrored, bytes_mirrored
         Number and bytes of the files sent to the mirror, with those that were sent again because they had grown.
     writers_replaced
-        How often the writer's process has died and was replaced; see ``create_stream(..., writer="process")``. With such
-        a writer `bytes_buffered` are the bytes of frames that it has not flushed, and frames are in the program's
-        memory until then.
+        How often the writer's process died and was replaced (``writer="process"``).
     """
 
     frames_accepted: int

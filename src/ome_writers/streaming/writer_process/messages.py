@@ -27,7 +27,7 @@ class Start:
     Attributes
     ----------
     settings
-        Those of the stream; None to read them from the dataset.
+        Those of the stream.
     folder
         Folder of a relative path.
     path
@@ -40,7 +40,7 @@ class Start:
         Messages below it are not sent.
     """
 
-    settings: AcquisitionSettings | None
+    settings: AcquisitionSettings
     folder: str
     path: str
     memory: MemoryName

@@ -18,7 +18,7 @@ from ome_writers.errors import SettingsError, UnsupportedError
 from ome_writers.formats import Journal, format_row
 from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings, find_engine
-from ome_writers.storage import choose
+from ome_writers.storage import LocalStore, choose
 from ome_writers.streaming.dataset_writer import DatasetWriter, Output
 from ome_writers.streaming.first_frame import FirstFrameInference
 from ome_writers.streaming.frame_writer import FrameWriter, as_frame
@@ -116,8 +116,9 @@ class RemoteDatasetWriter(DatasetWriter):
         journal = _CountingJournal(
             layout.root, layout.journals, durable=False, encode_address=layout.encode_address
         )
-        put = partial(format_row(state.plan.settings.format.name).put, layout.root)
-        engine: Any = _RemoteEngine(process, put)
+        put = format_row(state.plan.settings.format.name).put
+        replace = LocalStore(layout.root).put if put is None else partial(put, layout.root)
+        engine: Any = _RemoteEngine(process, replace)
         metadata: Any = None  # in the writer's process until `use_closed`
         super().__init__(
             state.plan, layout, engine, metadata, journal, None, resumed=state.stored is not None

@@ -14,7 +14,6 @@ import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from queue import SimpleQueue
 from typing import IO, Any
 
@@ -209,24 +208,27 @@ class WriterProcess:
             options["pass_fds"] = self._memory.inherited_fds
         command = [sys.executable, "-c", boot, paths]
         environment = {k: v for k, v in os.environ.items() if k != "OME_WRITERS_WRITER"}
-        pipe = subprocess.PIPE
-        start_process: Callable[..., subprocess.Popen[bytes]] = partial(
-            subprocess.Popen,
-            command,
-            bufsize=0,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=self._stderr,
-            env=environment,
-        )
+
+        def start_process() -> subprocess.Popen[bytes]:
+            pipe, error_output = subprocess.PIPE, self._stderr
+            return subprocess.Popen(
+                command,
+                bufsize=0,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=error_output,
+                env=environment,
+                **options,
+            )
+
         try:
-            process = start_process(**options)
+            process = start_process()
         except PermissionError:
             if os.name != "nt":
                 raise
             # the job of this process does not allow others to leave it
             options["creationflags"] = _WINDOWS_FLAGS
-            process = start_process(**options)
+            process = start_process()
         assert process.stdin is not None
         assert process.stdout is not None
         channel = Channel(process.stdout, process.stdin)

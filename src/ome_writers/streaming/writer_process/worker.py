@@ -4,6 +4,8 @@ It ends when the program has closed the stream, or when the program has ended: t
 closes the dataset. Signals that a terminal or a session manager sends do not end it.
 """
 
+# Longer than 300 lines: the stream, the server around it, and the start of the process.
+
 from __future__ import annotations
 
 import json
@@ -15,13 +17,14 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ome_writers.errors import SettingsError, StreamClosedError, UploadError, WriteError
 from ome_writers.settings import AcquisitionSettings
-from ome_writers.streaming.create import new_stream
+from ome_writers.streaming.create import create_output, log_setting_notes
 from ome_writers.streaming.dataset_writer import Output
 from ome_writers.streaming.resumption import open_existing, resumed_stream
 from ome_writers.streaming.stream import OMEStream
@@ -374,8 +377,13 @@ def _open(start: Start) -> ServedStream:
         except SettingsError:  # metadata that clients have updated
             output = open_existing(start.path)
         return resumed_stream(output, ServedStream)
-    assert start.settings is not None
-    return new_stream(start.settings, start.folder, ServedStream)
+    output = create_output(start.settings, folder=start.folder)
+    log_setting_notes(start.settings, output)
+    try:
+        return ServedStream(output, partial(create_output, folder=start.folder))
+    except BaseException:
+        output.dataset_writer.discard()
+        raise
 
 
 class _SendLog(logging.Handler):
@@ -402,7 +410,7 @@ def main() -> None:
 
         for fd in (reader, writer):
             msvcrt.setmode(fd, os.O_BINARY)
-    channel = Channel(open(reader, "rb", buffering=0), open(writer, "wb", buffering=0))  # noqa: SIM115
+    channel = Channel(os.fdopen(reader, "rb", buffering=0), os.fdopen(writer, "wb", buffering=0))
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
