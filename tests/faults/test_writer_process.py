@@ -188,7 +188,7 @@ def test_errors_of_the_writer_reach_the_caller(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("writer", "variable", "error"),
-    [("proces", None, "writer must be"), (None, "yes", "OME_WRITERS_WRITER must be")],
+    [("fork", None, "writer must be"), (None, "yes", "OME_WRITERS_WRITER must be")],
 )
 def test_unknown_writers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: Any, variable: str | None, error: str
