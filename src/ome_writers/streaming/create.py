@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError, WriteError
 from ome_writers.file_sync import sync_folder, sync_folders
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from ome_writers.formats import Layout
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.companions import Companions
-
-    Writer = Literal["thread", "process"] | None
+    from ome_writers.streaming.writer_process import Writer
 
 _VARIADIC = ("unnamed", "fields")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.streaming.writer_process.process_stream import Writer as Writer
     from ome_writers.streaming.writer_process.process_stream import (
         create_process_stream as create_process_stream,
     )
@@ -20,5 +21,5 @@ if TYPE_CHECKING:
     )
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
-        __name__, {".process_stream": ("create_process_stream", "in_own_process")}
+        __name__, {".process_stream": ("Writer", "create_process_stream", "in_own_process")}
     )

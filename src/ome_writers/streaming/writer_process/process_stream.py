@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,14 @@ if TYPE_CHECKING:
     from ome_writers.streaming.writer_process.messages import Closed, OutputState
     from ome_writers.views import OpenDataset
 
+Writer: TypeAlias = Literal["thread", "process"] | None
+"""What writes the frames of a stream; None: as the environment says."""
+
 _VARIABLE = "OME_WRITERS_WRITER"
 _KINDS = ("thread", "process")
 
 
-def in_own_process(writer: str | None, settings: AcquisitionSettings) -> bool:
+def in_own_process(writer: Writer, settings: AcquisitionSettings) -> bool:
     """Return whether a process of its own writes: as `writer` says, or else the environment.
 
     Raises SettingsError if the value is unknown; UnsupportedError if the settings cannot be written by another process.
