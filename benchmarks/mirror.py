@@ -30,7 +30,7 @@ from benchmarks.workloads import LARGE
 _WORKERS = 4
 _FOLLOW = """
 import pathlib, sys, time
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 while not pathlib.Path(sys.argv[1], "zarr.json").exists():
     time.sleep(0.02)
 main(["upload", *sys.argv[1:], "--follow"])

@@ -28,11 +28,10 @@ from ome_writers.errors import (
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from ome_writers.conversion import Conversion, add_pyramid, convert, convert_ngff_version, edit
     from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
     from ome_writers.formats import frame_table, read, read_frame_metadata
+    from ome_writers.formats.omezarr import add_pyramid, convert_ngff_version
     from ome_writers.mirroring import Upload, mirror
-    from ome_writers.processing import process
     from ome_writers.repair import repair as repair  # the package, which is callable
     from ome_writers.settings import (
         AcquisitionSettings,
@@ -61,6 +60,8 @@ if TYPE_CHECKING:
     from ome_writers.validation import validate
     from ome_writers.views import StreamView, follow, wait_for
     from ome_writers.views import open as open  # noqa: A004 # the name that users expect next to create_stream
+    from ome_writers_tools.conversion import Conversion, convert, edit
+    from ome_writers_tools.processing import process
     from ome_writers_useq import (
         AcquisitionSettingsDict,
         dims_from_useq,
@@ -142,19 +143,13 @@ __all__ = [
 # `open` is public too, but not in `__all__`: a star import must not replace the builtin.
 
 _USEQ = ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings")
+_TOOLS = ("Conversion", "convert", "edit", "process")
 # Imported on first use: `import ome_writers` must be fast, and must not load engines, adapters or pydantic.
 _MODULES = {
-    "ome_writers.conversion": (
-        "Conversion",
-        "add_pyramid",
-        "convert",
-        "convert_ngff_version",
-        "edit",
-    ),
+    "ome_writers.formats.omezarr": ("add_pyramid", "convert_ngff_version"),
     "ome_writers.dataset": ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"),
     "ome_writers.formats": ("frame_table", "read", "read_frame_metadata"),
     "ome_writers.mirroring": ("Upload", "mirror"),
-    "ome_writers.processing": ("process",),
     "ome_writers.settings": (
         "AcquisitionSettings",
         "Author",
@@ -181,6 +176,8 @@ _MODULES = {
     "ome_writers.streaming": ("CoordUpdate", "OMEStream", "create_stream", "resume"),
     "ome_writers.validation": ("validate",),
     "ome_writers.views": ("StreamView", "follow", "open", "wait_for"),
+    "ome_writers_tools.conversion": ("Conversion", "convert", "edit"),
+    "ome_writers_tools.processing": ("process",),
     "ome_writers_useq": _USEQ,
 }
 _exported = lazy_exports(__name__, _MODULES)[0]
@@ -190,9 +187,10 @@ def __dir__() -> list[str]:
     return sorted({*__all__, "open", *(name for name in globals() if name.startswith("__"))})
 
 
-# `from ome_writers import *` must work without the extra.
-if importlib.util.find_spec("useq") is None:
-    globals()["__all__"] = [name for name in __all__ if name not in _USEQ]
+# `from ome_writers import *` must work without the extra, and without the tools.
+for _module, _names in (("useq", _USEQ), ("ome_writers_tools", _TOOLS)):
+    if importlib.util.find_spec(_module) is None:
+        globals()["__all__"] = [name for name in __all__ if name not in _names]
 
 
 def __getattr__(name: str) -> Any:
@@ -206,6 +204,10 @@ def __getattr__(name: str) -> Any:
     try:
         return _exported(name)
     except ModuleNotFoundError as error:
+        if name in _TOOLS and error.name == "ome_writers_tools":
+            raise ImportError(
+                f"ome_writers.{name} needs the package ome_writers_tools, which is not installed"
+            ) from error
         if name not in _USEQ or error.name != "useq":
             raise
         raise ImportError(

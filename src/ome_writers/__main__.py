@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ome_writers.cli import script
+from ome_writers_tools.cli import script
 
 if __name__ == "__main__":
     script()

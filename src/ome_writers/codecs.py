@@ -325,9 +325,9 @@ class _Names(AbstractSet[str]):
         return frozenset(names)
 
 
-ZARR: AbstractSet[str] = _Names(lambda row: row.zarr is not None)
+ZARR_COMPRESSIONS: AbstractSet[str] = _Names(lambda row: row.zarr is not None)
 """The compressions of OME-Zarr."""
-TIFF: AbstractSet[str] = _Names(lambda row: row.tiff is not None)
+TIFF_COMPRESSIONS: AbstractSet[str] = _Names(lambda row: row.tiff is not None)
 """The compressions of OME-TIFF."""
 
 
@@ -348,7 +348,7 @@ def zarr_codecs(compression: str, *, checksum: bool = False) -> tuple[ZarrCodec,
     codecs = find_compression(compression).zarr
     if codecs is None:
         raise UnsupportedError(
-            f"Compression {compression!r} is not supported for OME-Zarr. Supported: {tuple(ZARR)}."
+            f"Compression {compression!r} is not supported for OME-Zarr. Supported: {tuple(ZARR_COMPRESSIONS)}."
         )
     return (*codecs, CRC32C) if checksum and codecs[-1:] != (CRC32C,) else codecs
 
@@ -358,6 +358,6 @@ def tiff_codec(compression: str) -> TiffCodec:
     codec = find_compression(compression).tiff
     if codec is None:
         raise UnsupportedError(
-            f"Compression {compression!r} is not supported for OME-TIFF. Supported: {tuple(TIFF)}."
+            f"Compression {compression!r} is not supported for OME-TIFF. Supported: {tuple(TIFF_COMPRESSIONS)}."
         )
     return codec

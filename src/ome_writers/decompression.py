@@ -14,7 +14,7 @@ from ome_writers.codecs import (
     COMPRESSIONS,
     CRC32C,
     CRC32C_BYTES,
-    TIFF,
+    TIFF_COMPRESSIONS,
     Json,
     ZarrCodec,
     crc32c,
@@ -101,7 +101,7 @@ def lzw() -> Any:
     try:
         import imagecodecs
     except ImportError:
-        able = [name for name in TIFF if name not in ("lzw", "none")]
+        able = [name for name in TIFF_COMPRESSIONS if name not in ("lzw", "none")]
         raise EngineMissingError(
             "Compression 'lzw' needs the package imagecodecs: pip install \"ome-writers[tifffile]\". "
             f"Compressions {', '.join(map(repr, able))} work without."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ome_writers
-from support.sources import ADAPTERS, CORE, imported, name_of, offenders, source_files
+from support.sources import ADAPTERS, CORE, TOOLS, imported, name_of, offenders, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("acquire_zarr", "ndstorage", "tensorstore", "tifffile", "zarr", "zarrs")
 # The demo checks its result with a third-party reader.
-THIRD_PARTY_READERS = "src/ome_writers/cli/demo/third_party_readers.py"
+THIRD_PARTY_READERS = "src/ome_writers_tools/cli/demo/third_party_readers.py"
 VALIDATION = ("check.py", "validators.py")  # they read with these libraries, too
 
 
@@ -43,6 +43,21 @@ def _imports_of_private_names(path: Path) -> Iterator[str]:
 
 def test_adapters_import_public_names_only() -> None:
     assert not offenders(_imports_of_private_names, ADAPTERS)
+
+
+def _imports_of_internal_names(path: Path) -> Iterator[str]:
+    for module, names in imported(path):
+        if module.startswith("ome_writers.") and module not in (
+            "ome_writers.toolkit",
+            "ome_writers.mirroring",
+        ):
+            yield module
+        if module == "ome_writers":
+            yield from set(names) - set(ome_writers.__all__) - {"open"}
+
+
+def test_tools_import_public_names_and_the_toolkit_only() -> None:
+    assert not offenders(_imports_of_internal_names, TOOLS)
 
 
 def _imports_of_settings_modules(path: Path) -> Iterator[str]:

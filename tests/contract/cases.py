@@ -28,7 +28,7 @@ ZARR: dict[str, Sequence[str]] = {
     "layout": ("single", "collection", "plate"),
     "order": ("tpcz", "ptcz", "tzcp", "ztpc"),
     "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
-    "compression": tuple(codecs.ZARR),
+    "compression": tuple(codecs.ZARR_COMPRESSIONS),
     "chunks": ("frames", "tiles", "halves", "deep", "shards", "shards over t", "deep shards"),
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
     "handing": ("copied", "handed over", "lent"),
@@ -39,7 +39,7 @@ TIFF: dict[str, Sequence[str]] = {
     "layout": ("single", "collection", "plate"),
     "order": ("tpcz", "ptcz", "tzcp", "ztpc"),
     "dtype": ("uint8", "uint16", "int32", "float64", "bool", "complex64"),
-    "compression": tuple(codecs.TIFF),
+    "compression": tuple(codecs.TIFF_COMPRESSIONS),
     "ending": ("complete", "skipped", "unbounded", "cancelled", "kept"),
     "handing": ("copied", "handed over", "lent"),
 }

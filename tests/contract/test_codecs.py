@@ -13,11 +13,11 @@ import pytest
 
 import ome_writers
 from ome_writers import codecs, decompression
-from ome_writers.advice import Camera, measure_codecs
-from ome_writers.cli import main
 from ome_writers.repair import repair
 from ome_writers.storage import ENGINES
 from ome_writers.storage.background import available_cpus
+from ome_writers_tools.advice import Camera, measure_codecs
+from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -307,8 +307,8 @@ def test_schema_of_the_settings_lists_it(row: codecs.CompressionRow) -> None:
 
 def test_literals_list_the_table() -> None:
     """Type checkers and editors know the names from them."""
-    assert set(get_args(codecs.ZarrCompression)) == codecs.ZARR
-    assert set(get_args(codecs.TiffCompression)) == codecs.TIFF
+    assert set(get_args(codecs.ZarrCompression)) == codecs.ZARR_COMPRESSIONS
+    assert set(get_args(codecs.TiffCompression)) == codecs.TIFF_COMPRESSIONS
     assert set(get_args(codecs.Compression)) == set(codecs.COMPRESSIONS)
 
 

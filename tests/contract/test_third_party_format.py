@@ -12,9 +12,9 @@ import pytest
 
 import ome_writers
 from ome_writers import AcquisitionSettings, Channel, Dimension, Position
-from ome_writers.cli import main
 from ome_writers.settings import engines
 from ome_writers.testing import EngineContract
+from ome_writers_tools.cli import main
 from support.interrupted import repair_and_check, write_and_kill
 from support.raw_planes import ROW, RawPlanesFormat
 

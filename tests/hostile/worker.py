@@ -22,8 +22,8 @@ import numpy as np
 
 import ome_writers
 from ome_writers import OMEWritersError
-from ome_writers.cli import main
 from ome_writers.repair import repair
+from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable

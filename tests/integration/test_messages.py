@@ -27,7 +27,7 @@ from pydantic import ValidationError
 import ome_writers
 import ome_writers_pymmcore
 from ome_writers import codecs
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 TABLE = Path(__file__).with_name("messages.txt")
 # Not for users: text of libraries, Python's text about internals, web addresses, and tracebacks.
@@ -40,8 +40,8 @@ FOREIGN = re.compile(
 # How messages list the compressions, which `codecs` may get more of.
 _NAMES = [*codecs.COMPRESSIONS]
 COMPRESSIONS = {
-    "(ZARR)": str(tuple(codecs.ZARR)),
-    "(TIFF)": str(tuple(codecs.TIFF)),
+    "(ZARR)": str(tuple(codecs.ZARR_COMPRESSIONS)),
+    "(TIFF)": str(tuple(codecs.TIFF_COMPRESSIONS)),
     "(ANY)": f"{', '.join(map(repr, _NAMES[:-1]))} or {_NAMES[-1]!r}",
     "ANY": ", ".join(_NAMES),
 }

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import ome_writers
 from ome_writers import AcquisitionSettings, Dimension
-from ome_writers.processing import process
-from ome_writers.processing.tasks import Task, regions
 from ome_writers.routing import resolve
+from ome_writers_tools.processing import process
+from ome_writers_tools.processing.tasks import Task, regions
 
 SHAPES = st.tuples(*[st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4))] * 3)
 

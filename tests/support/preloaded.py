@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What a process loads that writes, reads or runs a command. Threads would not survive the fork.
 _MODULES = [
     "numpy",
-    "ome_writers.cli.program",
+    "ome_writers_tools.cli.program",
     "ome_writers.streaming.create",
     "ome_writers.repair",
     "ome_writers.storage.direct",

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CORE = REPOSITORY / "src" / "ome_writers"
+TOOLS = REPOSITORY / "src" / "ome_writers_tools"
 ADAPTERS = REPOSITORY / "adapters"
 
 
 def source_files(*folders: Path) -> list[Path]:
     """Return the Python files below the folders, in order; without any, those of the wheel."""
-    return sorted(path for folder in folders or (CORE, ADAPTERS) for path in folder.rglob("*.py"))
+    return sorted(
+        path for folder in folders or (CORE, TOOLS, ADAPTERS) for path in folder.rglob("*.py")
+    )
 
 
 @cache

@@ -28,7 +28,7 @@ __all__ = [
     "read_pages",
 ]
 
-COMPRESSIONS = [*codecs.TIFF]
+COMPRESSIONS = [*codecs.TIFF_COMPRESSIONS]
 FRAME_SHAPE = (6, 10)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ome_writers import AcquisitionSettings, create_stream
-from ome_writers.advice import Camera, measure_codecs, measure_disk, measure_levels
-from ome_writers.cli import main
+from ome_writers_tools.advice import Camera, measure_codecs, measure_disk, measure_levels
+from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path

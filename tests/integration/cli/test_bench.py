@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ome_writers.advice import Camera, measure_engine
-from ome_writers.cli import main
 from ome_writers.storage import ENGINES
+from ome_writers_tools.advice import Camera, measure_engine
+from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path

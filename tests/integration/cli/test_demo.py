@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ome_writers.cli.demo.acquisition import DeliveredFrame
-from ome_writers.cli.demo.third_party_readers import open_with_third_party_reader
+from ome_writers_tools.cli.demo.acquisition import DeliveredFrame
+from ome_writers_tools.cli.demo.third_party_readers import open_with_third_party_reader
 from support.preloaded import run_python
 
 pytestmark = [pytest.mark.camera, pytest.mark.timeout(240)]
@@ -24,7 +24,7 @@ def _run(tmp_path: Path, *arguments: str, without: str = "") -> subprocess.Compl
     """Run the demo as a program, as if the module `without` were not installed."""
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({without.split()!r})); "
-        "sys.argv.insert(1, 'demo'); from ome_writers.cli import script; script()"
+        "sys.argv.insert(1, 'demo'); from ome_writers_tools.cli import script; script()"
     )
     command = ["-c", code, *arguments]
     done = run_python(command, cwd=tmp_path, timeout_s=110)
@@ -61,7 +61,7 @@ def test_demo_writes_what_the_camera_delivered(tmp_path: Path, name: str) -> Non
 def test_demo_camera_without_drop_pixels() -> None:
     """With DropPixels and 16-bit pixels the demo camera writes out of bounds (mm-test-adapters 12)."""
     code = """if True:
-        from ome_writers.cli.demo.acquisition import open_microscope, stop_notifications
+        from ome_writers_tools.cli.demo.acquisition import open_microscope, stop_notifications
 
         core = open_microscope(1).core
         frames = set()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ome_writers import AcquisitionSettings, dims_from_standard_axes
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 from support.interrupted import write_and_kill
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import ome_writers
 from ome_writers import AcquisitionSettings, Dimension, create_stream
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 from support.acquisitions import acquisition
 from support.preloaded import run_python
 
@@ -79,7 +79,7 @@ def test_console_without_unicode(tmp_path: Path, encoding: str) -> None:
     assert document["images"][0]["channels"] == ["Ωμ → 名"]
 
 
-@pytest.mark.parametrize("module", ["ome_writers", "ome_writers.cli"])
+@pytest.mark.parametrize("module", ["ome_writers", "ome_writers_tools.cli"])
 def test_python_m_runs_the_program(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", module, "--version"],
@@ -98,7 +98,7 @@ class Interrupt:
         if name == "ome_writers.settings":
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupt())
-from ome_writers.cli import script
+from ome_writers_tools.cli import script
 script()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -107,7 +107,7 @@ script()
 
 def test_help_loads_no_optional_library() -> None:
     code = (
-        "import sys; from ome_writers.cli import main; main(['--help']);"
+        "import sys; from ome_writers_tools.cli import main; main(['--help']);"
         "print(sorted({'rich', 'PIL', 'pymmcore_plus', 'useq', 'zarr', 'tifffile',"
         " 'tensorstore'} & set(sys.modules)))"
     )

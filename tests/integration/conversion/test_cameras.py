@@ -21,7 +21,7 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
-from ome_writers.conversion import split_images
+from ome_writers_tools.conversion import split_images
 
 if TYPE_CHECKING:
     from pathlib import Path

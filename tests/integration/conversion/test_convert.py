@@ -31,8 +31,8 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
-from ome_writers.cli.description import parse_time
 from ome_writers.repair import repair
+from ome_writers_tools.cli.description import parse_time
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 from support.interrupted import write_and_kill
 

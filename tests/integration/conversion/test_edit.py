@@ -31,7 +31,7 @@ from ome_writers import (
     edit,
     validate,
 )
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 FORMATS: dict[str, dict[str, Any]] = {
     "run.ome.zarr": {},

@@ -14,13 +14,13 @@ from ome_writers import (
     AcquisitionSettings,
     Plate,
     Position,
+    add_pyramid,
     convert,
     create_stream,
     dims_from_standard_axes,
     validate,
 )
-from ome_writers.cli.program import main
-from ome_writers.conversion import add_pyramid
+from ome_writers_tools.cli.program import main
 
 zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 needs Python 3.11")
 

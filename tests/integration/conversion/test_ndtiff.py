@@ -12,7 +12,7 @@ import pytest
 
 import ome_writers as omew
 from ome_writers import UnsupportedError, convert, read_frame_metadata
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 from support.links import create_link
 
 ndstorage = pytest.importorskip(

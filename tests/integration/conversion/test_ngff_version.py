@@ -20,7 +20,7 @@ from ome_writers import (
     read,
     validate,
 )
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 from support.acquisitions import LAYOUTS, acquisition
 
 if TYPE_CHECKING:

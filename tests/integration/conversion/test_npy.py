@@ -9,7 +9,7 @@ import pytest
 
 import ome_writers as omew
 from ome_writers import SettingsError, UnsupportedError, convert
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 PIXELS = np.random.default_rng(7).integers(0, 255, (2, 3, 4, 16, 20)).astype("uint16")
 

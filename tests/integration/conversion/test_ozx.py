@@ -33,8 +33,8 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
-from ome_writers.cli import main
 from ome_writers.repair import repair
+from ome_writers_tools.cli import main
 from support.acquisitions import IMAGES, LAYOUTS, acquisition
 
 

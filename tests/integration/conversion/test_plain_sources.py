@@ -10,7 +10,7 @@ import pytest
 
 import ome_writers as omew
 from ome_writers import InvalidFileError, SettingsError, UnsupportedError, convert
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 tifffile = pytest.importorskip("tifffile", reason="tifffile writes the files")
 

@@ -12,9 +12,9 @@ import pytest
 
 import ome_writers as omew
 from ome_writers import Dimension, OutputExistsError, Position, Pyramid, UnsupportedError
-from ome_writers.cli import main
 from ome_writers.formats.omezarr import pyramid as pyramid_module
 from ome_writers.repair import repair
+from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path

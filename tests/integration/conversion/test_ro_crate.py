@@ -20,7 +20,7 @@ from ome_writers import (
     dims_from_standard_axes,
     validate,
 )
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 NAME = "ro-crate-metadata.json"
 EXPERIMENT = Experiment(

@@ -22,7 +22,7 @@ from ome_writers import (
     create_stream,
     read_frame_metadata,
 )
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 tensorstore = pytest.importorskip("tensorstore", reason="reads the result")
 yaozarrs = pytest.importorskip("yaozarrs", reason="validates the result")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ome_writers import create_stream, dims_from_standard_axes
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 NAMES = ("run.ome.zarr", "run.ome.tiff")
 

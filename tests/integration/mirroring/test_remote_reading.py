@@ -17,14 +17,14 @@ from ome_writers import (
     InvalidFileError,
     UnsupportedError,
     convert,
+    convert_ngff_version,
     create_stream,
     mirror,
     read_frame_metadata,
     validate,
 )
-from ome_writers.cli import main
-from ome_writers.conversion import convert_ngff_version
 from ome_writers.repair import repair
+from ome_writers_tools.cli import main
 from support.acquisitions import LAYOUTS, write
 
 obstore = pytest.importorskip("obstore", reason="obstore is not installed")

@@ -13,9 +13,9 @@ import pytest
 
 import ome_writers
 from ome_writers import UnsupportedError, convert, validate
-from ome_writers.cli import main
 from ome_writers.formats import referenced_copy
 from ome_writers.untrusted import path_or_url
+from ome_writers_tools.cli import main
 from support.acquisitions import LAYOUTS, write
 from support.web_server import (
     HANDLERS_WITHOUT_LISTS,

@@ -12,8 +12,8 @@ import pytest
 
 import ome_writers
 from ome_writers import Dimension, OutputLockedError, process
-from ome_writers.cli import main
 from ome_writers.processing import Maximum, PlaneFunction
+from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

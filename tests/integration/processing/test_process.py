@@ -17,8 +17,15 @@ import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import Channel, Dimension, OutputExistsError, Plate, Position, UnsupportedError
-from ome_writers.cli import main
+from ome_writers import (
+    Channel,
+    Dimension,
+    OutputExistsError,
+    Plate,
+    Position,
+    UnsupportedError,
+    process,
+)
 from ome_writers.processing import (
     Bin,
     Crop,
@@ -29,13 +36,13 @@ from ome_writers.processing import (
     PlaneFunction,
     StandardDeviation,
     Sum,
-    process,
 )
+from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ome_writers.processing.tasks import Task
+    from ome_writers_tools.processing.tasks import Task
 
 T, P, C, Z, Y, X = 5, 3, 2, 4, 24, 32
 
@@ -148,7 +155,7 @@ def test_metadata_of_the_output(tmp_path: Path) -> None:
     assert after.settings.output_path == str(tmp_path / "bin.ome.zarr")
     provenance = after.metadata["processing"]
     assert provenance["source"] == "run.ome.zarr"
-    assert provenance["function"] == "ome_writers.processing.functions.Bin"
+    assert provenance["function"] == "ome_writers_tools.processing.functions.Bin"
     assert provenance["parameters"] == {"factor": "2", "method": "'mean'"}
     assert provenance["date"]
 

@@ -27,9 +27,9 @@ from ome_writers import (
     validate,
 )
 from ome_writers import open as open_view
-from ome_writers.cli.description import describe
 from ome_writers.repair import repair
 from ome_writers.storage.lock_file import lock_content, lock_path
+from ome_writers_tools.cli.description import describe
 from support.interrupted import checksums, repair_and_check, write_and_kill
 
 FRAME = (4, 6)

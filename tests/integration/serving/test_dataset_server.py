@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ome_writers as ow
-from ome_writers.serving import DatasetServer
+from ome_writers_tools.serving import DatasetServer
 from support.links import create_link
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from ome_writers import (
     create_stream,
     dims_from_standard_axes,
 )
-from ome_writers.cli import main
-from ome_writers.cli.commands.watch import DatasetMonitor
 from ome_writers.formats.omezarr import MAX_WINDOW_UPDATES
 from ome_writers.repair import repair
+from ome_writers_tools.cli import main
+from ome_writers_tools.cli.commands.watch import DatasetMonitor
 
 zarr = pytest.importorskip(
     "zarr", minversion="3", reason="the independent reader needs zarr 3 (Python 3.11)"

@@ -21,8 +21,8 @@ from ome_writers import (
     create_stream,
     validate,
 )
-from ome_writers.cli import main
 from ome_writers.storage.quantization import quantization_table
+from ome_writers_tools.cli import main
 
 NOISE = CameraNoise(offset=100, gain=4, read_noise=1.6, step=0.5)
 

@@ -15,10 +15,10 @@ import pytest
 
 from ome_writers import Dimension, UnsupportedError, create_stream, validate
 from ome_writers import open as load
-from ome_writers.cli import main
 from ome_writers.repair import repair
 from ome_writers.storage import ENGINES
 from ome_writers.validation import Validation
+from ome_writers_tools.cli import main
 from support.acquisitions import LAYOUTS, acquisition
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ome_writers.advice import Camera, Codec, DiskSpeed, Levels, advise
+from ome_writers_tools.advice import Camera, Codec, DiskSpeed, Levels, advise
 
 FAST = DiskSpeed(".", 2e9, 50_000, 10**12, 1)
 SLOW = DiskSpeed(".", 100e6, 200, 10**12, 1)

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from ome_writers.cli import main
-from ome_writers.cli.commands.completion import SHELLS
-from ome_writers.cli.program import COMMANDS
+from ome_writers_tools.cli import main
+from ome_writers_tools.cli.commands.completion import SHELLS
+from ome_writers_tools.cli.program import COMMANDS
 
 
 @pytest.mark.parametrize(

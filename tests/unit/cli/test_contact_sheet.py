@@ -21,10 +21,10 @@ from ome_writers import (
 from ome_writers import (
     open as open_view,
 )
-from ome_writers.cli import main
-from ome_writers.cli.contact_sheet import Sheet, SheetRow, draw_sheet
-from ome_writers.cli.dataset_sheet import sheet_of_dataset, shown_planes
-from ome_writers.cli.thumbnails import scale_bar
+from ome_writers_tools.cli import main
+from ome_writers_tools.cli.contact_sheet import Sheet, SheetRow, draw_sheet
+from ome_writers_tools.cli.dataset_sheet import sheet_of_dataset, shown_planes
+from ome_writers_tools.cli.thumbnails import scale_bar
 
 if TYPE_CHECKING:
     from pathlib import Path

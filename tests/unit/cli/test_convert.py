@@ -16,7 +16,7 @@ from ome_writers import (
     create_stream,
     dims_from_standard_axes,
 )
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 from support.acquisitions import acquisition
 
 if TYPE_CHECKING:

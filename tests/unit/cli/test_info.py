@@ -18,9 +18,9 @@ from ome_writers import (
     create_stream,
     dims_from_standard_axes,
 )
-from ome_writers.cli import main
-from ome_writers.cli.commands.info import MAX_IMAGE_ROWS
-from ome_writers.cli.description import describe
+from ome_writers_tools.cli import main
+from ome_writers_tools.cli.commands.info import MAX_IMAGE_ROWS
+from ome_writers_tools.cli.description import describe
 
 
 def write(path: Path, *, positions: list[Any] | None = None, **more: Any) -> AcquisitionSettings:

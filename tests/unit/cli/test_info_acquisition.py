@@ -22,9 +22,9 @@ from ome_writers import (
     dims_from_standard_axes,
     read,
 )
-from ome_writers.cli import main
-from ome_writers.cli.description import describe, describe_acquisition, plate_map
-from ome_writers.cli.description.description import PlateDescription
+from ome_writers_tools.cli import main
+from ome_writers_tools.cli.description import describe, describe_acquisition, plate_map
+from ome_writers_tools.cli.description.description import PlateDescription
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 HUGE = "9" * 20
 

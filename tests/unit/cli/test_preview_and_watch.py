@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ome_writers import Dimension, create_stream, read
-from ome_writers.cli import main
-from ome_writers.cli.dataset_sheet import pixel_size, sufficient_level
+from ome_writers_tools.cli import main
+from ome_writers_tools.cli.dataset_sheet import pixel_size, sufficient_level
 from support.acquisitions import acquisition
 from support.links import create_link
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ome_writers
-from ome_writers.cli import main
-from ome_writers.cli.program import COMMANDS
+from ome_writers_tools.cli import main
+from ome_writers_tools.cli.program import COMMANDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +131,7 @@ def test_ctrl_c_message_of_command(
         raise KeyboardInterrupt
 
     rows = tuple(replace(c, run=interrupted) if c is row else c for c in COMMANDS)
-    monkeypatch.setattr("ome_writers.cli.program.COMMANDS", rows)
+    monkeypatch.setattr("ome_writers_tools.cli.program.COMMANDS", rows)
     assert main([command, str(tmp_path)]) == 130
     assert message in capsys.readouterr().err
 

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from ome_writers.cli.console import PlainOutput, RichOutput, Screen, open_output
-from ome_writers.cli.quantities import human_size
+from ome_writers_tools.cli.console import PlainOutput, RichOutput, Screen, open_output
+from ome_writers_tools.cli.quantities import human_size
 
 
 @pytest.fixture(params=(PlainOutput, RichOutput))

@@ -14,7 +14,7 @@ from ome_writers import (
     create_stream,
     dims_from_standard_axes,
 )
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 
 def write(path: Path, **more: object) -> None:

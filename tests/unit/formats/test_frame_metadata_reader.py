@@ -21,8 +21,8 @@ from ome_writers import (
     dims_from_standard_axes,
     read_frame_metadata,
 )
-from ome_writers.cli.description import describe
 from ome_writers.formats import frame_metadata
+from ome_writers_tools.cli.description import describe
 from support.acquisitions import LAYOUTS, acquisition
 from support.links import KINDS, create_link
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import TIFF, tiff_codec
+from ome_writers.codecs import TIFF_COMPRESSIONS, tiff_codec
 from ome_writers.dataset import Region
 from ome_writers.decompression import compression_of_tag
 from ome_writers.errors import EngineMissingError, InvalidFileError
@@ -265,7 +265,7 @@ def set_decoder(page: Any) -> None:
     import tifffile
 
     compression = compression_of_tag(page.compression)
-    if page.compression in tifffile.TIFF.DECOMPRESSORS or compression not in TIFF:
+    if page.compression in tifffile.TIFF.DECOMPRESSORS or compression not in TIFF_COMPRESSIONS:
         return
     codec = tiff_codec(compression)
     uncompressed = copy(page)  # before tifffile caches the decoder of the page

@@ -141,7 +141,7 @@ def _with_missing_levels(image: ImageSpec, whole: LevelSpec, pyramid: Pyramid) -
 
 def array_plan(level: LevelSpec) -> LevelSpec:
     """Return an array for writing as it is on disk; one with a codec that is not written gets the default."""
-    known = level.compression in codecs.ZARR
+    known = level.compression in codecs.ZARR_COMPRESSIONS
     return replace(
         level,
         growing=None,

@@ -49,7 +49,7 @@ def rewritten(
         raise SettingsError(
             f"{destination}: an OME-Zarr 0.4 has no shards. Leave out shard_shapes."
         )
-    if compression is not None and compression in codecs.ZARR:
+    if compression is not None and compression in codecs.ZARR_COMPRESSIONS:
         _ = _compressor(compression)
     output = Path(OmeZarrFormat().get_output_path(destination))
     if os.path.lexists(output):
@@ -92,7 +92,9 @@ def _compressor(compression: str) -> Mapping[str, Any] | None:
         return None
     (codec, *others) = found
     if codec.v2 is None or others:
-        able = [name for name in codecs.ZARR if all(c.v2 for c in codecs.zarr_codecs(name))]
+        able = [
+            name for name in codecs.ZARR_COMPRESSIONS if all(c.v2 for c in codecs.zarr_codecs(name))
+        ]
         raise UnsupportedError(
             f"Compression {compression!r} is not supported for OME-Zarr 0.4 (Zarr v2). Supported: {tuple(able)}."
         )

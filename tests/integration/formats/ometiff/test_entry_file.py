@@ -28,8 +28,8 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
-from ome_writers.cli.description import describe, list_datasets
 from ome_writers.repair import repair
+from ome_writers_tools.cli.description import describe, list_datasets
 
 if TYPE_CHECKING:
     from pathlib import Path

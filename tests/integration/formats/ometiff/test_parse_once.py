@@ -12,8 +12,8 @@ pytest.importorskip("tifffile", reason="tifffile reads the pixels")
 
 import ome_writers
 from ome_writers import AcquisitionSettings, Dimension, create_stream
-from ome_writers.cli import main
 from ome_writers.formats.ome_xml import parsing
+from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -36,7 +36,7 @@ GRIDS: dict[str, Grid] = {
     "shards of chunks over frames": ((2, 2, 12, 16), (4, 4, 24, 32)),
 }
 ORDERS = ("C", "F", "random", "every other")
-CODECS = tuple(codecs.ZARR)
+CODECS = tuple(codecs.ZARR_COMPRESSIONS)
 DTYPES = ("uint16", "int8", "bool", "float32", "complex64", "uint64", "float16", "int32")
 
 

@@ -1,8 +1,0 @@
-"""``python -m ome_writers.cli``: the same as the command ``ome-writers``."""
-
-from __future__ import annotations
-
-from ome_writers.cli import script
-
-if __name__ == "__main__":
-    script()

@@ -1,0 +1,112 @@
+"""Measurements of a disk (with temporary files), and of codecs and resolution levels (on one core)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ome_writers import Pyramid
+from ome_writers.toolkit import COMPRESSIONS, PyramidMethod, downsample, sync
+from ome_writers.toolkit import Codec as ZarrCodec
+from ome_writers_tools.advice.camera import Camera
+from ome_writers_tools.advice.proposal import Codec, Levels
+
+_WRITE_BYTES = 8 * 1024**2
+_MIN_STREAM_BYTES = 64 * 1024**2  # a shorter stream measures the disk's cache
+_CORE_SECONDS = 0.3  # for each measurement on one core
+_CODEC_FRAME_PX = 1024  # width and height: larger frames have the same rate
+
+
+@dataclass(frozen=True)
+class DiskSpeed:
+    """The measured speed of a disk."""
+
+    path: str
+    bytes_per_second: float  # of a sequential write including its fsync
+    files_per_second: float  # new files of 4 KiB, each closed and renamed, like chunks
+    free: int  # free bytes
+    written: int  # bytes written for the measurement
+
+
+def measure_disk(folder: Path, seconds: float = 3.0) -> DiskSpeed:
+    """Measure a disk with temporary files.
+
+    `seconds` is the duration of the sequential write without its fsync.
+
+    Raises OSError if the directory is not writable or the disk is full.
+    """
+    free = shutil.disk_usage(folder).free
+    # random bytes: file systems that compress or store holes would look faster with zeros
+    block = os.urandom(_WRITE_BYTES)
+    with tempfile.TemporaryDirectory(prefix=".ome-writers-", dir=folder) as scratch:
+        written, elapsed = _write_stream(Path(scratch) / "stream", block, seconds, free // 4)
+        files = _files_per_second(Path(scratch), block[:4096], seconds / 3)
+    return DiskSpeed(str(folder), written / elapsed, files, free, written)
+
+
+def measure_codecs(camera: Camera, compressions: Collection[str]) -> tuple[Codec, ...]:
+    """Compress a camera-like frame with each of `compressions` that `advise` may propose, on one core."""
+    height, width = min(_CODEC_FRAME_PX, camera.height), min(_CODEC_FRAME_PX, camera.width)
+    frame = replace(camera, height=height, width=width).simulated_frame()
+    codecs = []
+    proposed = [row.name for row in COMPRESSIONS.values() if row.proposed and row.zarr]
+    for name in sorted({*proposed} & {*compressions}):
+        with ThreadPoolExecutor(1) as worker:  # in the main thread, Blosc uses all cores
+            codecs.append(worker.submit(_measure_codec, name, frame).result())
+    return tuple(codecs)
+
+
+def _measure_codec(name: str, frame: NDArray[np.generic]) -> Codec:
+    codec = ZarrCodec(name, frame.dtype)
+    size, rounds, start = 0, 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < _CORE_SECONDS or not rounds:
+        size = len(codec.encode(frame))
+        rounds += 1
+    return Codec(name, rounds * frame.nbytes / elapsed, frame.nbytes / size)
+
+
+def measure_levels(camera: Camera, method: PyramidMethod) -> Levels:
+    """Reduce a camera-like frame along y and x to all levels, on one core."""
+    frame = camera.simulated_frame()
+    nbytes, rounds, start = 0, 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < _CORE_SECONDS or not rounds:
+        nbytes, level = 0, frame
+        while max(level.shape) > Pyramid().smallest:
+            height, width = (2 if n > 1 else 1 for n in level.shape)
+            level = downsample([level], method, (height, width))
+            nbytes += level.nbytes
+        rounds += 1
+    return Levels(method, nbytes / frame.nbytes, rounds * frame.nbytes / elapsed)
+
+
+def _write_stream(path: Path, block: bytes, seconds: float, max_bytes: int) -> tuple[int, float]:
+    """Return the bytes written and the elapsed seconds, fsync included."""
+    written = 0
+    start = time.perf_counter()
+    with path.open("wb", buffering=0) as file:
+        while written < _MIN_STREAM_BYTES or time.perf_counter() - start < seconds:
+            if written + len(block) > max(max_bytes, len(block)):
+                break
+            written += file.write(block)
+        sync(file.fileno())
+    return written, time.perf_counter() - start
+
+
+def _files_per_second(folder: Path, content: bytes, seconds: float) -> float:
+    count = 0
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds or not count:
+        path = folder / f"{count}.part"
+        path.write_bytes(content)
+        os.replace(path, folder / str(count))
+        count += 1
+    return count / elapsed
