@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ome_writers import Channel, Dimension, OMEStream, Position, create_stream
-from ome_writers.serving import DatasetServer
+from ome_writers_tools.serving import DatasetServer
 
 PICTURES = Path(__file__).parent.parent / "how-to" / "images"
 TIMES, PLANES, SIZE = 6, 8, 256

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
 from ome_writers.settings import (
     AcquisitionSettings,
-    BackendName,
     Channel,
     Compression,
     Dimension,
@@ -19,12 +20,22 @@ from ome_writers.settings import (
     PositionDimension,
     ScratchFormat,
     StandardAxis,
-    TiffBackendName,
     TiffCompression,
-    ZarrBackendName,
     ZarrCompression,
     dims_from_standard_axes,
+    engines_of,
 )
+
+# The names of the installed engines, for clients that list them. Type checkers accept any.
+if TYPE_CHECKING:
+    ZarrBackendName: TypeAlias = str
+    TiffBackendName: TypeAlias = str
+    BackendName: TypeAlias = str
+else:
+    ZarrBackendName, TiffBackendName = (
+        Literal[tuple(row.name for row in engines_of(name))] for name in ("ome-zarr", "ome-tiff")
+    )
+    BackendName = Literal[ZarrBackendName, TiffBackendName]
 
 __all__ = [
     "AcquisitionSettings",

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from ome_writers.codecs import COMPRESSIONS as COMPRESSIONS
     from ome_writers.codecs import TIFF_COMPRESSIONS as TIFF_COMPRESSIONS
     from ome_writers.codecs import ZARR_COMPRESSIONS as ZARR_COMPRESSIONS
+    from ome_writers.codecs import zarr_codecs as zarr_codecs
     from ome_writers.downsampling import Method as Method
     from ome_writers.downsampling import downsample as downsample
     from ome_writers.errors import checked_call as checked_call
     from ome_writers.errors import describe_frames as describe_frames
     from ome_writers.file_sharing import rename as rename
     from ome_writers.file_sync import sync as sync
+    from ome_writers.file_sync import sync_file as sync_file
+    from ome_writers.file_sync import sync_files as sync_files
     from ome_writers.file_sync import sync_folder as sync_folder
     from ome_writers.file_sync import sync_tree as sync_tree
     from ome_writers.formats import UNITS as UNITS
     from ome_writers.formats import Changes as Changes
-    from ome_writers.formats import Layout as Layout
     from ome_writers.formats import abbreviated_list as abbreviated_list
     from ome_writers.formats import archive_format as archive_format
     from ome_writers.formats import crate_path as crate_path
@@ -51,11 +53,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml import parse_once as parse_once
     from ome_writers.formats.omezarr import ImageCopy as ImageCopy
     from ome_writers.formats.omezarr import open_metadata as open_metadata
-    from ome_writers.mirroring import check_manifest as check_manifest
-    from ome_writers.mirroring import is_growing as is_growing
-    from ome_writers.mirroring import manifest_files as manifest_files
-    from ome_writers.mirroring import scan as scan
-    from ome_writers.mirroring import write_manifest as write_manifest
+    from ome_writers.locks import new_lock as new_lock
     from ome_writers.repair import Finding as Finding
     from ome_writers.repair import Repair as Repair
     from ome_writers.routing import Address as Address
@@ -63,11 +61,11 @@ if TYPE_CHECKING:
     from ome_writers.routing import resolve as resolve
     from ome_writers.routing import view_names as view_names
     from ome_writers.settings import MAX_LEVELS as MAX_LEVELS
-    from ome_writers.settings import BackendName as BackendName
     from ome_writers.settings import Format as Format
     from ome_writers.settings import FormatSettings as FormatSettings
     from ome_writers.settings import PyramidMethod as PyramidMethod
     from ome_writers.settings import duplicates as duplicates
+    from ome_writers.settings import engine_rows as engine_rows
     from ome_writers.settings import engines_of as engines_of
     from ome_writers.settings import find_engine as find_engine
     from ome_writers.settings import foreign_ending as foreign_ending
@@ -75,21 +73,33 @@ if TYPE_CHECKING:
     from ome_writers.settings import inferred_format as inferred_format
     from ome_writers.settings import read_root_path as read_root_path
     from ome_writers.settings import split_suffix as split_suffix
-    from ome_writers.storage import ENGINES as ENGINES
+    from ome_writers.storage import DERIVED as DERIVED
     from ome_writers.storage import LOCK_NAME as LOCK_NAME
-    from ome_writers.storage import Engine as Engine
+    from ome_writers.storage import EngineRow as EngineRow
+    from ome_writers.storage import EngineStats as EngineStats
+    from ome_writers.storage import ExistingArray as ExistingArray
+    from ome_writers.storage import LocalStore as LocalStore
+    from ome_writers.storage import MemoryBudget as MemoryBudget
     from ome_writers.storage import Options as Options
+    from ome_writers.storage import Unit as Unit
+    from ome_writers.storage import WriteBuffer as WriteBuffer
+    from ome_writers.storage import WriteFailure as WriteFailure
     from ome_writers.storage import acquire_lock as acquire_lock
     from ome_writers.storage import atomic_write as atomic_write
+    from ome_writers.storage import available_cpus as available_cpus
     from ome_writers.storage import choose as choose
     from ome_writers.storage import is_part_of_lock as is_part_of_lock
     from ome_writers.storage import lock_owner as lock_owner
     from ome_writers.storage import lock_path as lock_path
     from ome_writers.storage import lower_thread_priority as lower_thread_priority
+    from ome_writers.storage import part_of as part_of
     from ome_writers.storage import read_fully as read_fully
     from ome_writers.storage import sibling_path as sibling_path
     from ome_writers.storage.direct import open_engine as open_engine
+    from ome_writers.storage.zarr import ArrayMetadataWriter as ArrayMetadataWriter
     from ome_writers.storage.zarr import Codec as Codec
+    from ome_writers.storage.zarr import ShardReader as ShardReader
+    from ome_writers.storage.zarr import render_array_metadata as render_array_metadata
     from ome_writers.streaming import resume_blocker as resume_blocker
     from ome_writers.units import ome_symbol as ome_symbol
     from ome_writers.untrusted import MAX_FRAMES as MAX_FRAMES
@@ -117,6 +127,7 @@ else:
                 "COMPRESSIONS",
                 "TIFF_COMPRESSIONS",
                 "ZARR_COMPRESSIONS",
+                "zarr_codecs",
             ),
             "ome_writers.downsampling": (
                 "Method",
@@ -129,12 +140,13 @@ else:
             "ome_writers.file_sharing": ("rename",),
             "ome_writers.file_sync": (
                 "sync",
+                "sync_file",
+                "sync_files",
                 "sync_folder",
                 "sync_tree",
             ),
             "ome_writers.formats": (
                 "Changes",
-                "Layout",
                 "UNITS",
                 "abbreviated_list",
                 "archive_format",
@@ -166,13 +178,7 @@ else:
                 "ImageCopy",
                 "open_metadata",
             ),
-            "ome_writers.mirroring": (
-                "check_manifest",
-                "is_growing",
-                "manifest_files",
-                "scan",
-                "write_manifest",
-            ),
+            "ome_writers.locks": ("new_lock",),
             "ome_writers.repair": (
                 "Finding",
                 "Repair",
@@ -184,12 +190,12 @@ else:
                 "view_names",
             ),
             "ome_writers.settings": (
-                "BackendName",
                 "Format",
                 "FormatSettings",
                 "MAX_LEVELS",
                 "PyramidMethod",
                 "duplicates",
+                "engine_rows",
                 "engines_of",
                 "find_engine",
                 "foreign_ending",
@@ -199,22 +205,36 @@ else:
                 "split_suffix",
             ),
             "ome_writers.storage": (
-                "ENGINES",
-                "Engine",
+                "DERIVED",
+                "EngineRow",
+                "EngineStats",
+                "ExistingArray",
                 "LOCK_NAME",
+                "LocalStore",
+                "MemoryBudget",
                 "Options",
+                "Unit",
+                "WriteBuffer",
+                "WriteFailure",
                 "acquire_lock",
                 "atomic_write",
+                "available_cpus",
                 "choose",
                 "is_part_of_lock",
                 "lock_owner",
                 "lock_path",
                 "lower_thread_priority",
+                "part_of",
                 "read_fully",
                 "sibling_path",
             ),
             "ome_writers.storage.direct": ("open_engine",),
-            "ome_writers.storage.zarr": ("Codec",),
+            "ome_writers.storage.zarr": (
+                "ArrayMetadataWriter",
+                "Codec",
+                "ShardReader",
+                "render_array_metadata",
+            ),
             "ome_writers.streaming": ("resume_blocker",),
             "ome_writers.units": ("ome_symbol",),
             "ome_writers.untrusted": (

@@ -47,7 +47,7 @@ PARTS = {
     ),
     "OME-TIFF": Part(
         ".ome.tiff",
-        ("formats/omezarr", "storage/direct", "storage/libraries", "storage/zarr"),
+        ("formats/omezarr", "storage/direct", "storage/zarr"),
         ("unit/formats/ometiff/test_edited_document.py", "unit/storage/tiff/test_tiff_levels.py"),
         (
             "unit/formats/ometiff",

@@ -7,29 +7,38 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ome_writers
-from support.sources import ADAPTERS, CORE, TOOLS, imported, name_of, offenders, source_files
+from support.sources import (
+    ADAPTERS,
+    CORE,
+    ENGINES,
+    TOOLS,
+    imported,
+    name_of,
+    offenders,
+    source_files,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ENGINES = ("acquire_zarr", "ndstorage", "tensorstore", "tifffile", "zarr", "zarrs")
+LIBRARIES = ("acquire_zarr", "ndstorage", "tensorstore", "tifffile", "zarr", "zarrs")
 # The demo checks its result with a third-party reader.
 THIRD_PARTY_READERS = "src/ome_writers_tools/cli/demo/third_party_readers.py"
 VALIDATION = ("check.py", "validators.py")  # they read with these libraries, too
 
 
-@pytest.mark.parametrize("library", ENGINES)
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_engine_library_is_imported_in_one_file(library: str) -> None:
-    """One file of ``storage`` imports it to write, and one of the folder of a format to read."""
+    """One file of an engine imports it to write, and one of the folder of a format to read."""
     files = {
         name_of(path)
-        for path in source_files(CORE)
+        for path in source_files(CORE, ENGINES)
         for module, _ in imported(path)
         if module.split(".")[0] == library and path.name not in VALIDATION
     } - {THIRD_PARTY_READERS}
     for folder in {file.rpartition("/")[0] for file in files}:
-        assert folder.split("/")[2] in ("storage", "formats")
+        assert folder == "src/ome_writers_engines" or folder.split("/")[2] in ("storage", "formats")
         assert len({file for file in files if file.rpartition("/")[0] == folder}) == 1
 
 
@@ -56,8 +65,8 @@ def _imports_of_internal_names(path: Path) -> Iterator[str]:
             yield from set(names) - set(ome_writers.__all__) - {"open"}
 
 
-def test_tools_import_public_names_and_the_toolkit_only() -> None:
-    assert not offenders(_imports_of_internal_names, TOOLS)
+def test_tools_and_engines_import_public_names_and_the_toolkit_only() -> None:
+    assert not offenders(_imports_of_internal_names, TOOLS, ENGINES)
 
 
 def _imports_of_settings_modules(path: Path) -> Iterator[str]:

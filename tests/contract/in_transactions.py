@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ome_writers.storage.libraries import engine, tensorstore
+from ome_writers_engines import engine, tensorstore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

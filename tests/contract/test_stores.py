@@ -40,7 +40,7 @@ class TestDirectEngineInMemory(EngineContract):
     @pytest.fixture(autouse=True)
     def _memory(self, monkeypatch: pytest.MonkeyPatch) -> Any:
         """Have `create_stream` open this engine, too."""
-        monkeypatch.setitem(engines.ENGINES, "direct", self.row)
+        monkeypatch.setitem(engines.OWN_ENGINES, "direct", self.row)
         yield
         STORES.clear()
 

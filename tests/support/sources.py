@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CORE = REPOSITORY / "src" / "ome_writers"
+ENGINES = REPOSITORY / "src" / "ome_writers_engines"
 TOOLS = REPOSITORY / "src" / "ome_writers_tools"
 ADAPTERS = REPOSITORY / "adapters"
 
@@ -20,7 +21,9 @@ ADAPTERS = REPOSITORY / "adapters"
 def source_files(*folders: Path) -> list[Path]:
     """Return the Python files below the folders, in order; without any, those of the wheel."""
     return sorted(
-        path for folder in folders or (CORE, TOOLS, ADAPTERS) for path in folder.rglob("*.py")
+        path
+        for folder in folders or (CORE, ENGINES, TOOLS, ADAPTERS)
+        for path in folder.rglob("*.py")
     )
 
 

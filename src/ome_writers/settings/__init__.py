@@ -29,20 +29,18 @@ if TYPE_CHECKING:
     from ome_writers.settings.dtypes import dtype_of as dtype_of
     from ome_writers.settings.engines import ENGINES as ENGINES
     from ome_writers.settings.engines import EngineRow as EngineRow
+    from ome_writers.settings.engines import engine_rows as engine_rows
     from ome_writers.settings.engines import engines_of as engines_of
     from ome_writers.settings.engines import find_engine as find_engine
     from ome_writers.settings.engines import installed_formats as installed_formats
     from ome_writers.settings.engines import temporary_targets as temporary_targets
     from ome_writers.settings.experiment import Author as Author
     from ome_writers.settings.experiment import Experiment as Experiment
-    from ome_writers.settings.formats import BackendName as BackendName
     from ome_writers.settings.formats import Format as Format
     from ome_writers.settings.formats import FormatSettings as FormatSettings
     from ome_writers.settings.formats import OmeTiffFormat as OmeTiffFormat
     from ome_writers.settings.formats import OmeZarrFormat as OmeZarrFormat
     from ome_writers.settings.formats import ScratchFormat as ScratchFormat
-    from ome_writers.settings.formats import TiffBackendName as TiffBackendName
-    from ome_writers.settings.formats import ZarrBackendName as ZarrBackendName
     from ome_writers.settings.formats import format_models as format_models
     from ome_writers.settings.formats import format_suffixes as format_suffixes
     from ome_writers.settings.formats import inferred_format as inferred_format
@@ -76,6 +74,7 @@ else:
             ".engines": (
                 "ENGINES",
                 "EngineRow",
+                "engine_rows",
                 "engines_of",
                 "find_engine",
                 "installed_formats",
@@ -83,14 +82,11 @@ else:
             ),
             ".experiment": ("Author", "Experiment"),
             ".formats": (
-                "BackendName",
                 "Format",
                 "FormatSettings",
                 "OmeTiffFormat",
                 "OmeZarrFormat",
                 "ScratchFormat",
-                "TiffBackendName",
-                "ZarrBackendName",
                 "format_models",
                 "inferred_format",
                 "format_suffixes",

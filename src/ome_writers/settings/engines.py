@@ -1,4 +1,4 @@
-"""The table of engines: one row each, capabilities as data. Engines of other packages are entry points.
+"""The table of engines: one row each, capabilities as data. The core has three; others are entry points.
 
 No engine and no library of an engine is imported here.
 """
@@ -14,23 +14,15 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import entry_points, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ome_writers import codecs
 from ome_writers.settings.dtypes import PIXEL_TYPES
 
 _log = logging.getLogger("ome_writers")
 
-_BLOSC = frozenset({"blosc-zstd", "blosc-lz4", "blosc-zstd-bitshuffle", "blosc-lz4-bitshuffle"})
-_LIBRARY_CODECS = _BLOSC | {"zstd", "gzip", "none"}
-_ACQUIRE_DTYPES = frozenset(
-    {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
-    | {"float32", "float64"}
-)
-_ZARR_PYTHON_NAMES = (
-    r"(?P<target>[0-9]+|zarr\.json)\.[0-9a-f]{32}\.partial",
-    r"\.(?P<target>stage)\.tmp",  # where it assembles what is moved into the dataset
-)
+if TYPE_CHECKING:
+    ENGINES: dict[str, EngineRow]
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class EngineRow:
         The name that users type, and the format that it writes.
     module, opener
         The module, imported on first use, and its function ``(root, targets, options) -> storage.Engine``. Empty for
-        the engines of this library, which `storage` knows by name.
+        the engines of the core, which `storage` knows by name.
     requires
         Packages that must be importable.
     oldest
@@ -79,6 +71,8 @@ class EngineRow:
         Whether another process can read correct pixels while it writes.
     survives_kill, survives_power_loss
         Whether flushed data survives ``kill -9``, and power loss with ``durability="disk"``.
+    priority
+        The order of ``"auto"``, highest first. The engines of the core precede all others.
     reopens
         Whether it can continue arrays that are on disk (`storage.Options.existing`).
     temporary_names
@@ -110,6 +104,7 @@ class EngineRow:
     survives_kill: bool = True
     survives_power_loss: bool = True
     reopens: bool = False
+    priority: int = 0
     temporary_names: tuple[str, ...] = ()
 
     def missing_requirement(self) -> str | None:
@@ -132,7 +127,7 @@ class EngineRow:
         return None
 
 
-ENGINES: dict[str, EngineRow] = {
+OWN_ENGINES: dict[str, EngineRow] = {
     row.name: row
     for row in (
         EngineRow(
@@ -145,58 +140,6 @@ ENGINES: dict[str, EngineRow] = {
             needs_files=False,
             reopens=True,
             temporary_names=(r"\.(?P<target>[0-9]+)\.tmp",),  # chunks and shards
-        ),
-        EngineRow(
-            name="tensorstore",
-            format="ome-zarr",
-            requires=("tensorstore",),
-            extra="tensorstore",
-            any_path=False,
-            compressions=_LIBRARY_CODECS,
-            checksums=True,
-            omits_zeros=True,
-            temporary_names=(r"(?P<target>[0-9]+|zarr\.json)\.__lock",),
-        ),
-        EngineRow(
-            name="acquire-zarr",
-            format="ome-zarr",
-            requires=("acquire_zarr",),
-            extra="acquire-zarr",
-            any_path=False,
-            ansi_paths=True,
-            compressions=_BLOSC | {"zstd", "none"},
-            dtypes=_ACQUIRE_DTYPES,
-            oldest=("acquire-zarr", (0, 10)),
-            random_access=False,
-            ragged=False,
-            live=False,
-            survives_kill=False,
-            survives_power_loss=False,
-        ),
-        EngineRow(
-            name="zarrs-python",
-            format="ome-zarr",
-            requires=("zarr", "zarrs"),
-            extra="zarrs-python",
-            any_path=False,
-            compressions=_LIBRARY_CODECS,
-            checksums=True,
-            oldest=("zarr", (3, 1)),
-            python=(3, 11),
-            omits_zeros=True,
-            temporary_names=_ZARR_PYTHON_NAMES,
-        ),
-        EngineRow(
-            name="zarr-python",
-            format="ome-zarr",
-            requires=("zarr",),
-            extra="zarr-python",
-            compressions=_LIBRARY_CODECS,
-            checksums=True,
-            oldest=("zarr", (3, 1)),
-            python=(3, 11),
-            omits_zeros=True,
-            temporary_names=_ZARR_PYTHON_NAMES,
         ),
         EngineRow(
             name="tifffile",
@@ -255,9 +198,18 @@ installed_formats: Callable[[], dict[str, Any]] = partial(_installed_rows, "ome_
 
 
 def engine_rows() -> dict[str, EngineRow]:
-    """Return all engines by name, in the order of ``"auto"``: those of this library first."""
+    """Return all engines by name, in the order of ``"auto"``: those of the core first."""
     of_formats = {e.name: e for row in installed_formats().values() for e in row.engines}
-    return {**ENGINES, **of_formats, **_installed_rows("ome_writers.engines"), **ENGINES}
+    others = {**of_formats, **_installed_rows("ome_writers.engines")}
+    by_priority = sorted(others.items(), key=lambda item: -item[1].priority)
+    return {**OWN_ENGINES, **dict(by_priority), **OWN_ENGINES}
+
+
+def __getattr__(name: str) -> Any:
+    """`ENGINES`: the rows of all engines by name, from entry points that are read on first use."""
+    if name == "ENGINES":
+        return engine_rows()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def temporary_targets(name: str) -> list[str]:
@@ -273,8 +225,8 @@ def _temporary_patterns() -> list[re.Pattern[str]]:
 
 
 def find_engine(name: str) -> EngineRow | None:
-    """Return the engine with this name, of this library or of another package; None if there is none."""
-    return ENGINES.get(name) or engine_rows().get(name)
+    """Return the engine with this name, of the core or of another package; None if there is none."""
+    return OWN_ENGINES.get(name) or engine_rows().get(name)
 
 
 def engines_of(format_name: str) -> list[EngineRow]:

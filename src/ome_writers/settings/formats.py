@@ -19,7 +19,6 @@ from pydantic import (
 from ome_writers.errors import suggestion
 from ome_writers.settings.dtypes import PIXEL_TYPES
 from ome_writers.settings.engines import (
-    ENGINES,
     engine_rows,
     engines_of,
     find_engine,
@@ -322,19 +321,6 @@ def split_suffix(path: str, also: str = "") -> tuple[str, str]:
             stem = path[: -len(suffix)]
             return (stem, path[len(stem) :]) if os.path.basename(stem) else (path, "")
     return path, ""
-
-
-# The names of the engines of this library, for clients that list them. Type checkers accept those of other packages.
-if TYPE_CHECKING:
-    ZarrBackendName: TypeAlias = str
-    TiffBackendName: TypeAlias = str
-    BackendName: TypeAlias = str
-else:
-    ZarrBackendName, TiffBackendName, _ = (
-        Literal[tuple(row.name for row in ENGINES.values() if row.format == name)]
-        for name in OWN_MODELS
-    )
-    BackendName = Literal[ZarrBackendName, TiffBackendName]
 
 
 def format_names() -> dict[str, dict[str, str]]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.lock_file import locked_error as locked_error
     from ome_writers.storage.lock_file import progress_path as progress_path
     from ome_writers.storage.lock_file import sibling_path as sibling_path
+    from ome_writers.storage.memory_budget import MemoryBudget as MemoryBudget
     from ome_writers.storage.positional_io import open_file as open_file
     from ome_writers.storage.positional_io import read_at as read_at
     from ome_writers.storage.positional_io import read_fully as read_fully
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from ome_writers.storage.store import MemoryStore as MemoryStore
     from ome_writers.storage.store import Store as Store
     from ome_writers.storage.store import SupportsFiles as SupportsFiles
+    from ome_writers.storage.write_buffer import Unit as Unit
+    from ome_writers.storage.write_buffer import WriteBuffer as WriteBuffer
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -95,6 +98,7 @@ else:
                 "progress_path",
                 "sibling_path",
             ),
+            ".memory_budget": ("MemoryBudget",),
             ".positional_io": ("open_file", "read_at", "read_fully", "write_at"),
             ".process_identity": ("is_running",),
             ".progress_file": ("ProgressFile",),
@@ -105,6 +109,7 @@ else:
             ".staged_engine": ("StagedEngine",),
             ".stages": ("Stage", "run_stages"),
             ".store": ("LocalStore", "MemoryStore", "Store", "SupportsFiles"),
+            ".write_buffer": ("Unit", "WriteBuffer"),
             "ome_writers.settings": ("ENGINES", "EngineRow"),
         },
     )

@@ -19,14 +19,10 @@ from ome_writers.storage.store import Store, local_path
 
 _OPENERS = {
     "direct": "direct:open_engine",
-    "tensorstore": "libraries.tensorstore:open_engine",
-    "acquire-zarr": "libraries.acquire_zarr:AcquireEngine",
-    "zarrs-python": "libraries.zarr_python:open_zarrs_engine",
-    "zarr-python": "libraries.zarr_python:open_engine",
     "tifffile": "tiff:TiffEngine",
     "scratch": "scratch:ScratchEngine",
 }
-"""Module of this package and function of the engines of this library, by name; see `EngineRow`."""
+"""Module of this package and function of the engines of the core, by name; see `EngineRow`."""
 
 
 def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:

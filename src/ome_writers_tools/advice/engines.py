@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ome_writers import AcquisitionSettings, Dimension, UnsupportedError, create_stream
-from ome_writers.toolkit import ENGINES
+from ome_writers.toolkit import engine_rows
 from ome_writers_tools.advice.camera import Camera
 
 _TRIAL_BYTES = 32 * 2**20  # for loading the library and estimating the number of frames
@@ -57,7 +57,7 @@ def measure_engine(
 
     Raises OSError if the directory is not writable, or the free space is too small.
     """
-    row = ENGINES[engine]
+    row = engine_rows()[engine]
     missing = row.missing_requirement()
     if missing is not None:
         return EngineSpeed(engine, row.format, str(missing))

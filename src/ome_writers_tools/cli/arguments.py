@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers import OMEWritersError, SettingsError
-from ome_writers.toolkit import COMPRESSIONS, TIFF_COMPRESSIONS, ZARR_COMPRESSIONS
+from ome_writers.toolkit import COMPRESSIONS, TIFF_COMPRESSIONS, ZARR_COMPRESSIONS, engine_rows
 from ome_writers_tools.cli.command import CommandError, UsageError
 
 MAX_WORKERS = 1000
@@ -68,6 +68,11 @@ def add_storage_options(parser: ArgumentParser, *, tiff: bool = True) -> None:
     parser.add_argument(
         "--shard", type=axis_sizes, default={}, metavar="AXES", help="chunks per shard, as in t=64"
     )
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of the engines that write files."""
+    return tuple(row.name for row in engine_rows().values() if row.format != "scratch")
 
 
 def camera_noise(text: str) -> Any:

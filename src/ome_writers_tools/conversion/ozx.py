@@ -25,12 +25,12 @@ from ome_writers import (
     WriteError,
     read,
 )
+from ome_writers.mirroring import scan
 from ome_writers.toolkit import (
     archive_members,
     member,
     open_regular,
     rename,
-    scan,
     sync,
     sync_folder,
     sync_tree,

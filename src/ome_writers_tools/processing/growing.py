@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers import read
-from ome_writers.toolkit import is_growing, lock_owner, lock_path, view_names
+from ome_writers.mirroring import is_growing
+from ome_writers.toolkit import lock_owner, lock_path, view_names
 from ome_writers_tools.conversion import Selection
 from ome_writers_tools.processing.tasks import Task
 

@@ -19,14 +19,8 @@ from os import PathLike
 from typing import Any, Protocol
 
 from ome_writers import AcquisitionSettings, OutputExistsError, OutputLockedError, SettingsError
-from ome_writers.toolkit import (
-    checked_call,
-    is_growing,
-    lay_out,
-    path_or_url,
-    resolve,
-    resolve_entry_file,
-)
+from ome_writers.mirroring import is_growing
+from ome_writers.toolkit import checked_call, lay_out, path_or_url, resolve, resolve_entry_file
 from ome_writers_tools.conversion import (
     Conversion,
     Selection,

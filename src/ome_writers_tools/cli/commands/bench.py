@@ -5,12 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from ome_writers.toolkit import COMPRESSIONS, BackendName
+from ome_writers.toolkit import COMPRESSIONS
 from ome_writers_tools.cli.arguments import (
     add_disk_option,
     add_frame_options,
+    backend_names,
     camera_dtype,
     positive,
     writable_directory,
@@ -35,10 +36,10 @@ def _arguments(parser: ArgumentParser) -> None:
         "--backend",
         "--engine",
         dest="backend",
-        choices=get_args(BackendName),
+        choices=backend_names(),
         metavar="NAME",
         action="append",
-        help=f"measure this backend; may be repeated (default: all): {', '.join(get_args(BackendName))}",
+        help=f"measure this backend; may be repeated (default: all): {', '.join(backend_names())}",
     )
     parser.add_argument(
         "--compression", choices=tuple(COMPRESSIONS), help="compress the frames (default: none)"
@@ -64,7 +65,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     height, width = options.frame
     dtype, folder = camera_dtype(options.dtype), writable_directory(options.disk)
     camera = Camera(height, width, dtype, options.fps or 0.0)
-    engines = tuple(dict.fromkeys(options.backend or get_args(BackendName)))
+    engines = tuple(dict.fromkeys(options.backend or backend_names()))
     speeds = []
     with screen.progress("Backends", len(engines)) as advance:
         for engine in engines:

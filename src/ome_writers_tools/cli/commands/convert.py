@@ -10,10 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from ome_writers.toolkit import BackendName, Method
+from ome_writers.toolkit import Method
 from ome_writers_tools.cli.arguments import (
     add_dataset_argument,
     add_storage_options,
+    backend_names,
     camera_noise,
     format_name,
     output_path,
@@ -72,9 +73,9 @@ def _arguments(parser: ArgumentParser) -> None:
         "--backend",
         "--engine",
         dest="backend",
-        choices=get_args(BackendName),
+        choices=backend_names(),
         metavar="NAME",
-        help=f"writing backend (default: chosen by the format): {', '.join(get_args(BackendName))}",
+        help=f"writing backend (default: chosen by the format): {', '.join(backend_names())}",
     )
     parser.add_argument(
         "--image",

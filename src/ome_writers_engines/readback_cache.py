@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.locks import new_lock
-from ome_writers.storage.memory_budget import MemoryBudget
+from ome_writers.toolkit import MemoryBudget, new_lock
 
 Index = tuple[int, ...]
 

@@ -7,8 +7,8 @@ import math
 from array import array as number_array
 from pathlib import Path
 
-from ome_writers.dataset import LevelSpec
-from ome_writers.storage.zarr import ShardReader
+from ome_writers import LevelSpec
+from ome_writers.toolkit import ShardReader
 
 
 class SequentialArray:

@@ -10,17 +10,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.file_sync import sync_files
-from ome_writers.locks import new_lock
-from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey, Selection
-from ome_writers.storage.libraries.regions import (
+from ome_writers.toolkit import MemoryBudget, new_lock, sync_files
+from ome_writers_engines.region_grid import RegionGrid, RegionKey, Selection
+from ome_writers_engines.regions import (
     DIRTY,
     EMPTY,
     STORED,
     Region,
     TransactionRegion,
 )
-from ome_writers.storage.memory_budget import MemoryBudget
 
 _FILE_LOCKS = 64  # files that can be read and replaced at the same time
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ome_writers.storage.libraries.openmp import passive_openmp_threads
+from ome_writers_engines.openmp import passive_openmp_threads
 
 POLICY = "OMP_WAIT_POLICY"
 

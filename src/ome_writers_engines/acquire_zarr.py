@@ -19,23 +19,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import zarr_codecs
-from ome_writers.dataset import LevelSpec
-from ome_writers.file_sync import sync_tree
-from ome_writers.storage.background import available_cpus
-from ome_writers.storage.contract import (
+from ome_writers import LevelSpec
+from ome_writers.toolkit import (
     DERIVED,
+    ArrayMetadataWriter,
     EngineStats,
+    LocalStore,
     Options,
     WriteFailure,
+    available_cpus,
     part_of,
+    sync_tree,
+    zarr_codecs,
 )
-from ome_writers.storage.libraries.file_descriptors import refuse_few_descriptors
-from ome_writers.storage.libraries.openmp import passive_openmp_threads
-from ome_writers.storage.libraries.readback_cache import ReadbackCache
-from ome_writers.storage.libraries.sequential import SequentialArray
-from ome_writers.storage.store import LocalStore
-from ome_writers.storage.zarr import ArrayMetadataWriter
+from ome_writers_engines.file_descriptors import refuse_few_descriptors
+from ome_writers_engines.openmp import passive_openmp_threads
+from ome_writers_engines.readback_cache import ReadbackCache
+from ome_writers_engines.sequential import SequentialArray
 
 with passive_openmp_threads():
     import acquire_zarr as az

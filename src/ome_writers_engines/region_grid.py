@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-from ome_writers.dataset import LevelSpec
+from ome_writers import LevelSpec
 
 UNBOUNDED_EXTENT = 2**40
 """Extent of a growing axis in the array metadata that a library gets; that on disk has the actual extent."""

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.locks import new_lock
-from ome_writers.storage.write_buffer import Unit
+from ome_writers.toolkit import Unit, new_lock
 
 if TYPE_CHECKING:
-    from ome_writers.storage.libraries.library import LibrarySink, Transaction
-    from ome_writers.storage.libraries.region_grid import RegionKey
+    from ome_writers_engines.library import LibrarySink, Transaction
+    from ome_writers_engines.region_grid import RegionKey
 
 EMPTY, DIRTY, STORED = 0, 1, 2
 """State of a slot: no plane, a plane in memory only, a plane in memory and on disk."""

@@ -14,16 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.dataset import LevelSpec
-from ome_writers.errors import UnsupportedError
-from ome_writers.storage.background import available_cpus
-from ome_writers.storage.contract import ExistingArray, Options, WriteFailure
-from ome_writers.storage.libraries.library import LibraryArray, LibrarySink, Transaction
-from ome_writers.storage.libraries.region_grid import RegionGrid, RegionKey
-from ome_writers.storage.libraries.regions import Region, TransactionRegion
-from ome_writers.storage.store import LocalStore
-from ome_writers.storage.write_buffer import WriteBuffer
-from ome_writers.storage.zarr import ArrayMetadataWriter, render_array_metadata
+from ome_writers import LevelSpec, UnsupportedError
+from ome_writers.toolkit import (
+    ArrayMetadataWriter,
+    ExistingArray,
+    LocalStore,
+    Options,
+    WriteBuffer,
+    WriteFailure,
+    available_cpus,
+    render_array_metadata,
+)
+from ome_writers_engines.library import LibraryArray, LibrarySink, Transaction
+from ome_writers_engines.region_grid import RegionGrid, RegionKey
+from ome_writers_engines.regions import Region, TransactionRegion
 
 _MIN_TRANSACTION_BYTES = 512 * 2**10  # per plane, for a transaction to be as fast as a second copy
 

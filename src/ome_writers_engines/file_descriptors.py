@@ -7,8 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ome_writers.dataset import LevelSpec
-from ome_writers.errors import UnsupportedError
+from ome_writers import LevelSpec, UnsupportedError
 
 _RESERVED_DESCRIPTORS = 16  # for metadata, and files that the application opens meanwhile
 

@@ -10,10 +10,10 @@ import numpy as np
 import tensorstore
 from numpy.typing import NDArray
 
-from ome_writers.dataset import LevelSpec
-from ome_writers.storage.contract import Options
-from ome_writers.storage.libraries.engine import LibraryEngine
-from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
+from ome_writers import LevelSpec
+from ome_writers.toolkit import Options
+from ome_writers_engines.engine import LibraryEngine
+from ome_writers_engines.region_grid import RegionGrid, Selection
 
 
 def open_engine(root: Path, targets: Sequence[LevelSpec], options: Options) -> LibraryEngine:

@@ -16,13 +16,11 @@ from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
 
-from ome_writers.dataset import LevelSpec
-from ome_writers.file_sharing import rename
-from ome_writers.file_sync import sync_file
-from ome_writers.storage.contract import Options
-from ome_writers.storage.libraries.engine import LibraryEngine
-from ome_writers.storage.libraries.inline_event_loop import EventLoops
-from ome_writers.storage.libraries.region_grid import RegionGrid, Selection
+from ome_writers import LevelSpec
+from ome_writers.toolkit import Options, rename, sync_file
+from ome_writers_engines.engine import LibraryEngine
+from ome_writers_engines.inline_event_loop import EventLoops
+from ome_writers_engines.region_grid import RegionGrid, Selection
 
 Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
 
