@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ome_writers.file_sync import sync_tree as sync_tree
     from ome_writers.formats import UNITS as UNITS
     from ome_writers.formats import Changes as Changes
+    from ome_writers.formats import Layout as Layout
     from ome_writers.formats import abbreviated_list as abbreviated_list
     from ome_writers.formats import archive_format as archive_format
     from ome_writers.formats import crate_path as crate_path
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from ome_writers.settings import split_suffix as split_suffix
     from ome_writers.storage import DERIVED as DERIVED
     from ome_writers.storage import LOCK_NAME as LOCK_NAME
+    from ome_writers.storage import Engine as Engine
     from ome_writers.storage import EngineRow as EngineRow
     from ome_writers.storage import EngineStats as EngineStats
     from ome_writers.storage import ExistingArray as ExistingArray
@@ -147,6 +149,7 @@ else:
             ),
             "ome_writers.formats": (
                 "Changes",
+                "Layout",
                 "UNITS",
                 "abbreviated_list",
                 "archive_format",
@@ -206,6 +209,7 @@ else:
             ),
             "ome_writers.storage": (
                 "DERIVED",
+                "Engine",
                 "EngineRow",
                 "EngineStats",
                 "ExistingArray",

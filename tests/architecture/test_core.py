@@ -37,8 +37,8 @@ LIMITS = {
     "lines loaded by writing: OME-TIFF": 17450,
     "lines loaded by writing: scratch": 14100,
     "classes that describe images and arrays": 6,
-    # resolve, parse, stored_plan; and how acquire-zarr and copies of label images are written
-    "places that describe arrays": 5,
+    # resolve, parse, stored_plan; and how copies of label images are written
+    "places that describe arrays": 4,
     "open, own OME-Zarr: functions": 120,
     "open, own OME-Zarr: files": 31,
     "view[i], own OME-Zarr: functions": 25,

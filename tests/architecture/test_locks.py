@@ -6,7 +6,7 @@ import ast
 
 from ome_writers import streaming
 from support.lock_order import lock_table
-from support.sources import CORE, parse, source_files
+from support.sources import CORE, ENGINES, TOOLS, parse, source_files
 
 
 def _creates_lock(node: ast.AST) -> bool:
@@ -38,7 +38,7 @@ def _locks(body: list[ast.stmt], owner: str) -> set[str]:
 
 def test_lock_table_lists_all_locks() -> None:
     found: set[str] = set()
-    for path in source_files():
-        if path.is_relative_to(CORE) and path.name != "locks.py":
+    for path in source_files(CORE, ENGINES, TOOLS):
+        if path.name != "locks.py":
             found |= _locks(parse(path).body, path.stem)
     assert found == set(lock_table(streaming.__doc__ or ""))

@@ -208,7 +208,7 @@ def engine_rows() -> dict[str, EngineRow]:
 def __getattr__(name: str) -> Any:
     """`ENGINES`: the rows of all engines by name, from entry points that are read on first use."""
     if name == "ENGINES":
-        return engine_rows()
+        return globals().setdefault(name, engine_rows())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
