@@ -90,7 +90,7 @@ def camera_noise(text: str) -> Any:
 
 def tile_size(text: str) -> Any:
     """Return ``512``, ``512,256``, ``none`` or ``auto`` as a setting of `OmeTiffFormat.tile`."""
-    from ome_writers.settings import OmeTiffFormat
+    from ome_writers import OmeTiffFormat
 
     words = {"none": None, "auto": "auto"}
     try:
