@@ -77,7 +77,6 @@ if TYPE_CHECKING:
     from ome_writers.storage import DERIVED as DERIVED
     from ome_writers.storage import LOCK_NAME as LOCK_NAME
     from ome_writers.storage import Engine as Engine
-    from ome_writers.storage import EngineRow as EngineRow
     from ome_writers.storage import EngineStats as EngineStats
     from ome_writers.storage import ExistingArray as ExistingArray
     from ome_writers.storage import LocalStore as LocalStore
@@ -210,7 +209,6 @@ else:
             "ome_writers.storage": (
                 "DERIVED",
                 "Engine",
-                "EngineRow",
                 "EngineStats",
                 "ExistingArray",
                 "LOCK_NAME",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ome_writers.toolkit import EngineRow
+from ome_writers.storage import EngineRow  # the documented place, which a write has loaded
 
 _BLOSC = frozenset({"blosc-zstd", "blosc-lz4", "blosc-zstd-bitshuffle", "blosc-lz4-bitshuffle"})
 _LIBRARY_CODECS = _BLOSC | {"zstd", "gzip", "none"}

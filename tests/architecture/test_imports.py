@@ -56,6 +56,8 @@ def test_adapters_import_public_names_only() -> None:
 
 def _imports_of_internal_names(path: Path) -> Iterator[str]:
     for module, names in imported(path):
+        if (module, names) == ("ome_writers.storage", ("EngineRow",)):
+            continue  # documented for engines of other packages
         if module.startswith("ome_writers.") and module not in (
             "ome_writers.toolkit",
             "ome_writers.mirroring",
