@@ -33,6 +33,7 @@ FACTORS: dict[str, Sequence[Any]] = {
     "compression": ("none", "lzw", "deflate", "zstd"),
     "ending": ("complete", "cancelled", "kept", "unbounded", "no frames"),
     "metadata": (True, False),
+    "tile": ("auto", 16),
 }
 SIZES = {"t": 3, "p": 2, "c": 2, "z": 2}
 
@@ -75,7 +76,10 @@ def case(choice: dict[str, Any]) -> Case:
     stored = [a for a in axes if a != "p"]
     if choice["stored"] == "inside out":
         stored.reverse()
-    format_: dict[str, Any] = {}
+    # Bio-Formats 7.3.1 fails to decompress some padded tiles with zstd, those of tifffile as well
+    format_: dict[str, Any] = {
+        "tile": "auto" if choice["compression"] == "zstd" else choice["tile"]
+    }
     if layout in ("always", "never"):
         format_["prefer_single_file"] = layout
     elif layout != "single":
