@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ome_writers.formats import dataset_files as dataset_files
     from ome_writers.formats import dataset_ome_xml as dataset_ome_xml
     from ome_writers.formats import detect_format as detect_format
+    from ome_writers.formats import edit_crate as edit_crate
     from ome_writers.formats import edit_in_place as edit_in_place
     from ome_writers.formats import find_format as find_format
     from ome_writers.formats import format_row as format_row
@@ -156,6 +157,7 @@ else:
                 "dataset_files",
                 "dataset_ome_xml",
                 "detect_format",
+                "edit_crate",
                 "edit_in_place",
                 "find_format",
                 "format_row",

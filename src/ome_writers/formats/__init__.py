@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.frame_metadata_table import frame_columns as frame_columns
     from ome_writers.formats.frame_metadata_table import frame_table as frame_table
     from ome_writers.formats.in_place import edit_in_place as edit_in_place
+    from ome_writers.formats.interrupted_edit import finish_edit as finish_edit
     from ome_writers.formats.ownership import SYSTEM_FILES as SYSTEM_FILES
     from ome_writers.formats.ownership import foreign_files as foreign_files
     from ome_writers.formats.ownership import (
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.resumption import Reopened as Reopened
     from ome_writers.formats.resumption import ResumableDataset as ResumableDataset
     from ome_writers.formats.ro_crate import crate_path as crate_path
+    from ome_writers.formats.ro_crate import edit_crate as edit_crate
     from ome_writers.formats.ro_crate import refuse_foreign_crate as refuse_foreign_crate
     from ome_writers.formats.ro_crate import render_crate as render_crate
     from ome_writers.formats.settings_edit import UNITS as UNITS
@@ -99,6 +101,7 @@ else:
             ".frame_metadata": ("Journal", "JournalEntry", "latest_entries"),
             ".frame_metadata_table": ("frame_columns", "frame_table"),
             ".in_place": ("edit_in_place",),
+            ".interrupted_edit": ("finish_edit",),
             ".ownership": ("SYSTEM_FILES", "foreign_files", "foreign_files_of_aborted_start"),
             ".path_names": ("check_output_path", "path_component"),
             ".plan_spec": ("spec_of_plan",),
@@ -114,7 +117,7 @@ else:
             ),
             ".report": ("Check", "Finding"),
             ".resumption": ("Reopened", "ResumableDataset"),
-            ".ro_crate": ("crate_path", "refuse_foreign_crate", "render_crate"),
+            ".ro_crate": ("crate_path", "edit_crate", "refuse_foreign_crate", "render_crate"),
             ".settings_edit": ("Changes", "UNITS", "image_name", "stage_numbers", "z_shift"),
             ".stored_settings": ("plan_from_settings", "stored_plan"),
         },

@@ -10,13 +10,14 @@ from pathlib import Path
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_reader import read
+from ome_writers.formats.interrupted_edit import finish_edit
 from ome_writers.storage import acquire_lock, hold_claim, lock_path
 from ome_writers.untrusted import local_path, refuse_archive
 
 
 @contextmanager
 def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
-    """Keep other processes from writing a dataset.
+    """Keep other processes from writing a dataset, and complete an edit of it that was interrupted.
 
     Raises OutputLockedError if a running process is writing it, and UnsupportedError if its writer was killed or it is
     only a part of a dataset.
@@ -28,6 +29,7 @@ def edit_in_place(path: str | PathLike[str]) -> Iterator[DatasetSpec]:
     with hold_claim(root):
         lock = acquire_lock(lock_path(root, folder=root.is_dir()), root, edit=True)
         try:
+            finish_edit(root)
             spec = read(root)
             if spec.status == "writing":
                 raise UnsupportedError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ome_writers.dataset import DatasetSpec
@@ -17,7 +17,11 @@ from ome_writers.errors import OutputExistsError
 from ome_writers.formats.dataset_metadata import library_version
 from ome_writers.formats.registry import format_row
 from ome_writers.settings import Author, Experiment
+from ome_writers.storage import atomic_write
 from ome_writers.untrusted import read_json
+
+if TYPE_CHECKING:
+    from ome_writers.formats.settings_edit import Changes
 
 CRATE_NAME = "ro-crate-metadata.json"
 
@@ -66,15 +70,11 @@ def render_crate(dataset: Path, spec: DatasetSpec, experiment: Experiment) -> by
     """Return the RO-Crate of the dataset at a path."""
     date = spec.settings.acquisition_date if spec.settings else None
     row = format_row(spec.format)
-    first = spec.images[0]
-    count = len(spec.images)
-    summary = f"{row.title} {spec.version}, {count} image{'s' * (count > 1)} of "
-    summary += " x ".join(f"{n} {axis}" for axis, n in zip(first.dims, first.shape, strict=True))
     root: Entity = {
         "@id": "./",
         "@type": "Dataset",
         "name": dataset.name,
-        "description": experiment.description or spec.description or summary,
+        "description": experiment.description or spec.description or _summary(spec),
         "datePublished": f"{datetime.now(timezone.utc):%Y-%m-%d}",
         "dateCreated": date.isoformat() if date else spec.updated or spec.started or "",
         "license": _reference(experiment.license),
@@ -119,6 +119,38 @@ def render_crate(dataset: Path, spec: DatasetSpec, experiment: Experiment) -> by
     graph = {entity["@id"]: {k: v for k, v in entity.items() if v} for entity in entities}
     crate = {"@context": ["https://w3id.org/ro/crate/1.1/context", _TERMS]}
     crate["@graph"] = list(graph.values())
+    return _encoded(crate)
+
+
+def edit_crate(dataset: Path, spec: DatasetSpec, changes: Changes) -> Path | None:
+    """Change description and start in the RO-Crate of a dataset; return its path if that has changed it.
+
+    A crate of another program is kept.
+    """
+    file = crate_path(dataset)
+    new: Entity = {}
+    if changes.description is not None:
+        new["description"] = changes.description or _summary(spec)
+    if changes.started is not None:
+        new["dateCreated"] = changes.started.isoformat()
+    if not new or not is_own_crate(file):
+        return None
+    crate = read_json(file)
+    for entity in crate["@graph"]:
+        if entity["@id"] == "./":
+            entity.update(new)
+    atomic_write(file, _encoded(crate), durable=True)
+    return file
+
+
+def _summary(spec: DatasetSpec) -> str:
+    first, count = spec.images[0], len(spec.images)
+    shape = " x ".join(f"{n} {axis}" for axis, n in zip(first.dims, first.shape, strict=True))
+    title = format_row(spec.format).title
+    return f"{title} {spec.version}, {count} image{'s' * (count > 1)} of {shape}"
+
+
+def _encoded(crate: Entity) -> bytes:
     return json.dumps(crate, indent=2, ensure_ascii=False).encode(errors="replace")
 
 

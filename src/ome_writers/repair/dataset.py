@@ -8,7 +8,13 @@ from os import PathLike
 from pathlib import Path
 
 from ome_writers.errors import OutputLockedError, checked_call
-from ome_writers.formats import Finding, FormatRow, detect_format, resolve_entry_file
+from ome_writers.formats import (
+    Finding,
+    FormatRow,
+    detect_format,
+    finish_edit,
+    resolve_entry_file,
+)
 from ome_writers.storage import hold_claim, lock_owner, lock_path, progress_path
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 
@@ -81,8 +87,11 @@ def _findings(root: Path, found: FormatRow, *, dry_run: bool) -> tuple[Finding, 
             f"{root} is being written by {owner}. Repair it after that process has ended, "
             f"or, if the process no longer exists, remove {lock} first."
         )
+    findings = []
     with guard_reader(root):
-        findings = list(found.find_problems(root, dry_run=dry_run))
+        if planned := finish_edit(root, dry_run=dry_run):
+            findings.append(Finding(planned, "metadata of an edit that was interrupted: written"))
+        findings += found.find_problems(root, dry_run=dry_run)
     if not dry_run:
         progress_path(lock).unlink(missing_ok=True)
     if lock.exists():  # last: until then, the dataset counts as not repaired

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome_writers.toolkit import (
     checked_call,
+    edit_crate,
     edit_in_place,
     format_row,
     guard_reader,
@@ -35,7 +36,8 @@ def edit(
 ) -> list[Path]:
     """Correct the metadata of a dataset in place; pixels are not touched.
 
-    Each file changes atomically. If the edit is interrupted, repeat it.
+    Each file changes atomically. If the edit of an OME-Zarr is interrupted, the next edit or `repair` completes it; of
+    an OME-TIFF set, repeat it. An RO-Crate of this library gets the new description and start, too.
 
     Parameters
     ----------
@@ -90,4 +92,6 @@ def edit(
             description,
             started,
         )
-        return list(format_row(spec.format).edit(spec, changes))
+        files = list(format_row(spec.format).edit(spec, changes))
+        crate = edit_crate(root, spec, changes)
+        return [*files, crate] if crate else files

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,9 @@ from ome_writers import (
     validate,
 )
 from ome_writers_tools.cli.program import main
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 needs Python 3.11")
 
@@ -246,3 +251,71 @@ def origins(ome: dict[str, Any]) -> list[float]:
     """Return the translation along x of each level."""
     steps = [d["coordinateTransformations"][1:] for d in ome["multiscales"][0]["datasets"]]
     return [step[0]["translation"][-1] if step else 0.0 for step in steps]
+
+
+def _interrupted_edit(path: Path, number: int, **changes: Any) -> bool:
+    """Raise KeyboardInterrupt when an edit replaces a file for the `number`-th time; return whether it did."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        if event == "call" and frame.f_code.co_name == "atomic_write":
+            calls += 1
+            if calls == number:
+                raise KeyboardInterrupt
+
+    previous = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        ome_writers.edit(path, **changes)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(previous)
+    return False
+
+
+def _documents(path: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in path.rglob("*")
+        if file.suffix in (".json", ".xml") or file.name.startswith(".ome-writers")
+    }
+
+
+def _finds_interrupted_edit(path: Path) -> bool:
+    findings = ome_writers.repair(path, dry_run=True).findings
+    return any("an edit that was interrupted" in finding.what for finding in findings)
+
+
+def test_interrupted_edit_is_completed_by_the_next_one_or_by_repair(tmp_path: Path) -> None:
+    """Images of a collection, their labels, OME-XML and settings change together."""
+    source = tmp_path / "run.ome.zarr"
+    dimensions = dims_from_standard_axes({"p": ["a", "b"], "t": 2, "y": 32, "x": 48})
+    recording(source, dimensions=tuple(dimensions))
+    add_labels(source / "0")
+    changes: dict[str, Any] = {"scale": {"x": 0.5}, "names": {"a": "control"}}
+    before = _documents(source)
+    edited = shutil.copytree(source, tmp_path / "edited.ome.zarr")
+    ome_writers.edit(edited, **changes)
+    after = _documents(edited)
+    assert len([key for key in before if before[key] != after[key]]) == 5
+    for number in (1, 2, 4, 7):  # of the plan and five files
+        for how in ("edit", "repair"):
+            path = shutil.copytree(source, tmp_path / f"{how}{number}.ome.zarr")
+            if not _interrupted_edit(path, number, **changes):
+                assert number == 7
+                return
+            assert _finds_interrupted_edit(path) == (number > 1)
+            if how == "repair":
+                ome_writers.repair(path)
+                assert not _finds_interrupted_edit(path)
+                assert _documents(path) == (before if number == 1 else after)
+            elif number == 1:
+                ome_writers.edit(path, **changes)
+                assert _documents(path) == after
+            else:
+                ome_writers.edit(path, names={"b": "treated"})
+                assert ome_writers.read(path).images[0].name == "control"
+                for key in ("0/zarr.json", "0/labels/nuclei/zarr.json"):
+                    assert _documents(path)[key] == after[key]

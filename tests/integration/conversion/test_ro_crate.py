@@ -18,9 +18,11 @@ from ome_writers import (
     convert,
     create_stream,
     dims_from_standard_axes,
+    edit,
     validate,
 )
 from ome_writers_tools.cli import main
+from ome_writers_tools.conversion import write_crate
 
 NAME = "ro-crate-metadata.json"
 EXPERIMENT = Experiment(
@@ -169,3 +171,25 @@ def test_command_completes_what_the_dataset_was_written_with(tmp_path: Path) -> 
 def test_invalid_fields_are_refused(field: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Experiment.model_validate({"license": "CC-BY-4.0", field: value})
+
+
+@pytest.mark.parametrize(("name", "positions", "crate"), KINDS)
+def test_edit_changes_the_crate(name: str, positions: int, crate: str, tmp_path: Path) -> None:
+    """A crate with other fields than the settings keeps them; one of another program is not touched."""
+    _write(tmp_path / name, positions)
+    path, file = tmp_path / name, tmp_path / crate
+    path = path if path.exists() else tmp_path / "run"
+    write_crate(path, {"specimen": "Yeast"}, overwrite=True)
+    before = _entities(file)
+    changes = {"description": "Mitoses.", "started": "2026-03-01T09:00:00+00:00"}
+    assert file in edit(path, **changes)
+    after = _entities(file)
+    assert after["./"]["description"] == "Mitoses."
+    assert after["./"]["dateCreated"] == "2026-03-01T09:00:00+00:00"
+    for key in ("description", "dateCreated"):
+        before["./"].pop(key), after["./"].pop(key)
+    assert before == after
+    assert validate(path).valid
+    file.write_text('{"@graph": []}', "utf-8")
+    assert file not in edit(path, description="Meioses.")
+    assert file.read_text("utf-8") == '{"@graph": []}'

@@ -21,7 +21,6 @@ from ome_writers.formats.omezarr.stored_groups import StoredGroups, open_metadat
 from ome_writers.formats.omezarr.versions import at_version, scene
 from ome_writers.formats.settings_edit import Changes, edit_settings
 from ome_writers.settings import Position
-from ome_writers.storage import atomic_write
 from ome_writers.untrusted import Limit, read_regular
 
 if TYPE_CHECKING:
@@ -41,8 +40,8 @@ def edit(spec: DatasetSpec, changes: Changes) -> list[Path]:
         xml = spec.path / XML_KEY
         if xml.is_file():
             text = read_regular(xml, Limit.XML, root=spec.path)
-            atomic_write(xml, edited_xml(text, xml, changes), durable=True)
-    return [*groups.changed_files, *([xml] if xml.is_file() else ())]
+            groups.texts[XML_KEY] = edited_xml(text, xml, changes)
+    return groups.changed_files
 
 
 def _edit_image(groups: StoredGroups, spec: DatasetSpec, number: int, changes: Changes) -> None:

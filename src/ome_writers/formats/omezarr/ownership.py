@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ome_writers.formats.dataset_metadata import STATUSES
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
+from ome_writers.formats.interrupted_edit import EDIT_NAME
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.node_metadata import (
     group_attributes,
@@ -44,7 +45,7 @@ def owned_files(root: Path) -> Callable[[str], bool] | None:
     )
     if not is_proof(info, without_id=is_prerelease) and not _is_version_0_zarr(root):
         return None
-    files = {"zarr.json", "OME/zarr.json", XML_KEY}
+    files = {"zarr.json", "OME/zarr.json", XML_KEY, EDIT_NAME}
     arrays = set()
     for group in image_groups(root):
         folders = group.split("/")

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ome_writers.storage import atomic_write
+from ome_writers.formats.interrupted_edit import replace_files
+from ome_writers.formats.omezarr.layout import join_key
 from ome_writers.untrusted import member, read_json
 
 Json = dict[str, Any]
@@ -29,14 +30,15 @@ def open_metadata(root: Path) -> Iterator[StoredGroups]:
 class StoredGroups:
     """The groups of an OME-Zarr on disk; each is read when its attributes are asked for, by its key.
 
-    Everything that is not changed is kept, as are the keys of other programs. `changed_files` are those that `save` has
-    replaced.
+    Everything that is not changed is kept, as are the keys of other programs. `texts` are further files to replace, by
+    key. `changed_files` are those that `save` has replaced.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._content: dict[str, Json] = {}
         self._stored: dict[str, Json | None] = {}
+        self.texts: dict[str, bytes] = {}
         self.changed_files: list[Path] = []
 
     def key(self, folder: Path) -> str:
@@ -77,15 +79,15 @@ class StoredGroups:
         self._stored[key] = None
 
     def save(self) -> None:
-        """Replace the groups that have changed: children before their parents, the root last."""
+        """Replace the groups that have changed, and `texts`: children before their parents, the root last."""
+        changed = dict(self.texts)
         for key in sorted(self._content, key=lambda key: (-key.count("/") - bool(key), key)):
             content = self._content[key]
             if content == self._stored[key]:
                 continue
-            file = self.file(key)
-            file.parent.mkdir(parents=True, exist_ok=True)
             text = json.dumps(content, allow_nan=False, ensure_ascii=False)
             # errors="replace": lone surrogates, as in paths of other encodings, cannot be encoded in UTF-8
-            atomic_write(file, text.encode(errors="replace"), durable=True)
+            changed[join_key(key, "zarr.json")] = text.encode(errors="replace")
             self._stored[key] = copy.deepcopy(content)
-            self.changed_files.append(file)
+        replace_files(self._root, changed)
+        self.changed_files += [self._root / key for key in changed]
