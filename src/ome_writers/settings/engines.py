@@ -198,11 +198,13 @@ installed_formats: Callable[[], dict[str, Any]] = partial(_installed_rows, "ome_
 
 
 def engine_rows() -> dict[str, EngineRow]:
-    """Return all engines by name, in the order of ``"auto"``: those of the core first."""
+    """Return all engines by name: by format, and in the order of ``"auto"``, those of the core first."""
     of_formats = {e.name: e for row in installed_formats().values() for e in row.engines}
     others = {**of_formats, **_installed_rows("ome_writers.engines")}
     by_priority = sorted(others.items(), key=lambda item: -item[1].priority)
-    return {**OWN_ENGINES, **dict(by_priority), **OWN_ENGINES}
+    rows = {**OWN_ENGINES, **dict(by_priority), **OWN_ENGINES}
+    formats = [row.format for row in rows.values()]
+    return dict(sorted(rows.items(), key=lambda item: formats.index(item[1].format)))
 
 
 def __getattr__(name: str) -> Any:

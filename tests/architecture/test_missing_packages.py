@@ -1,4 +1,4 @@
-"""A format is a folder with all its verbs: without the folder of one format, the tests of the other pass."""
+"""Without the folder of one format, the tests of the other pass; without tools, engines or adapters, all others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from support.sources import CORE, REPOSITORY
+from support.sources import ADAPTERS, CORE, REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,11 +76,42 @@ for _ in range(2):
 assert ome_writers.open(path)[1].max() == 1
 assert [frame["n"] for frame in ome_writers.read_frame_metadata(path)] == [0, 1]
 assert not ome_writers.repair(path).findings
+assert ome_writers.validate(path).valid, ome_writers.validate(path)
+"""
+_TOOLS = """
 ome_writers.edit(path, names={0: "cells"}, scale={"x": 0.5})
 assert ome_writers.read(path).images[0].name == "cells"
-assert ome_writers.validate(path).valid, ome_writers.validate(path)
 ome_writers.convert(path, root + "/b" + suffix, verify=True)
 """
+
+# A package that does not exist: the finder of files does not find it.
+_WITHOUT_PACKAGE = """
+import sys
+from importlib.machinery import PathFinder
+
+
+class Others(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] == {name!r} else super().find_spec(name, path, target)
+
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Others
+"""
+PACKAGES = ("ome_writers_tools", "ome_writers_engines", *sorted(p.name for p in ADAPTERS.iterdir()))
+_OF_PACKAGES = (  # tests of the rest; files that import the package are left out
+    "unit/formats",
+    "unit/routing",
+    "unit/settings",
+    "unit/storage",
+    "unit/streaming",
+    "unit/views",
+    "integration/formats",
+    "integration/repair",
+    "integration/storage",
+    "integration/validation",
+    "integration/views",
+)
 
 
 @pytest.fixture(params=PARTS)
@@ -111,7 +142,7 @@ def _run_tests(folder: Path, part: Part, tests: tuple[str, ...]) -> None:
 def test_verbs_and_short_tests_without_folder_of_the_other_format(
     part: Part, tmp_path: Path
 ) -> None:
-    _run(tmp_path, "-W", "error", "-c", _VERBS, tmp_path, part.suffix, tmp_path)
+    _run(tmp_path, "-W", "error", "-c", _VERBS + _TOOLS, tmp_path, part.suffix, tmp_path)
     _run_tests(tmp_path, part, part.short)
 
 
@@ -121,3 +152,37 @@ def test_all_tests_of_a_format_without_folder_of_the_other_format(
     part: Part, tmp_path: Path
 ) -> None:
     _run_tests(tmp_path, part, part.tests)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[] if name in PACKAGES[:2] else [pytest.mark.sweep])
+        for name in PACKAGES
+    ]
+)
+def package(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Hide a package from the processes that a test starts."""
+    content = _WITHOUT_PACKAGE.replace("{name!r}", repr(request.param))
+    (tmp_path / "sitecustomize.py").write_text(content, encoding="utf-8")
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".ome.zarr", pytest.param(".ome.tiff", marks=pytest.mark.sweep)]
+)
+def test_verbs_without_package(package: str, suffix: str, tmp_path: Path) -> None:
+    check = f"import importlib.util\nassert importlib.util.find_spec({package!r}) is None\n"
+    verbs = _VERBS if package == "ome_writers_tools" else _VERBS + _TOOLS
+    _run(tmp_path, "-c", check + verbs, tmp_path, suffix, CORE.parent)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1600)
+def test_all_tests_of_the_rest_without_package(package: str, tmp_path: Path) -> None:
+    tests = [
+        path.relative_to(REPOSITORY / "tests").as_posix()
+        for folder in _OF_PACKAGES
+        for path in sorted((REPOSITORY / "tests" / folder).rglob("test_*.py"))
+        if package not in path.read_text(encoding="utf-8")
+    ]
+    _run_tests(tmp_path, Part("", (), (), (), "no_such_test"), tuple(tests))
