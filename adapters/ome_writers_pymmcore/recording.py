@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ome_writers import AcquisitionSettings, OMEStream, SettingsError, create_stream
 from ome_writers_pymmcore.acquisition_settings import (
@@ -54,6 +54,7 @@ def record(
     progress: bool | Callable[[Counts], object] = True,
     numbered: bool = False,
     resume: bool = False,
+    writer: Literal["thread", "process"] | None = None,
     chunk_shapes: Mapping[str, int] | None = None,
     shard_shapes: Mapping[str, int] | None = None,
     **settings: Unpack[SettingsFields],
@@ -92,6 +93,9 @@ def record(
     resume
         Whether to continue the dataset if it exists. With a `sequence`, the engine of the core runs the events whose
         frames are missing (see `remaining_events`); otherwise the camera delivers the frames that are missing.
+    writer
+        ``"process"``: frames are written by a process of its own, and survive a crash of this one; see
+        `ome_writers.create_stream`.
     chunk_shapes, shard_shapes
         Axis name (t, y, x) to chunk size (pixels) and shard size (chunks).
     **settings
@@ -126,18 +130,19 @@ def record(
     user = user_settings(output, settings)
     path = user.get("root_path")
     if resume and sequence is not None and path and os.path.exists(path):
-        writer = MDAWriter(
+        run = MDAWriter(
             output,
             core=core,
             cameras=cameras,
             resume=True,
             sequence=sequence,
+            writer=writer,
             chunk_shapes=chunk_shapes,
             shard_shapes=shard_shapes,
             **settings,
         )
-        core.mda.run(remaining_events(sequence, path), output=writer)
-        return writer.result()
+        core.mda.run(remaining_events(sequence, path), output=run)
+        return run.result()
     summary = summary_metadata(core, include_property_details=False)
     microscope, _ = select_cameras(Microscope.of(summary), (), cameras)
     planned, _ = plan_acquisition(
@@ -158,7 +163,7 @@ def record(
     if numbered and planned.root_path:
         planned = unused_output(planned)
     path = planned.output_path if planned.root_path else ""
-    stream = resumed_stream(planned)[0] if resume else create_stream(planned)
+    stream = resumed_stream(planned, writer)[0] if resume else create_stream(planned, writer=writer)
     on_disk = stream.stats().frames_written
     if n_frames is not None:
         n_frames -= on_disk // len(microscope.cameras)

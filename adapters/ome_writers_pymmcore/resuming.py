@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import useq
 
@@ -94,7 +94,9 @@ def stored_sequence(output: str | os.PathLike[str]) -> useq.MDASequence | None:
     return None if not sequence else useq.MDASequence.model_validate(sequence)
 
 
-def resumed_stream(planned: AcquisitionSettings) -> tuple[OMEStream, float]:
+def resumed_stream(
+    planned: AcquisitionSettings, writer: Literal["thread", "process"] | None = None
+) -> tuple[OMEStream, float]:
     """Return a stream that continues the dataset of `planned`, and the seconds since the dataset was started.
 
     A stream of a new dataset if there is none. The first axis of `planned` may be longer than that of the dataset.
@@ -103,11 +105,11 @@ def resumed_stream(planned: AcquisitionSettings) -> tuple[OMEStream, float]:
     """
     path = planned.output_path
     if not planned.root_path or not os.path.exists(path):
-        return ome_writers.create_stream(planned), 0.0
+        return ome_writers.create_stream(planned, writer=writer), 0.0
     spec = ome_writers.read(path)
     stored = spec.settings
     if stored is None:
-        return ome_writers.resume(path), 0.0  # raises UnsupportedError
+        return ome_writers.resume(path, writer=writer), 0.0  # raises UnsupportedError
     axes = [[(d.name, d.count) for d in s.dimensions] for s in (stored, planned)]
     longer = _is_longer(*(of[0] for of in axes))
     if axes[0][longer:] != axes[1][longer:] or stored.dtype != planned.dtype:
@@ -122,7 +124,7 @@ def resumed_stream(planned: AcquisitionSettings) -> tuple[OMEStream, float]:
         )
     elapsed = _elapsed(spec.started)
     if not longer:
-        return ome_writers.resume(path), elapsed
+        return ome_writers.resume(path, writer=writer), elapsed
     count = planned.dimensions[0].count
     first = stored.dimensions[0].model_copy(update={"count": count, "coords": None})
     update = {
@@ -130,7 +132,8 @@ def resumed_stream(planned: AcquisitionSettings) -> tuple[OMEStream, float]:
         "dimensions": (first, *stored.dimensions[1:]),
         "format": stored.format.model_copy(update={"suffix": planned.format.suffix}),
     }
-    return ome_writers.create_stream(stored.model_copy(update=update), resume=True), elapsed
+    longer_settings = stored.model_copy(update=update)
+    return ome_writers.create_stream(longer_settings, resume=True, writer=writer), elapsed
 
 
 def _is_longer(stored: tuple[str, int | None], planned: tuple[str, int | None]) -> bool:

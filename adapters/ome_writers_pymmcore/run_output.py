@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,7 @@ class RunOutput:
         copy: bool,
         shapes: Mapping[str, Mapping[str, int] | None],
         resume: bool = False,
+        writer: Literal["thread", "process"] | None = None,
     ) -> None:
         if resume and "root_path" in user and not tuple(sequence.axis_order):  # remaining events
             sequence = _recorded_sequence(user) or sequence
@@ -75,9 +76,9 @@ class RunOutput:
         if resume:
             if settings.root_path and os.path.exists(settings.output_path):
                 refuse_other_sequence(sequence, settings.output_path)
-            self.stream, self.elapsed = resumed_stream(settings)
+            self.stream, self.elapsed = resumed_stream(settings, writer)
         else:
-            self.stream = create_stream(settings)
+            self.stream = create_stream(settings, writer=writer)
         if self.elapsed:
             return
         try:

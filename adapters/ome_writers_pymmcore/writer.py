@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,9 @@ class MDAWriter:
         Whether to copy each frame. By default the stream keeps a reference and the array becomes read-only, so that
         other listeners cannot change it before it is written. Uncompressed frames of 1 MiB or more are written without
         a copy.
+    writer
+        ``"process"``: frames are written by a process of its own, and survive a crash of this one; see
+        `ome_writers.create_stream`.
     chunk_shapes, shard_shapes
         Axis name to chunk size (pixels) and shard size (chunks).
     **settings
@@ -94,6 +97,7 @@ class MDAWriter:
         resume: bool = False,
         sequence: useq.MDASequence | None = None,
         copy: bool = False,
+        writer: Literal["thread", "process"] | None = None,
         chunk_shapes: Mapping[str, int] | None = None,
         shard_shapes: Mapping[str, int] | None = None,
         **settings: Unpack[SettingsFields],
@@ -105,6 +109,7 @@ class MDAWriter:
         self._resume = resume
         self._sequence = sequence
         self._copy = copy
+        self._writer = writer
         self._core = core
         if core is not None:
             end_notifications_at_exit(core)
@@ -143,6 +148,7 @@ class MDAWriter:
                 resume=self._resume,
                 copy=self._copy,
                 shapes=self._shapes,
+                writer=self._writer,
             )
         except Exception as error:
             self._fail(error)

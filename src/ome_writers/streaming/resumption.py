@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.companions import Companions
+    from ome_writers.streaming.writer_process import Writer
 
 _MAX_LISTED = 8
 _Stream = TypeVar("_Stream", bound=OMEStream)
@@ -107,7 +108,7 @@ class ResumeClaim:
 
 
 @checked_call
-def resume(path: str | os.PathLike[str]) -> OMEStream:
+def resume(path: str | os.PathLike[str], *, writer: Writer = None) -> OMEStream:
     """Continue a dataset: after a crash, after a cancelled or failed acquisition, or to add frames to a growing one.
 
     The settings are those that the dataset was written with. `OMEStream.remaining` iterates over the indices that it
@@ -119,6 +120,8 @@ def resume(path: str | os.PathLike[str]) -> OMEStream:
     path
         An OME-Zarr or OME-TIFF of this library, which may have been moved or renamed. Its status is ``writing``
         (without a living writer), ``failed``, ``cancelled``, or ``complete`` with an unbounded first axis.
+    writer
+        ``"process"`` or ``"thread"``; see `create_stream`.
 
     Raises
     ------
@@ -134,6 +137,11 @@ def resume(path: str | os.PathLike[str]) -> OMEStream:
     WriteError
         A file cannot be read or written (OSError).
     """
+    if writer is not None or "OME_WRITERS_WRITER" in os.environ:
+        from ome_writers.streaming.writer_process import resume_in_own_process
+
+        if (stream := resume_in_own_process(path, writer)) is not None:
+            return stream
     return resumed_stream(open_existing(path), OMEStream)
 
 

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from ome_writers.streaming.writer_process.process_stream import (
         in_own_process as in_own_process,
     )
+    from ome_writers.streaming.writer_process.process_stream import (
+        resume_in_own_process as resume_in_own_process,
+    )
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
-        __name__, {".process_stream": ("Writer", "create_process_stream", "in_own_process")}
+        __name__,
+        {
+            ".process_stream": (
+                "Writer",
+                "create_process_stream",
+                "in_own_process",
+                "resume_in_own_process",
+            )
+        },
     )

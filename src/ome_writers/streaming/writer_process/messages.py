@@ -27,7 +27,7 @@ class Start:
     Attributes
     ----------
     settings
-        Those of the stream.
+        Those of the stream; None: as stored in the dataset.
     folder
         Folder of a relative path.
     path
@@ -40,7 +40,7 @@ class Start:
         Messages below it are not sent.
     """
 
-    settings: AcquisitionSettings
+    settings: AcquisitionSettings | None
     folder: str
     path: str
     memory: MemoryName

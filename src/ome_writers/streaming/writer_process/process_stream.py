@@ -23,6 +23,7 @@ from ome_writers.streaming.dataset_writer import DatasetWriter, Output
 from ome_writers.streaming.first_frame import FirstFrameInference
 from ome_writers.streaming.frame_writer import FrameWriter, as_frame
 from ome_writers.streaming.lifecycle import State
+from ome_writers.streaming.resumption import find_resumable
 from ome_writers.streaming.stats import StreamStats
 from ome_writers.streaming.stream import OMEStream
 from ome_writers.streaming.writer_process.frame_ring import FRAME, SKIP
@@ -72,7 +73,19 @@ def create_process_stream(
     choose(settings.format.backend, plan)  # raises before a process is started
     path = Path(folder, settings.output_path)
     existing = str(path) if resume and os.path.lexists(path) else ""
-    process = WriterProcess(settings, folder, existing, _frame_bytes(plan))
+    return _stream(WriterProcess(settings, folder, existing, _frame_bytes(plan)))
+
+
+def resume_in_own_process(path: str | os.PathLike[str], writer: Writer) -> ProcessStream | None:
+    """Return a stream that continues a dataset; None if this process writes. See `ome_writers.resume`."""
+    root, _, dataset = find_resumable(path)
+    if not in_own_process(writer, dataset.plan.settings):
+        return None
+    frame_bytes = _frame_bytes(dataset.plan)
+    return _stream(WriterProcess(dataset.plan.settings, "", str(root), frame_bytes, as_stored=True))
+
+
+def _stream(process: WriterProcess) -> ProcessStream:
     try:
         return ProcessStream(_output(process), _refuse)
     except BaseException:

@@ -66,14 +66,22 @@ class WriterProcess:
         See `Start`.
     frame_bytes
         Size of the largest frame.
+    as_stored
+        Whether the settings are those of the dataset, which may have been moved.
     """
 
     def __init__(
-        self, settings: AcquisitionSettings, folder: str, path: str, frame_bytes: int
+        self,
+        settings: AcquisitionSettings,
+        folder: str,
+        path: str,
+        frame_bytes: int,
+        *,
+        as_stored: bool = False,
     ) -> None:
         self.failures: list[WriteFailure] = []
         self.deaths = 0  # processes that were replaced
-        self._settings = settings
+        self._settings = None if as_stored else settings
         self._folder = folder
         self._path = path
         nbytes, records = ring_bytes(settings.buffer_bytes, frame_bytes)

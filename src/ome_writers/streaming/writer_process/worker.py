@@ -377,6 +377,7 @@ def _open(start: Start) -> ServedStream:
         except SettingsError:  # metadata that clients have updated
             output = open_existing(start.path)
         return resumed_stream(output, ServedStream)
+    assert start.settings is not None
     output = create_output(start.settings, folder=start.folder)
     log_setting_notes(start.settings, output)
     try:
