@@ -13,6 +13,7 @@ then the program reuses their memory. Both numbers only grow; a record is at its
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 import threading
@@ -56,9 +57,10 @@ _PREPARED_BYTES = 2**26
 
 
 class Extent(NamedTuple):
-    """Memory of a frame."""
+    """Memory of a frame: its place, its size, and how much of that counts as in use."""
 
     start: int
+    size: int
     nbytes: int
 
 
@@ -89,8 +91,8 @@ def ring_bytes(buffer_bytes: int, frame_bytes: int) -> tuple[int, int]:
     """Return the size of the shared memory, and that of its area of records."""
     records = min(_MAX_RECORD_AREA, max(_MIN_RECORD_AREA, buffer_bytes // 8))
     # always enough for two of the largest frames, one of which may be lent
-    frames = max(buffer_bytes, 2 * _rounded(frame_bytes) + 2 * _PAGE_BYTES)
-    return _HEADER_BYTES + records + frames, records
+    frames = max(2, -(-buffer_bytes // frame_bytes)) * _rounded(frame_bytes)
+    return _HEADER_BYTES + records + frames + _PAGE_BYTES, records
 
 
 class RingWriter:
@@ -161,10 +163,9 @@ class RingWriter:
 
     def allocate(self, nbytes: int) -> Extent:
         """Return memory for a frame; blocks while there is none."""
-        size = _rounded(nbytes)
         if self._words[_TAIL] != self._seen_tail:
             self.reap()
-        return self._find(size) or self._wait_for(size, lending=False)
+        return self._find(nbytes) or self._wait_for(nbytes, lending=False)
 
     def array(self, extent: Extent, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Plane:
         array: Plane = np.ndarray(shape, dtype, self._memory, extent.start)
@@ -175,11 +176,11 @@ class RingWriter:
 
         Raises FrameBufferError if all memory is lent to threads that wait for more of it.
         """
-        size = _rounded(int(np.prod(shape)) * dtype.itemsize)
+        nbytes = math.prod(shape) * dtype.itemsize
         self.reap()
         thread = threading.get_ident()
         try:
-            extent = self._find(size, lending=True) or self._wait_for(size, lending=True)
+            extent = self._find(nbytes, lending=True) or self._wait_for(nbytes, lending=True)
         finally:
             self._waiting.discard(thread)
         frame = self.array(extent, shape, dtype)
@@ -199,7 +200,7 @@ class RingWriter:
 
     def release(self, extent: Extent) -> None:
         with self._lock:
-            self._free.setdefault(extent.nbytes, []).append(extent.start)
+            self._free.setdefault(extent.size, []).append(extent.start)
             self.used_bytes -= extent.nbytes
 
     def reap(self) -> None:
@@ -214,10 +215,11 @@ class RingWriter:
                 for extent in flushed.extents:
                     self.release(extent)
 
-    def _find(self, size: int, *, lending: bool = False) -> Extent | None:
+    def _find(self, nbytes: int, *, lending: bool = False) -> Extent | None:
+        size = _rounded(nbytes)
         with self._lock:
             # beyond the limit if nothing is in use but lent frames, as `MemoryBudget` grants it
-            if self.used_bytes + size > self._max_bytes and self.used_bytes > (
+            if self.used_bytes + nbytes > self._max_bytes and self.used_bytes > (
                 0 if lending else self.lent_bytes
             ):
                 return None
@@ -228,8 +230,8 @@ class RingWriter:
                 start, self._next = self._next, self._next + size
             else:
                 return None
-            self.used_bytes += size
-            return Extent(start, size)
+            self.used_bytes += nbytes
+            return Extent(start, size, nbytes)
 
     def _merge(self, size: int) -> bool:
         """Join adjacent free memory; return whether there are `size` bytes from `_next` on."""
@@ -251,14 +253,14 @@ class RingWriter:
         self._next, self._next_end = largest
         return self._next + size <= self._next_end
 
-    def _wait_for(self, size: int, *, lending: bool) -> Extent:
+    def _wait_for(self, nbytes: int, *, lending: bool) -> Extent:
         stuck_since: float | None = None
         thread = threading.get_ident()
         while True:
             self._words[_STARVING] = 1  # the writer flushes, and resets it
             self._check()
             self.reap()
-            extent = self._find(size, lending=lending)
+            extent = self._find(nbytes, lending=lending)
             if extent is not None:
                 return extent
             if lending:
@@ -272,7 +274,7 @@ class RingWriter:
                     raise FrameBufferError(
                         f"{len(self._lent)} frame buffers are held ({self.lent_bytes} bytes), and "
                         f"buffer_bytes={self._max_bytes} has no memory for another one. Leave one of their `with` "
-                        f"blocks first, or set buffer_bytes to at least {self.used_bytes + size}."
+                        f"blocks first, or set buffer_bytes to at least {self.used_bytes + nbytes}."
                     )
             time.sleep(_POLL_INTERVAL_S)
 
@@ -343,7 +345,7 @@ class RingWriter:
             for extent in sorted(used):
                 if extent.start > position:
                     self._free.setdefault(extent.start - position, []).append(position)
-                position = extent.start + extent.nbytes
+                position = extent.start + extent.size
             self._next, self._next_end = position, self._end
             self.used_bytes = sum(extent.nbytes for extent in used)
             latest = self._latest
