@@ -231,12 +231,15 @@ def test_relay_thread_without_sequence_finished(demo_core: CMMCorePlus, tmp_path
 
 INTERRUPTED = """
 import _thread
+import signal
 import sys
 import threading
 import time
 import useq
 from adapters.pymmcore.cameras import small_core
 from ome_writers_pymmcore import MDAWriter
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
 
 class SlowWriter(MDAWriter):
     def sequenceStarted(self, sequence, meta):

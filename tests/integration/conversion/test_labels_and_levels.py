@@ -182,7 +182,9 @@ def test_labels_and_levels_of_ome_zarr_04(tmp_path: Path) -> None:
         np.testing.assert_array_equal(zarr.open_array(path / "1", mode="r"), level)
     ome = json.loads((new.destination / "labels/nuclei/zarr.json").read_text())["attributes"]["ome"]
     assert ome["version"] == "0.5"
-    assert "version" not in ome["image-label"]
+    assert ome["image-label"]["version"] == "0.5"
+    old_label = json.loads((back.destination / "labels/nuclei/.zattrs").read_text())
+    assert old_label["image-label"]["version"] == "0.4"
 
 
 @pytest.mark.parametrize("json_", [False, True])

@@ -302,6 +302,20 @@ def test_error_of_ome_zarr_models_names_the_field(tmp_path: Path) -> None:
     assert "axes" in findings(validate(path), "ome-zarr-models")
 
 
+def test_labels_group_without_version_is_valid(tmp_path: Path) -> None:
+    """Ome-zarr-py writes it so; without its ``labels``, the group is not valid."""
+    pytest.importorskip("ome_zarr_models", reason="the validator is not installed")
+    path = write(tmp_path / "a.ome.zarr")
+    label = shutil.copytree(write(tmp_path / "b.ome.zarr"), path / "labels" / "nuclei")
+    edit(label / "zarr.json", lambda group: group["attributes"].pop("ome_writers"))
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"labels": ["nuclei"]}}}
+    (path / "labels" / "zarr.json").write_text(json.dumps(group))
+    validation = validate(path, quick=True)
+    assert validation.valid, validation.findings
+    edit(path / "labels" / "zarr.json", lambda group: group["attributes"]["ome"].pop("labels"))
+    assert not validate(path, quick=True).valid
+
+
 def test_inconsistent_tiff(tmp_path: Path) -> None:
     pytest.importorskip("tifffile")
     path = write(tmp_path / "a.ome.tiff")

@@ -26,7 +26,10 @@ def _attributes(spec: DatasetSpec, group: str) -> Json:
     ome = attributes.get("ome")
     found = {**ome} if isinstance(ome, dict) else {}
     look = attributes.pop("image-label", found.get("image-label"))
-    for model in (look, *found.get("multiscales", ())):
-        if isinstance(model, dict):
-            model.pop("version", None)  # 0.5 has it only beside them
-    return {**attributes, "ome": {**found, **({"image-label": look} if look else {})}}
+    for multiscale in found.get("multiscales", ()):
+        if isinstance(multiscale, dict):
+            multiscale.pop("version", None)  # 0.5 has it only beside them
+    return {
+        **attributes,
+        "ome": {**found, **({"image-label": look} if isinstance(look, dict) else {})},
+    }

@@ -32,6 +32,8 @@ def at_version(ome: Json, version: str) -> Json:
     for key in ("plate", "well"):
         if key in found:
             found[key] = _with_version(found[key], version)
+    if isinstance(look := found.get("image-label"), dict) and "version" in look:
+        look["version"] = version  # optional there
     if "multiscales" in found:
         translate = _to_06 if version == "0.6" else _to_05
         found["multiscales"] = [translate(each) for each in found["multiscales"]]

@@ -133,7 +133,9 @@ def _attributes(attributes: Json) -> Json:
     ome = {k: v for k, v in attributes.get("ome", {}).items() if k != "version"}
     if "multiscales" in ome:
         ome["multiscales"] = [{**each, "version": _VERSION} for each in ome["multiscales"]]
-    for key in ome.keys() & {"plate", "well"}:
+    look = ome.get("image-label")
+    labelled = {"image-label"} if isinstance(look, dict) and "version" in look else set()
+    for key in ome.keys() & ({"plate", "well"} | labelled):
         ome[key] = {**ome[key], "version": _VERSION}
     if clash := sorted(rest.keys() & set(KEYS_04)):
         raise UnsupportedError(
