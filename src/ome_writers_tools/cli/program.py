@@ -36,6 +36,7 @@ from ome_writers_tools.cli.commands import (
     manifest,
     preview,
     process,
+    publish,
     pyramid,
     repair,
     serve,
@@ -65,6 +66,7 @@ COMMANDS: tuple[Command, ...] = (
     edit.COMMAND,
     manifest.COMMAND,
     crate.COMMAND,
+    publish.COMMAND,
     upload.COMMAND,
     completion.COMMAND,
 )
