@@ -12,10 +12,16 @@ from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
 from ome_writers.formats import read
 from ome_writers.formats.ome_xml.text import representable
+from ome_writers.settings import split_suffix
 from ome_writers.storage import atomic_write
 from ome_writers.units import si_value
 
 _MICROMETER_M = 1e-6
+# Attributes of the loader by format and version. Loaders without "zarr.version" read Zarr v2 only.
+_LOADERS: dict[tuple[str, str], dict[str, str]] = {
+    ("ome-zarr", "0.4"): {"version": "3.0"},
+    ("ome-zarr", "0.5"): {"version": "3.1", "zarr.version": "ZarrV3"},
+}
 _SPATIAL = ("z", "y", "x")
 
 
@@ -36,8 +42,8 @@ def write_bigstitcher(path: Path, *, overwrite: bool = False) -> Path:
     """
     spec = read(path)
     _refuse_unsupported(path, spec)
-    name = spec.path.name
-    file = spec.path.with_name(f"{name.removesuffix('.zarr').removesuffix('.ome')}.bigstitcher.xml")
+    stem, _ = split_suffix(spec.path.name)
+    file = spec.path.with_name(f"{stem}.bigstitcher.xml")
     if file.exists() and not overwrite:
         raise OutputExistsError(
             f"{file} exists, and may contain registrations that BigStitcher has computed. Replace it with --overwrite."
@@ -64,10 +70,11 @@ class _View:
 
 
 def _refuse_unsupported(path: Path, spec: DatasetSpec) -> None:
-    if spec.format != "ome-zarr":
+    if (spec.format, spec.version) not in _LOADERS:
         raise UnsupportedError(
-            f"{path} is not an OME-Zarr: BigStitcher opens OME-TIFF with Bio-Formats (Define a new dataset, Automatic "
-            "Loader)."
+            f"{path} is {spec.format} {spec.version}, and BigStitcher's loader reads OME-Zarr 0.4 and 0.5. Change the "
+            f"version with `ome-writers convert {path} --ngff 0.5`. OME-TIFF needs no XML: use BigStitcher's Automatic "
+            "Loader (Bio-Formats)."
         )
     if spec.status == "writing":
         raise UnsupportedError(
@@ -129,12 +136,9 @@ def _render(spec: DatasetSpec, views: list[_View]) -> bytes:
     root = Element("SpimData", version="0.2")
     _add(root, "BasePath", ".", type="relative")
     sequence = SubElement(root, "SequenceDescription")
-    loader = SubElement(sequence, "ImageLoader", format="bdv.multimg.zarr", version="3.0")
-    if (
-        spec.version != "0.4"
-    ):  # readers before Zarr v3 ignore the attribute, and cannot read the arrays
-        loader.set("version", "3.1")
-        loader.set("zarr.version", "ZarrV3")
+    loader = SubElement(
+        sequence, "ImageLoader", _LOADERS[spec.format, spec.version], format="bdv.multimg.zarr"
+    )
     _add(loader, "zarr", spec.path.name, type="relative")
     groups = SubElement(loader, "zgroups")
     setups = SubElement(sequence, "ViewSetups")

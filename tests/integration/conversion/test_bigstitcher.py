@@ -78,7 +78,7 @@ def test_registrations_are_pixel_size_and_stage_position(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "dimensions", "message"),
     [
-        ("run.ome.tiff", (Z, *FRAME), "is not an OME-Zarr"),
+        ("run.ome.tiff", (Z, *FRAME), "reads OME-Zarr 0.4 and 0.5"),
         ("run.ome.zarr", (Dimension(name="t", count=2), *FRAME), "third axis from the end for z"),
         ("run.ome.zarr", (Dimension(name="z", count=2), *FRAME), "has no pixel size along z"),
     ],
