@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.zarr import render_array_metadata as render_array_metadata
     from ome_writers.streaming import resume_blocker as resume_blocker
     from ome_writers.units import ome_symbol as ome_symbol
+    from ome_writers.units import si_value as si_value
     from ome_writers.untrusted import MAX_FRAMES as MAX_FRAMES
     from ome_writers.untrusted import ListingError as ListingError
     from ome_writers.untrusted import archive_members as archive_members
@@ -240,7 +241,7 @@ else:
                 "render_array_metadata",
             ),
             "ome_writers.streaming": ("resume_blocker",),
-            "ome_writers.units": ("ome_symbol",),
+            "ome_writers.units": ("ome_symbol", "si_value"),
             "ome_writers.untrusted": (
                 "ListingError",
                 "MAX_FRAMES",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ome_writers.toolkit import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers_tools.conversion.bigstitcher import write_bigstitcher as write_bigstitcher
     from ome_writers_tools.conversion.destination import (
         destination_settings as destination_settings,
     )
@@ -29,6 +30,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            ".bigstitcher": ("write_bigstitcher",),
             ".destination": ("destination_settings", "refuse_overlap", "with_chunks"),
             ".metadata_edit": ("edit",),
             ".ro_crate": ("write_crate",),

@@ -8,13 +8,15 @@ from itertools import product
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from ome_writers.dataset import DatasetSpec, ImageSpec
-from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
-from ome_writers.formats import read
-from ome_writers.formats.ome_xml.text import representable
-from ome_writers.settings import split_suffix
-from ome_writers.storage import atomic_write
-from ome_writers.units import si_value
+from ome_writers import (
+    DatasetSpec,
+    ImageSpec,
+    OutputExistsError,
+    SettingsError,
+    UnsupportedError,
+    read,
+)
+from ome_writers.toolkit import atomic_write, printable, si_value, split_suffix
 
 _MICROMETER_M = 1e-6
 # Attributes of the loader by format and version. Loaders without "zarr.version" read Zarr v2 only.
@@ -232,4 +234,4 @@ def _channel_name(view: _View) -> str:
 
 
 def _add(parent: Element, tag: str, text: str | int, **attributes: str) -> None:
-    SubElement(parent, tag, attributes).text = representable(str(text))
+    SubElement(parent, tag, attributes).text = printable(str(text))

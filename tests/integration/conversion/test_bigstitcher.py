@@ -10,7 +10,7 @@ import pytest
 import tensorstore
 
 from ome_writers import Dimension, Position, create_stream
-from ome_writers.cli import main
+from ome_writers_tools.cli import main
 
 FRAME = [
     Dimension(name="y", count=8, scale=0.5, unit="um"),

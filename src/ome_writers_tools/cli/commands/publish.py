@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome_writers.cli.command import Command
-from ome_writers.cli.datasets import Result, add_datasets_argument, process_datasets
+from ome_writers_tools.cli.command import Command
+from ome_writers_tools.cli.datasets import Result, add_datasets_argument, process_datasets
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
-    from ome_writers.cli.console import Relabel, Screen
+    from ome_writers_tools.cli.console import Relabel, Screen
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.conversion import write_bigstitcher
+    from ome_writers_tools.conversion import write_bigstitcher
 
     def process(path: Path, _: Relabel) -> Result:
         file = write_bigstitcher(path, overwrite=options.overwrite)
