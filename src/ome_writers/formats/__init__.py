@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.formats.dataset_metadata import AddedMetadata as AddedMetadata
     from ome_writers.formats.dataset_metadata import DatasetMetadata as DatasetMetadata
     from ome_writers.formats.dataset_metadata import Layout as Layout
     from ome_writers.formats.dataset_metadata import Outcome as Outcome
@@ -74,6 +75,7 @@ else:
         __name__,
         {
             ".dataset_metadata": (
+                "AddedMetadata",
                 "DatasetMetadata",
                 "Layout",
                 "Outcome",

@@ -127,34 +127,14 @@ class Patch(NamedTuple):
     new: bytes
 
 
-class DatasetMetadata(Protocol):
-    """All metadata of one dataset. Not thread-safe: `streaming.DatasetWriter` serializes the calls."""
+class AddedMetadata(Protocol):
+    """Metadata of added images. Not thread-safe: `streaming.DatasetWriter` serializes the calls."""
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield key and content of each file that changed since the last call (all of them on the first call).
 
         Parents precede children, so that a reader that polls never finds a child that its parent does not list.
         """
-        ...
-
-    def get_metadata(self) -> Any:
-        """Return a deep copy of the metadata in the format's own type; see `OMEStream.get_metadata`."""
-        ...
-
-    def update_metadata(self, metadata: Any) -> None:
-        """Replace metadata by an edited result of `get_metadata`; invalid input raises and changes nothing."""
-        ...
-
-    def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
-        """Attach `metadata` to the whole acquisition, replacing metadata of the same namespace."""
-        ...
-
-    def find_metadata(self, namespace: str) -> Mapping[str, Any] | None:
-        """Return the metadata that a user set for a namespace, also by `update_metadata`; None if there is none."""
-        ...
-
-    def use_plan(self, plan: Plan) -> None:
-        """Describe the same arrays by another plan: other names, other instrument."""
         ...
 
     def update_progress(self, outcome: Outcome) -> Sequence[Patch]:
@@ -175,6 +155,30 @@ class DatasetMetadata(Protocol):
 
     def embedded_journals(self) -> tuple[int, ...]:
         """Return the images whose frame metadata is fully embedded in the rendered metadata."""
+        ...
+
+
+class DatasetMetadata(AddedMetadata, Protocol):
+    """All metadata of one dataset."""
+
+    def get_metadata(self) -> Any:
+        """Return a deep copy of the metadata in the format's own type; see `OMEStream.get_metadata`."""
+        ...
+
+    def update_metadata(self, metadata: Any) -> None:
+        """Replace metadata by an edited result of `get_metadata`; invalid input raises and changes nothing."""
+        ...
+
+    def set_global_metadata(self, namespace: str, metadata: Mapping[str, Any]) -> None:
+        """Attach `metadata` to the whole acquisition, replacing metadata of the same namespace."""
+        ...
+
+    def find_metadata(self, namespace: str) -> Mapping[str, Any] | None:
+        """Return the metadata that a user set for a namespace, also by `update_metadata`; None if there is none."""
+        ...
+
+    def use_plan(self, plan: Plan) -> None:
+        """Describe the same arrays by another plan: other names, other instrument."""
         ...
 
 

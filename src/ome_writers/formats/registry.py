@@ -27,7 +27,8 @@ from ome_writers.settings import (
 )
 
 if TYPE_CHECKING:
-    from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
+    from ome_writers.formats.dataset_metadata import AddedMetadata, DatasetMetadata, Layout
+    from ome_writers.formats.derivation import Derivation
     from ome_writers.formats.resumption import ResumableDataset
 
 OwnedFiles = Callable[[str], object]
@@ -154,6 +155,9 @@ class FormatRow:
         Changes metadata of a dataset in place, and returns the changed files; see `ome_writers.edit`.
     put
         Replaces a document of a closed dataset, given root, key and content; None: as a file.
+    derived
+        Returns plan, layout and metadata of images that are derived from those of a dataset; its arguments are their
+        plan, the keys of the images, the layout of the dataset, and the `Derivation`. None if it cannot have them.
     rewritten
         Context manager that yields path and shard shapes of an OME-Zarr to be written, and then makes a dataset of this
         format of it; None if streams write the format, or nothing does.
@@ -201,6 +205,10 @@ class FormatRow:
     resumable: Callable[[Path], ResumableDataset] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
     put: Callable[[Path, str, bytes], None] | None = None
+    derived: (
+        Callable[[Plan, Sequence[str], Layout, Derivation], tuple[Plan, Layout, AddedMetadata]]
+        | None
+    ) = None
     rewritten: Callable[..., AbstractContextManager[tuple[Path, dict[str, int]]]] | None = None
     index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
     remote: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -30,7 +30,14 @@ from ome_writers.storage import (
 
 if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec, LevelSpec
-    from ome_writers.formats import DatasetMetadata, Journal, JournalEntry, Layout, Outcome
+    from ome_writers.formats import (
+        AddedMetadata,
+        DatasetMetadata,
+        Journal,
+        JournalEntry,
+        Layout,
+        Outcome,
+    )
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.output_claim import OutputClaim
@@ -55,18 +62,23 @@ class ImageSet(NamedTuple):
     """Metadata and journal of the images that one frame writer writes."""
 
     layout: Layout
-    metadata: DatasetMetadata
+    metadata: AddedMetadata
     journal: Journal
 
 
 class AddedWriter(Protocol):
-    """Writes further images to a dataset; `FrameWriter` is one."""
+    """Writes further images to a dataset; see `DerivedWriter`."""
 
     @property
     def plan(self) -> Plan: ...
 
     @property
     def image_set(self) -> ImageSet: ...
+
+    @property
+    def claim(self) -> OutputClaim | None:
+        """The claim on the path of its images, if it is not that of the dataset."""
+        ...
 
     def flush_snapshot(self) -> Snapshot:
         """Return what a flush writes: frame metadata, the current shapes and extents, and new frames."""
@@ -176,18 +188,21 @@ class DatasetWriter:
         ]
 
     def add(
-        self, targets: Sequence[LevelSpec], open_writer: Callable[[int], AddedWriter]
+        self,
+        targets: Sequence[LevelSpec],
+        open_writer: Callable[[int], AddedWriter],
+        lock: AbstractContextManager[Any],
     ) -> AddedWriter:
         """Create more arrays, and add the frame writer that `open_writer` returns for the number of the first one.
 
-        Raises UnsupportedError if the engine cannot add arrays. No other thread may be writing a frame.
+        `lock` is held by all threads that write frames. Raises UnsupportedError if the engine cannot add arrays.
         """
         if not isinstance(self.engine, ExtensibleEngine):
             raise UnsupportedError(
                 f"{self.layout.output}: its backend cannot add images to a dataset that it is writing. Use another "
                 f"backend, or write them to a dataset of their own."
             )
-        with self._flush_lock:
+        with self._flush_lock, lock:
             writer = open_writer(self.engine.add_arrays(targets))
             self.added.append(writer)
             with self._metadata_lock:
@@ -261,6 +276,10 @@ class DatasetWriter:
                 state = "failed" if self.failed else outcome.status
                 self._progress.close(state, () if self.failed else runs)
             self._run(self.claim.release)
+        for claim in filter(None, (writer.claim for writer in self.added)):
+            if claim.progress is not None:
+                claim.progress.close("failed" if self.failed else outcome.status)
+            self._run(claim.release)
         if self._synced_folder is not None:
             self._run(partial(sync_folder, self._synced_folder))
 
@@ -279,8 +298,9 @@ class DatasetWriter:
                 with suppress(OSError):  # a journal beside the output; remove the output anyway
                     self.journal.discard(image)
             claim, self.claim = self.claim, None
-            if claim is not None:
-                claim.rollback()
+            for each in (*(writer.claim for writer in self.added), claim):
+                if each is not None:
+                    each.rollback()
 
     def fail(self, error: Exception, frames: int) -> None:
         """Record a failure that lost the first `frames` frames."""
@@ -352,7 +372,7 @@ class DatasetWriter:
                 f"space or repair the disk: the next change of metadata, or `close`, writes them again."
             ) from error
 
-    def _write_progress(self, metadata: DatasetMetadata, outcome: Outcome) -> None:
+    def _write_progress(self, metadata: AddedMetadata, outcome: Outcome) -> None:
         """Write the current progress to metadata.
 
         An error here is not a failure of the acquisition: on Windows a reader may hold a file open for a moment.
@@ -365,7 +385,7 @@ class DatasetWriter:
                     self.engine.patch(*patch)
             self._put(metadata.render())
 
-    def _write_shapes(self, metadata: DatasetMetadata, shapes: Sequence[tuple[int, ...]]) -> None:
+    def _write_shapes(self, metadata: AddedMetadata, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write the current shapes of the arrays, for formats that store them in the metadata."""
         if isinstance(metadata, SupportsGrow):
             with self._metadata_lock:

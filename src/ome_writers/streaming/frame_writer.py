@@ -60,7 +60,7 @@ class FrameWriter:
         # the engine, if it lends memory for frames
         self.lending_engine = self.engine if isinstance(self.engine, LendingEngine) else None
         self.longest_append_s = 0.0  # the longest time that the engine blocked `write`
-        self._engine_row = engine_row
+        self.engine_row = engine_row
         self._inference = inference
         self._images = plan.images
         sampling = format_row(plan.settings.format.name).has_display_windows
@@ -230,10 +230,10 @@ class FrameWriter:
             self._early_metadata += entries
         else:
             self._early_metadata.clear()
-        return entries, outcome, self.cursor.pop_runs() if self._engine_row.live else []
+        return entries, outcome, self.cursor.pop_runs() if self.engine_row.live else []
 
     def _frames_in_order(self) -> int:
-        return self.cursor.frames_in_order() if self._engine_row.live else 0
+        return self.cursor.frames_in_order() if self.engine_row.live else 0
 
     def _now(self) -> datetime:
         """Return the start time plus the elapsed time: setting the system clock does not change durations."""
@@ -265,6 +265,13 @@ class FrameWriter:
         path = str(output).encode(errors="backslashreplace").decode()
         status = "failed" if self.dataset_writer.failed else outcome.status
         _log.info("%s: %s, %s, %.1f s", path, status, counts, perf_counter() - self._start_time)
+
+    def current_shapes(self) -> list[tuple[int, ...]]:
+        """Return the shapes that the images have now."""
+        if self._final_shapes:
+            return list(self._final_shapes)
+        self._progress.advance(self.cursor.offset)
+        return self._progress.shapes()
 
     def final_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes that the images have after `close`."""
@@ -311,9 +318,9 @@ class FrameWriter:
             self.engine.write(of_plane, array, stored, plane, owned or new)
 
     def _complete_index(self, index: Mapping[str, int]) -> dict[str, int]:
-        if not self._engine_row.random_access:
+        if not self.engine_row.random_access:
             raise UnsupportedError(
-                f"Backend {self._engine_row.name!r} writes frames in acquisition order only, got index={dict(index)}. "
+                f"Backend {self.engine_row.name!r} writes frames in acquisition order only, got index={dict(index)}. "
                 f"Append without index, or use another backend."
             )
         return self.cursor.complete_index(index)

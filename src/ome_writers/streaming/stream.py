@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from ome_writers.dataset import ArraySpec
 from ome_writers.errors import (
     OMEWritersError,
+    RestartError,
     StreamClosedError,
     UnclosedStreamWarning,
+    UnsupportedError,
     UploadError,
     checked_call,
 )
@@ -44,13 +46,18 @@ from ome_writers.streaming.shutdown import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
     from psygnal import SignalGroup
     from typing_extensions import Self
 
     from ome_writers.formats import JournalEntry, Outcome
+    from ome_writers.formats.derivation import Derivation, DerivedKind
+    from ome_writers.settings import Dimension
     from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.coord_update import CoordUpdate
     from ome_writers.streaming.dataset_writer import Output
+    from ome_writers.streaming.derived import DerivedStream
+    from ome_writers.streaming.projection import Projection, ProjectionMethod
     from ome_writers.streaming.stats import StreamStats
     from ome_writers.views import StreamView, Summary
 
@@ -92,6 +99,8 @@ class OMEStream:
         self._events = Events(plan, call_while_alive(self.extents, {}))
         if output.stored is not None:
             self._events.restart(plan, writer.extents())
+        self._derived: list[DerivedStream] = []
+        self._projections: list[Projection] = []  # that include every frame
         self._state = State.OPEN
         self._failed = False  # whether the acquisition had failed before `close`
         self._close_error: BaseException | None = None
@@ -178,7 +187,10 @@ class OMEStream:
             with self._lock:
                 if self._state is not _OPEN or self._dataset_writer.failed:
                     self._raise_not_open()
-                written_at = self._writer.write(frame, index, encoded, copy)
+                if self._projections:
+                    written_at = self._write_projected(frame, index, encoded, copy)
+                else:
+                    written_at = self._writer.write(frame, index, encoded, copy)
                 if self._events.active:
                     self._events.frame_written(self._writer.accepted - 1, written_at)
         except Exception:
@@ -264,6 +276,99 @@ class OMEStream:
 
         with self._lock:
             return remaining_indices(self._writer.cursor, self._writer.plan.router)
+
+    @checked_call
+    def derive(
+        self,
+        name: str,
+        kind: DerivedKind = "labels",
+        *,
+        dtype: DTypeLike | None = None,
+        dimensions: Iterable[str | Dimension] | None = None,
+        colors: Mapping[int, Any] | None = None,
+        function: str | Callable[..., Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> DerivedStream:
+        """Add images that are computed from the images of this stream, such as masks, to the same dataset.
+
+        They are written by the same engine, with the same memory, and closed with this stream. In an OME-Zarr labels
+        are in ``labels/NAME`` of each image, with as many levels as the image (the nearest sample: no value is
+        invented), and other images in ``derived/NAME``. Of an OME-TIFF of one image they are an OME-TIFF of their own
+        beside it, ``STEM_NAME.ome.tiff``.
+
+        Settings cannot be inferred from the first frame any more, nor the stream be restarted.
+
+        Parameters
+        ----------
+        name
+            Letters, digits and ``_ . + -``.
+        kind
+            ``"labels"``: integers, 0 is the background; or ``"image"``.
+        dtype
+            By default uint32 for labels, and that of the stream for images.
+        dimensions
+            Names of axes of the acquisition, or dimensions. By default those of the acquisition, for labels without
+            channels and cameras. Positions must be those of the acquisition.
+        colors
+            Color by label value, such as ``{1: "red", 2: "#00ff0080"}``.
+        function, parameters
+            How the pixels are computed: recorded in the metadata, with the version of the function's package.
+
+        Raises
+        ------
+        SettingsError
+            An argument is invalid (ValueError).
+        UnsupportedError
+            Format or backend cannot write them (NotImplementedError).
+        OutputExistsError
+            The dataset has images of this name (FileExistsError).
+        StreamClosedError
+            The stream is closed (RuntimeError).
+        """
+        from ome_writers.formats.derivation import Derivation
+        from ome_writers.streaming.derived import derived_settings
+
+        derivation = Derivation.of(name, kind, colors, function, parameters)
+        settings = derived_settings(self.settings, derivation, dtype, dimensions)
+        return self._add_derived(derivation, settings)
+
+    @checked_call
+    def project(
+        self, method: ProjectionMethod = "max", axis: str = "z", *, name: str | None = None
+    ) -> DerivedStream:
+        """Keep the projection of the frames along an axis, as an image of the same dataset; see `derive`.
+
+        Each frame is included when it is appended, so that `append` takes longer by computing one maximum. A plane is
+        written when all of its frames have arrived, at each flush, and by `close`; then it contains the frames so far.
+
+        Parameters
+        ----------
+        method
+            ``"max"`` and ``"min"`` have the stream's dtype, ``"sum"`` one that is large enough, ``"mean"`` is a float.
+        axis
+            Name of an axis of the acquisition.
+        name
+            By default method and axis: ``"max_z"``.
+
+        Raises
+        ------
+        SettingsError
+            The axis or the method is unknown, or the method is not defined for the dtype (ValueError).
+        UnsupportedError
+            Frames were already appended (NotImplementedError). Others as of `derive`.
+        """
+        from ome_writers.streaming.projection import Projection, projection_settings
+
+        if self._writer.accepted:
+            raise UnsupportedError(
+                f"{self._writer.accepted} frames were already appended, which a projection would lack. Call project() "
+                f"before the first frame."
+            )
+        plan = self.plan
+        derived = self._add_derived(*projection_settings(plan, method, axis, name))
+        derived.use_projection(projection := Projection(derived.writer, method, axis, plan))
+        self._projections.append(projection)
+        return derived
 
     @checked_call
     def restart(self, settings: AcquisitionSettings) -> None:
@@ -517,6 +622,35 @@ class OMEStream:
 
     # ------------------------------------------------------------------ internals
 
+    def _write_projected(
+        self, frame: Any, index: Mapping[str, int] | None, encoded: bytes | None, copy: bool
+    ) -> int | Mapping[str, int]:
+        from ome_writers.streaming.projection import write_projected
+
+        return write_projected(self._projections, self._writer, frame, index, encoded, copy)
+
+    def _add_derived(self, derivation: Derivation, settings: AcquisitionSettings) -> DerivedStream:
+        from ome_writers.streaming.derived import DerivedStream, add_derived
+
+        with self._restart_lock:
+            self._check_open()
+            source = self._writer
+            keys = [image.key for image in source.plan.images]
+            layout, row, dataset = source.image_set.layout, source.engine_row, self._dataset_writer
+            writer = add_derived(
+                dataset, row, source, keys, layout, derivation, settings, self._lock
+            )
+            self._inference.active = False  # it could restart the stream
+            derived = DerivedStream(writer, self._check_open)
+            self._derived.append(derived)
+        return derived
+
+    def _check_open(self) -> None:
+        if self._fork_count != lifecycle.fork_count:
+            self._refuse_child_process()
+        if self._state is not _OPEN or self._dataset_writer.failed:
+            self._raise_not_open()
+
     def _render(self, render: Callable[[str, StreamView], str]) -> str:
         try:
             return render("OMEStream", self.view(dynamic_shape=False))
@@ -532,7 +666,7 @@ class OMEStream:
             return
         plan = resolve(settings)
         if not plan.has_arrays_of(self._writer.plan):
-            unused = self._writer.accepted == 0 and not self._dataset_writer.resumed
+            unused = not (self._writer.accepted or self._dataset_writer.resumed or self._derived)
             if unused and self._state is _OPEN:
                 self.restart(settings)
                 return
@@ -582,6 +716,11 @@ class OMEStream:
             if self._state is not _OPEN or self._dataset_writer.failed:
                 self._raise_not_open()
             settings = settings_of()
+            if settings is not None and self._derived:
+                raise RestartError(
+                    f"The stream that writes to {self.settings.output_path} cannot be restarted with other settings: "
+                    f"{self._derived[0].name!r} is derived from its images. Derive images after the restart."
+                )
             if settings is not None and self._dataset_writer.resumed:
                 self._create_output(settings, None)  # raises RestartError
             if settings is None:  # another thread has restarted the stream meanwhile
@@ -703,6 +842,8 @@ class OMEStream:
             if self._close_error is not None:
                 self._events.failed(self._close_error)
             self._events.close()
+            for derived in self._derived:
+                derived.close_events()
 
     def _write_and_stop(self) -> None:
         """Write everything and end all threads; an error is kept in `_close_error`."""

@@ -52,10 +52,14 @@ They double in size there, and ome-types takes about half a millisecond for each
 
 
 class ZarrMetadata:
-    """Implements `DatasetMetadata` and `SupportsCarryOver`."""
+    """Implements `DatasetMetadata` and `SupportsCarryOver`.
 
-    def __init__(self, plan: Plan, layout: Layout) -> None:
+    `label` is the ``image-label`` of an image whose pixels are labels.
+    """
+
+    def __init__(self, plan: Plan, layout: Layout, *, label: Attributes | None = None) -> None:
         self._plan = plan
+        self._label = label
         self._layout = layout
         self._name = split_suffix(layout.output.name)[0]
         self._version = getattr(plan.settings.format, "version", ngff.VERSION)
@@ -162,6 +166,15 @@ class ZarrMetadata:
         self._dirty.add("")
         self._render_ome_xml()
 
+    @property
+    def frames_expected(self) -> int | None:
+        return self._plan.distinct_frames
+
+    def set_provenance(self, provenance: Mapping[str, Any]) -> None:
+        """Record how the pixels were computed."""
+        self._groups[""]["ome_writers"]["provenance"] = dict(provenance)
+        self._dirty.add("")
+
     def embedded_journals(self) -> tuple[int, ...]:
         return tuple(self._frames)
 
@@ -227,6 +240,9 @@ class ZarrMetadata:
         interval = self._intervals.get(image.number)
         bits = significant_bits(image, self._plan.settings.instrument)
         ome = ngff.image(image, shape, windows, name=self._name, interval=interval, bits=bits)
+        if self._label is not None:
+            del ome["omero"]
+            ome["image-label"] = self._label
         return self._versioned(ome)
 
     def _describe_channels(self, image: ImageSpec) -> None:

@@ -59,6 +59,7 @@ FORMAT = FormatRow(
     extends=True,
     check=_lazy("check:check"),
     edit=_lazy("edit:edit"),
+    derived=_lazy("derived:derived_images"),
     has_display_windows=True,
     ngff_versions=("0.5", "0.6"),
     **_ZARR,
