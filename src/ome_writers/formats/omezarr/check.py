@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from ome_writers.formats.dataset_reader import read
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr.array_metadata_check import array_metadata_problems
 from ome_writers.formats.omezarr.array_survey import ArraySurvey
+from ome_writers.formats.omezarr.derived import FOLDERS, own_derived
 from ome_writers.formats.omezarr.node_metadata import (
     group_attributes,
     layout_and_groups,
@@ -48,6 +50,7 @@ def check(root: Path, *, quick: bool = False) -> Iterator[Check]:
         yield Check("metadata", unreadable or (Finding(root, str(error), solved=False),))
         return
     yield from _own_checks(root, groups, unreadable, quick=quick)
+    yield from _derived_checks(root, groups, quick=quick)
     if unreadable:
         for library in ("yaozarrs", "ome-zarr-models"):
             yield Check(library, skipped="metadata cannot be read")
@@ -80,6 +83,23 @@ def _own_checks(
     yield Check("metadata", (*unreadable, *_collect(root, _metadata(dataset))))
     yield Check("frame metadata", _collect(root, _frame_metadata(dataset)))
     yield Check("pixels", skipped=QUICK) if quick else _pixels(dataset)
+
+
+def _derived_checks(root: Path, groups: list[str], *, quick: bool) -> Iterator[Check]:
+    """Yield one check of the labels and other images that this library has derived, if there are any."""
+    found: list[Finding] = []
+    keys = own_derived(root, groups)
+    for key in keys:
+        for check in _own_checks(root / key, [""], (), quick=quick):
+            found += check.findings
+        image, folder, _ = key.rsplit("/", 2) if key.count("/") > 1 else ("", *key.split("/"))
+        with suppress(UnsupportedError, OSError):
+            levels = [len(parse_image(root, group).levels) for group in (image, key)]
+            if folder == FOLDERS["labels"] and levels[0] != levels[1]:
+                what = f"{levels[1]} levels, but its image has {levels[0]}"
+                found.append(Finding(root / key / "zarr.json", what, solved=False))
+    if keys:
+        yield Check("labels and derived images", tuple(found))
 
 
 def _invalid_images(root: Path, groups: list[str]) -> Iterator[Finding]:

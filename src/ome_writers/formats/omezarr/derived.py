@@ -9,6 +9,7 @@ Source: https://ngff.openmicroscopy.org/0.5/#labels-metadata
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,15 +57,26 @@ def derived_images(
 
 def own_derived(root: Path, images: Sequence[str]) -> list[str]:
     """Return the groups of the derived images of this library, of the images with these keys."""
-    found = []
-    for image in images:
-        for kind, folder in FOLDERS.items():
-            parent = join_key(image, folder)
-            for name in listed_names(root, parent, kind):
-                group = f"{parent}/{name}"
-                if "settings" in ome_writers_attributes(root / group, root):
-                    found.append(group)
-    return found
+    groups = (join_key(image, folder) for image in images for folder in FOLDERS.values())
+    return [f"{group}/{name}" for group in groups for name in own_names(root, group)]
+
+
+def own_names(root: Path, group: str) -> list[str]:
+    """Return the names of the datasets of this library in a group on this disk, whether it lists them or not."""
+    try:
+        names = sorted(
+            entry.name for entry in os.scandir(root / group) if entry.is_dir(follow_symlinks=False)
+        )
+    except OSError:
+        return []
+    return [n for n in names if "settings" in ome_writers_attributes(root / group / n, root)]
+
+
+def stored_label(root: Path) -> Json | None:
+    """Return the ``image-label`` of an image on disk; None if its pixels are not labels."""
+    ome = group_attributes(root, root).get("ome")
+    label = ome.get("image-label") if isinstance(ome, dict) else None
+    return label if isinstance(label, dict) else None
 
 
 def listed_names(root: Path, group: str, kind: str) -> list[str]:
@@ -120,8 +132,7 @@ class DerivedMetadata:
             metadata = ZarrMetadata(
                 replace(single, settings=of_image, images=(alone,)), own, label=label
             )
-            if derivation.provenance:
-                metadata.set_provenance(derivation.provenance)
+            metadata.set_derived({"kind": derivation.kind, **derivation.provenance})
             self._images.append(metadata)
         version = getattr(settings.format, "version", "0.5")
         self._lists = dict(_lists(layout.root, images, derivation, version))
@@ -181,23 +192,31 @@ def _image_label(derivation: Derivation) -> Json:
     return label
 
 
+def list_names(root: Path, group: str, kind: str, names: Sequence[str], version: str = "") -> bytes:
+    """Return the metadata of a group that lists derived images, with more names."""
+    attributes = group_attributes(root / group, root) if (root / group).is_dir() else {}
+    names = list(dict.fromkeys([*listed_names(root, group, kind), *names]))
+    if kind == "labels":
+        own = attributes.get("ome")
+        version = version or "0.5"
+        attributes["ome"] = {
+            "version": version,
+            **(own if isinstance(own, dict) else {}),
+            "labels": names,
+        }
+    else:
+        attributes["ome_writers"] = {"derived": names}
+    content = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    return json.dumps(content, ensure_ascii=False).encode(errors="replace")
+
+
 def _lists(
     root: Path, images: Sequence[str], derivation: Derivation, version: str
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the groups that list derived images, with this one."""
     for image in images:
         group = join_key(image, FOLDERS[derivation.kind])
-        attributes = group_attributes(root / group, root) if (root / group).is_dir() else {}
-        names = [*listed_names(root, group, derivation.kind), derivation.name]
-        names = list(dict.fromkeys(names))
-        if derivation.kind == "labels":
-            own = attributes.get("ome")
-            attributes["ome"] = {
-                **(own if isinstance(own, dict) else {}),
-                "version": version,
-                "labels": names,
-            }
-        else:
-            attributes["ome_writers"] = {"derived": names}
-        content = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        yield f"{group}/zarr.json", json.dumps(content, ensure_ascii=False).encode(errors="replace")
+        yield (
+            f"{group}/zarr.json",
+            list_names(root, group, derivation.kind, [derivation.name], version),
+        )

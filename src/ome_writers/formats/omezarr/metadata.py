@@ -27,14 +27,8 @@ from ome_writers.formats.ome_xml import (
     significant_bits,
 )
 from ome_writers.formats.omezarr import ngff
-from ome_writers.formats.omezarr.client_edits import (
-    keep_reserved_keys,
-    merge_client_edits,
-    plain_groups,
-)
 from ome_writers.formats.omezarr.display_windows import DisplayWindows
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
-from ome_writers.formats.omezarr.versions import at_version, scene
 from ome_writers.formats.plates import is_plate, plate_layout
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
@@ -109,6 +103,8 @@ class ZarrMetadata:
         Raises KeyError if a path is not a group of this dataset; TypeError if `metadata` is not a dict of paths to
         dicts; MetadataError if a value cannot be represented in JSON.
         """
+        from ome_writers.formats.omezarr.client_edits import keep_reserved_keys, plain_groups
+
         for key, attributes in plain_groups(metadata, self._groups).items():
             keep_reserved_keys(attributes, self._groups[key])
             self._groups[key] = attributes
@@ -170,9 +166,9 @@ class ZarrMetadata:
     def frames_expected(self) -> int | None:
         return self._plan.distinct_frames
 
-    def set_provenance(self, provenance: Mapping[str, Any]) -> None:
-        """Record how the pixels were computed."""
-        self._groups[""]["ome_writers"]["provenance"] = dict(provenance)
+    def set_derived(self, derived: Attributes) -> None:
+        """Record that the image is derived from others, and how."""
+        self._groups[""]["ome_writers"]["derived"] = derived
         self._dirty.add("")
 
     def embedded_journals(self) -> tuple[int, ...]:
@@ -222,6 +218,8 @@ class ZarrMetadata:
             self._generated[image.key] = _copied(attributes["ome"])
             self._describe_channels(image)
         if self._version != ngff.VERSION and "OME" in self._groups:
+            from ome_writers.formats.omezarr.versions import scene
+
             positions = [image.position for image in plan.images]
             root["ome"].update(scene(positions, keys, self._groups))
         root["ome_writers"] = {
@@ -253,15 +251,23 @@ class ZarrMetadata:
             own["channels"] = channels
 
     def _versioned(self, ome: Attributes) -> Attributes:
-        return ome if self._version == ngff.VERSION else at_version(ome, self._version)
+        if self._version == ngff.VERSION:
+            return ome
+        from ome_writers.formats.omezarr.versions import at_version
+
+        return at_version(ome, self._version)
 
     def _refresh(self, image: ImageSpec) -> None:
         """Regenerate the attributes of an image group, keeping client edits."""
         path = image.key
         fresh = self._image(image)
         attributes = self._groups[path]
-        attributes["ome"] = merge_client_edits(attributes.get("ome"), self._generated[path], fresh)
-        self._generated[path] = fresh
+        current, before = attributes.get("ome"), self._generated[path]
+        attributes["ome"] = self._generated[path] = fresh
+        if current != before:
+            from ome_writers.formats.omezarr.client_edits import merge_client_edits
+
+            attributes["ome"] = merge_client_edits(current, before, fresh)
         self._dirty.add(path)
 
     def _status(self) -> Attributes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ome_writers.formats.dataset_metadata import STATUSES
 from ome_writers.formats.frame_metadata import JOURNAL_NAME
 from ome_writers.formats.interrupted_edit import EDIT_NAME
+from ome_writers.formats.omezarr.derived import own_derived
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.node_metadata import (
     group_attributes,
@@ -57,7 +58,15 @@ def owned_files(root: Path) -> Callable[[str], bool] | None:
     if is_own_crate(root / CRATE_NAME):
         files.add(CRATE_NAME)
 
+    derived = [
+        (group, owned_files(root / group)) for group in own_derived(root, image_groups(root))
+    ]
+    files |= {f"{group.rpartition('/')[0]}/zarr.json" for group, _ in derived}
+
     def belongs(file: str) -> bool:
+        for group, owns in derived:
+            if file.startswith(f"{group}/"):
+                return owns is not None and owns(file[len(group) + 1 :])
         chunk = _CHUNK.fullmatch(file)
         return file in files or (chunk is not None and chunk["array"] in arrays)
 

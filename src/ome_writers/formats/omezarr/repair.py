@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import Journal, truncate_partial_line
+from ome_writers.formats.omezarr import derived
 from ome_writers.formats.omezarr.array_survey import ArraySurvey, Survey
-from ome_writers.formats.omezarr.layout import XML_KEY
+from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.metadata import ZarrMetadata
 from ome_writers.formats.omezarr.node_metadata import group_attributes
 from ome_writers.formats.omezarr.parse import read_image_frames
@@ -33,7 +34,20 @@ if TYPE_CHECKING:
 def find_problems(root: Path, *, dry_run: bool) -> Iterator[Finding]:
     """Repair an OME-Zarr and yield the findings."""
     plan, layout = plan_of_stored_settings(root)
-    return _ZarrRepair(root, plan, layout, dry_run).findings()
+    yield from _ZarrRepair(root, plan, layout, dry_run).findings()
+    for image in plan.images:
+        for kind, folder in derived.FOLDERS.items():
+            group = join_key(image.key, folder)
+            found = derived.own_names(root, group)
+            missing = set(found) - {*derived.listed_names(root, group, kind)}
+            for name in found:
+                yield from find_problems(root / group / name, dry_run=dry_run)
+            if missing:  # killed before they were listed
+                path = root / group / "zarr.json"
+                if not dry_run:
+                    listed = derived.list_names(root, group, kind, found)
+                    files.atomic_write(path, listed, durable=True)
+                yield Finding(path, f"{', '.join(sorted(missing))} not listed: added")
 
 
 class _ZarrRepair:
@@ -159,7 +173,9 @@ class _ZarrRepair:
             count = 0
             for k, array in enumerate(image.levels[1:], start=1):
                 level = StoredLevel(self._root, image, k, shape)
-                missing = level.differences(missing_only=not count)
+                # planes of projections are written repeatedly
+                rewritten = count or "derived" in self._attributes
+                missing = level.differences(missing_only=not rewritten)
                 count = sum(1 for _ in missing) if self._dry_run else level.write(missing)
                 if count:
                     what = f"{count} planes of this resolution level were not the reduction of the one above: computed"
@@ -169,7 +185,7 @@ class _ZarrRepair:
         self, surveys: list[Survey], shapes: list[tuple[int, ...]], journal: Journal
     ) -> Iterator[Finding]:
         """Write group metadata and OME-XML that are not up to date, and remove the journals that they embed."""
-        documents = ZarrMetadata(self._plan, self._layout)
+        documents = ZarrMetadata(self._plan, self._layout, label=derived.stored_label(self._root))
         groups = {path: group_attributes(self._root / path) for path in documents.paths}
         documents.adopt({path: found for path, found in groups.items() if found})
         unfinished = (
@@ -240,9 +256,9 @@ class _ZarrRepair:
         if target == "stage" or target.isdigit():
             chunks = {array / "c" for array in arrays}
             return path.parent in arrays or not chunks.isdisjoint((path.parent, *path.parents))
-        groups = {
-            self._root / key for key in (*(image.key for image in self._plan.images), "OME")
-        } | {self._root}
+        keys = [image.key for image in self._plan.images]
+        groups = {self._root / key for key in (*keys, "OME")} | {self._root}
+        groups |= {self._root / key / folder for key in keys for folder in derived.FOLDERS.values()}
         metadata = {"zarr.json", XML_KEY.rpartition("/")[2], LOCK_NAME.removeprefix(".")}
         return target in metadata and path.parent in (arrays | groups | {g.parent for g in groups})
 
