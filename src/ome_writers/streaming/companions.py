@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
 from ome_writers.errors import UnsupportedError
+from ome_writers.formats import spec_of_plan as spec_of_plan  # before `close` calls it
 
 if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec

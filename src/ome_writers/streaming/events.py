@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from ome_writers.routing import Plan
 from ome_writers.signals import guarded_signal_class, log_listener_errors
-from ome_writers.streaming.coord_update import CoordUpdate, EventAxes
 
 if TYPE_CHECKING:
     from psygnal import SignalGroup
 
-    from ome_writers.streaming.coord_update import Source
+    from ome_writers.streaming.coord_update import CoordUpdate, EventAxes, Source
 
 QUEUE_FRAMES = 1024
 CLOSE_TIMEOUT_S = 1.0  # time that `close` gives listeners for queued frames
@@ -42,9 +41,12 @@ class Events:
     def __init__(self, plan: Plan, extents: Callable[[], Mapping[str, int]]) -> None:
         # whether there are listeners; the stream checks this before it calls `frame_written`
         self.active = False
-        self._axes = EventAxes(plan, {})  # of the frames that are written now
-        self._reported = self._axes  # of the latest event
-        self._extents = self._axes.extents  # reported so far
+        self._plan: tuple[Plan, Mapping[str, int]] = (plan, {})
+        # set when there are listeners: the axes of the frames that are written now, those of the latest event, and
+        # the extents reported so far
+        self._axes: EventAxes
+        self._reported: EventAxes
+        self._extents: NDArray[np.int64]
         self._stream_extents = extents
         self._listeners: list[tuple[EventName, Callable[[CoordUpdate], object]]] = []
         self._group: SignalGroup | None = None
@@ -78,7 +80,9 @@ class Events:
 
     def restart(self, plan: Plan, extents: Mapping[str, int]) -> None:
         """Report the frames from now on with the axes of `plan`, of which `extents` are reached."""
-        self._axes = EventAxes(plan, extents)
+        self._plan = plan, extents
+        if self.active:
+            self._axes = self._new_axes()
 
     def frame_written(self, number: int, source: int | Mapping[str, int]) -> None:
         """Queue the event of frame `number`. Only one thread at a time may call this.
@@ -125,13 +129,18 @@ class Events:
         with self._start_lock:
             if self._closing.is_set() or self.active:
                 return
+            self._reported = self._axes = self._new_axes()
             self.active = True  # first, so that no frame is missing from both extents and queue
-            self._reported = self._axes
             self._extents = self._reported.to_array(self._stream_extents())
             self._thread = threading.Thread(
                 target=self._run, name="ome-writers-events", daemon=True
             )
             self._thread.start()
+
+    def _new_axes(self) -> EventAxes:
+        from ome_writers.streaming.coord_update import EventAxes  # most streams have no listener
+
+        return EventAxes(*self._plan)
 
     def _run(self) -> None:
         while True:
@@ -224,6 +233,8 @@ class Events:
 def _signal_group() -> SignalGroup:
     """Return the signals of a stream. psygnal is imported only where it is used."""
     from psygnal import Signal, SignalGroup
+
+    from ome_writers.streaming.coord_update import CoordUpdate
 
     kind = guarded_signal_class()
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import DatasetSpec, ImageSpec
 from ome_writers.errors import FrameShapeError, FrameTypeError, UnsupportedError
-from ome_writers.formats import Outcome, format_row, spec_of_plan
+from ome_writers.formats import Outcome, format_row
 from ome_writers.routing import Address, Plan, Progress
 from ome_writers.storage import LendingEngine, part_of, run_stages
 from ome_writers.streaming.cursor import Cursor
@@ -242,7 +242,13 @@ class FrameWriter:
     def spec(self, status: Status) -> DatasetSpec:
         """Return what the output is, with the shapes as of the last flush, or the final ones."""
         shapes = self._final_shapes or tuple(self._progress.shapes())
-        outcome = Outcome(status, self.cursor.stored, shapes)
+        return self._spec_of(Outcome(status, self.cursor.stored, shapes))
+
+    def _spec_of(self, outcome: Outcome) -> DatasetSpec:
+        from ome_writers.formats import (
+            spec_of_plan,
+        )  # of `close` only with companions, which import it
+
         return spec_of_plan(self.plan, self.image_set.layout, outcome)
 
     def close(self, *, failed: bool) -> None:
@@ -253,9 +259,7 @@ class FrameWriter:
         outcome = self.final_outcome(shapes, failed=failed)
         runs = self.cursor.pop_runs()
         layout = self.image_set.layout
-        self.dataset_writer.close_metadata(
-            outcome, lambda: spec_of_plan(self.plan, layout, outcome), runs
-        )
+        self.dataset_writer.close_metadata(outcome, lambda: self._spec_of(outcome), runs)
         expected, images = self.plan.distinct_frames, len(shapes)
         written = outcome.frames_written
         counts = f"{written} frames" if expected is None else f"{written} of {expected} frames"
