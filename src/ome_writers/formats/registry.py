@@ -4,6 +4,7 @@ Each format is a package or module of this folder that exports its row; formats 
 the group ``ome_writers.formats``. Modules are imported when their format is needed: writing imports those of one.
 """
 
+# Longer than 300 lines: one table; half of the file is its documentation.
 from __future__ import annotations
 
 import importlib
@@ -156,8 +157,7 @@ class FormatRow:
     put
         Replaces a document of a closed dataset, given root, key and content; None: as a file.
     derived
-        Returns plan, layout and metadata of images that are derived from those of a dataset; its arguments are their
-        plan, the keys of the images, the layout of the dataset, and the `Derivation`. None if it cannot have them.
+        Returns plan, layout and metadata of derived images, given their plan, and keys and layout of the dataset.
     rewritten
         Context manager that yields path and shard shapes of an OME-Zarr to be written, and then makes a dataset of this
         format of it; None if streams write the format, or nothing does.

@@ -1,5 +1,6 @@
 """`DerivedStream`: images that are computed from those of a dataset, and written to it with the same engine."""
 
+# Longer than 300 lines: the public class, and how it is added to a dataset.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -296,7 +296,7 @@ class OMEStream:
         invented), and other images in ``derived/NAME``. Of an OME-TIFF of one image they are an OME-TIFF of their own
         beside it, ``STEM_NAME.ome.tiff``.
 
-        Settings cannot be inferred from the first frame any more, nor the stream be restarted.
+        From now on the stream is not restarted, and infers nothing from the first frame.
 
         Parameters
         ----------
@@ -316,14 +316,10 @@ class OMEStream:
 
         Raises
         ------
-        SettingsError
-            An argument is invalid (ValueError).
-        UnsupportedError
-            Format or backend cannot write them (NotImplementedError).
-        OutputExistsError
-            The dataset has images of this name (FileExistsError).
-        StreamClosedError
-            The stream is closed (RuntimeError).
+        SettingsError, UnsupportedError
+            An argument is invalid; format or backend cannot write them.
+        OutputExistsError, StreamClosedError
+            The dataset has images of this name; the stream is closed.
         """
         from ome_writers.formats.derivation import Derivation
         from ome_writers.streaming.derived import derived_settings
