@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_reader import read as read
     from ome_writers.formats.dataset_reader import read_frame_metadata as read_frame_metadata
     from ome_writers.formats.dataset_reader import referenced_copy as referenced_copy
+    from ome_writers.formats.derivation import Derivation as Derivation
+    from ome_writers.formats.derivation import DerivedKind as DerivedKind
     from ome_writers.formats.detection import abbreviated_list as abbreviated_list
     from ome_writers.formats.detection import detect_format as detect_format
     from ome_writers.formats.detection import entry_folder as entry_folder
@@ -94,6 +96,7 @@ else:
                 "read_frame_metadata",
                 "referenced_copy",
             ),
+            ".derivation": ("Derivation", "DerivedKind"),
             ".detection": (
                 "abbreviated_list",
                 "detect_format",

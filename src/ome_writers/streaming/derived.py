@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import ImageSpec, copy_with
 from ome_writers.errors import SettingsError, UnsupportedError, WriteError, checked_call
-from ome_writers.formats import Journal, Outcome, format_row, spec_of_plan
-from ome_writers.formats.derivation import Derivation
+from ome_writers.formats import Derivation, Journal, Outcome, format_row, spec_of_plan
 from ome_writers.locks import release_locks_of_this_thread
 from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Dimension
@@ -406,7 +405,7 @@ def add_derived(
 
         def open_writer(first: int) -> DerivedWriter:
             frames = FrameWriter(_numbered(plan, first), row, dataset, inference, image_set)
-            frames.engine, frames.lending_engine = _DerivedPlanes(frames.engine), None  # type: ignore[assignment]
+            frames.engine, frames.lending_engine = _DerivedPlanes(frames.engine), None  # type: ignore[assignment]  # a part of Engine
             return DerivedWriter(frames, source, derivation, lock, claim)
 
         targets = [level for image in plan.images for level in image.levels]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import SettingsError
-from ome_writers.formats.derivation import Derivation
+from ome_writers.formats import Derivation
 from ome_writers.routing import Plan
 from ome_writers.streaming.derived import DerivedWriter, derived_settings
 

@@ -50,8 +50,7 @@ if TYPE_CHECKING:
     from psygnal import SignalGroup
     from typing_extensions import Self
 
-    from ome_writers.formats import JournalEntry, Outcome
-    from ome_writers.formats.derivation import Derivation, DerivedKind
+    from ome_writers.formats import Derivation, DerivedKind, JournalEntry, Outcome
     from ome_writers.settings import Dimension
     from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.coord_update import CoordUpdate
@@ -321,7 +320,7 @@ class OMEStream:
         OutputExistsError, StreamClosedError
             The dataset has images of this name; the stream is closed.
         """
-        from ome_writers.formats.derivation import Derivation
+        from ome_writers.formats import Derivation
         from ome_writers.streaming.derived import derived_settings
 
         derivation = Derivation.of(name, kind, colors, function, parameters)
