@@ -17,6 +17,7 @@
     ├── StreamClosedError    (RuntimeError)         append to a closed stream
     ├── RestartError         (RuntimeError)         frames that other settings cannot store
     ├── UploadError          (OSError)              files that an object store has refused
+    ├── MovedFileError       (OSError)              a file in a mirror that cannot be read
     └── WriteError           (OSError)              accepted frames are not on disk
 
     UnclosedStreamWarning    (ResourceWarning, UserWarning)
@@ -91,6 +92,10 @@ class StreamClosedError(OMEWritersError, RuntimeError):
 
 class UploadError(OMEWritersError, OSError):
     """Files of a dataset could not be copied to an object store, or differ there."""
+
+
+class MovedFileError(OMEWritersError, OSError):
+    """A file of a dataset was moved to a mirror, which cannot be read."""
 
 
 class RestartError(OMEWritersError, RuntimeError):

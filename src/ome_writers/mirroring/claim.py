@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ome_writers.formats import detect_format
-
-_NAME = ".ome-writers.upload.json"
+from ome_writers.untrusted import MovedFiles
 
 
 def claim_key(source: Path) -> str:
     """Return the key of the claim; the copies of several single files may be below one URL."""
-    return _NAME if source.is_dir() else f".{source.name}{_NAME}"
+    return MovedFiles.CLAIM if source.is_dir() else f".{source.name}{MovedFiles.CLAIM}"
 
 
 def dataset_id(source: Path) -> str:

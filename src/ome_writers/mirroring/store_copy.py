@@ -1,4 +1,5 @@
 """`StoreCopy`: the copy of a dataset in an object store, object by object."""
+# Longer than 300 lines: one class, with all requests to the store.
 
 # Longer than 300 lines: one class, whose methods share the store, its errors and the journal.
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ome_writers.object_store import (
     refuse_overlap,
     unreachable_error,
 )
+from ome_writers.untrusted import moved_files
 
 _LARGE_BYTES = 64 * 2**20
 _MAX_LARGE_FILES = 2  # in memory at a time
@@ -97,17 +99,23 @@ class StoreCopy:
         the claim was removed since the first call.
         """
         owner = self.owner()
-        if self.dataset_id is not None:
+        moved = moved_files(self._source)
+        if moved is not None:
+            moved.refuse_other_target(self.url)
+        if self.dataset_id is not None or moved is not None:
             if owner is None:
                 raise UploadError(
                     f"{self._source}: the copy at {self.url} has vanished: its claim, {self._claim_key}, no longer "
                     f"exists. The dataset on this disk is not affected. Check that the drive is mounted and the "
                     f"folder was not removed, then run `ome-writers upload`."
                 )
-            if owner != self.dataset_id:
-                raise self._claim_error(owner)
-            return
+            if self.dataset_id is not None:
+                if owner != self.dataset_id:
+                    raise self._claim_error(owner)
+                return
         own = dataset_id(self._source)
+        if moved is not None and owner != own:
+            raise self._claim_error(owner)
         if owner is None:
             found = self._any_key()
             if found is None:
@@ -255,6 +263,26 @@ class StoreCopy:
         with self._store_errors():
             for folder in {(self.folder / key).parent for key in keys}:
                 sync_folders(folder, self.folder)
+
+    def problem(self, key: str, size: int, expected: str, *, read_back: bool) -> str | None:
+        """Return how an object differs now from a content of `size` bytes with a checksum; None if it does not.
+
+        That is proven by an ETag, which the store has computed, or by reading the object back: with `read_back`, and
+        in a local folder, from its medium.
+        """
+        from obstore import head
+
+        try:
+            found = _version(head(self._store, key))
+            if found.size != size:
+                return f"{found.size:,} bytes instead of {size:,}"
+            is_proven = found.etag == expected and self.folder is None and not read_back
+            if not is_proven and self.read_back(key, synced=True) != expected:
+                return "other content"
+        except FileNotFoundError:
+            return "missing"
+        self.sync_folders([key])
+        return None
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, the metadata of the root first: they describe the others."""

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.errors import UploadError
+from ome_writers.errors import UnsupportedError, UploadError
+from ome_writers.mirroring.eviction import Eviction
 from ome_writers.mirroring.store_copy import StoreCopy
 from ome_writers.mirroring.uploader import Uploader
 from ome_writers.object_store import failure_reason, open_store
-from ome_writers.storage import lower_thread_priority
+from ome_writers.settings import mirror_of
+from ome_writers.storage import EvictingEngine, lower_thread_priority
+from ome_writers.untrusted import moved_files
 
 if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
@@ -30,14 +33,30 @@ class MirrorCompanion:
         self._mirror: StreamMirror | None = None
 
     def check(self, settings: AcquisitionSettings) -> None:
-        assert settings.mirror is not None
-        open_store(settings.mirror)  # raises now if it cannot be used
+        mirror = mirror_of(settings.mirror)
+        open_store(mirror.url)  # raises now if it cannot be used
+        path = Path(settings.output_path)
+        if self._mirror is not None or (moved := moved_files(path)) is None:
+            return
+        if settings.overwrite:
+            raise UnsupportedError(
+                f"{path}: {len(moved)} of its files were moved to {moved.url}, and are not on this disk: a mirror of "
+                f"the dataset that overwrites it might remove them there. Choose another path, or remove {path} "
+                f"yourself."
+            )
+        moved.refuse_other_target(mirror.url)
 
     def opened(self, layout: Layout, settings: AcquisitionSettings, engine: Engine) -> None:
-        del engine
-        assert settings.mirror is not None
+        mirror, eviction = mirror_of(settings.mirror), None
+        if mirror.evict:
+            assert isinstance(engine, EvictingEngine)  # `EngineRow.evicts`
+            eviction = Eviction(layout.output, mirror, engine)
         self._mirror = StreamMirror(
-            layout.output, settings.mirror, overwrite=settings.overwrite, replaces=self._mirror
+            layout.output,
+            mirror.url,
+            overwrite=settings.overwrite,
+            replaces=self._mirror,
+            eviction=eviction,
         )
 
     def restarted(self, layout: Layout, settings: AcquisitionSettings, engine: Engine) -> None:
@@ -61,20 +80,30 @@ class MirrorCompanion:
             self._mirror.discard()
 
     def stats(self) -> Mapping[str, int]:
-        files, sent = (0, 0) if self._mirror is None else self._mirror.sent
-        return {"files_mirrored": files, "bytes_mirrored": sent}
+        if (mirror := self._mirror) is None:
+            return {}
+        files, sent = mirror.sent
+        evicted = 0 if mirror.eviction is None else mirror.eviction.bytes
+        return {"files_mirrored": files, "bytes_mirrored": sent, "bytes_evicted": evicted}
 
 
 class StreamMirror:
     """Uploads a dataset that this process writes, in threads of its own. Only `finish` waits for the network.
 
     With `overwrite`, an earlier copy that was uploaded from the same path may be replaced. `replaces` is the mirror of
-    a dataset that this one replaces, whose `discard` was called.
+    a dataset that this one replaces, whose `discard` was called. `eviction` removes files of the dataset.
     """
 
     def __init__(
-        self, dataset: Path, url: str, *, overwrite: bool, replaces: StreamMirror | None = None
+        self,
+        dataset: Path,
+        url: str,
+        *,
+        overwrite: bool,
+        replaces: StreamMirror | None = None,
+        eviction: Eviction | None = None,
     ) -> None:
+        self.eviction = eviction
         self._dataset, self._url = dataset, url
         self._overwrite = overwrite
         self._replaced = replaces
@@ -115,10 +144,14 @@ class StreamMirror:
         if self._uploader is not None:
             self._uploader.stop()
         self._ended.set()
+        if self.eviction is not None:
+            self.eviction.end()
 
     def discard(self) -> None:
         """Stop, because the dataset is removed, and remove its copy. Returns at once."""
         self._discarded = True
+        if self.eviction is not None:
+            self.eviction.end()
         if self._uploader is not None:
             self._uploader.stop()
         self._closing.set()
@@ -146,6 +179,8 @@ class StreamMirror:
             )
         finally:
             self._ended.set()
+            if self.eviction is not None:
+                self.eviction.end()
         if self._error is not None and not self._closing.is_set():
             _log.error("%s", self._error)  # `close` raises it, perhaps much later
 
@@ -159,7 +194,7 @@ class StreamMirror:
         return {copy.dataset_id} if copy is not None and copy.dataset_id else set()
 
     def _upload(self, copy: StoreCopy) -> None:
-        self._uploader = Uploader(self._dataset, copy)
+        self._uploader = Uploader(self._dataset, copy, eviction=self.eviction)
         try:
             if not (self._discarded or self._abandoned):
                 self._uploader.run(

@@ -24,15 +24,18 @@ from ome_writers.mirroring.dataset_files import (
     scan,
 )
 from ome_writers.mirroring.store_copy import ClaimError, UnreachableError
-from ome_writers.mirroring.verification import verify
+from ome_writers.mirroring.verification import verify, verify_moved
 from ome_writers.storage import Background
+from ome_writers.untrusted import moved_files
 
 if TYPE_CHECKING:
+    from ome_writers.mirroring.eviction import Eviction
     from ome_writers.mirroring.store_copy import StoreCopy
 
 _log = logging.getLogger("ome_writers")
 
 _MAX_ATTEMPTS = 5  # rounds in a row with a failed request; obstore repeats each request, too
+_EVICTION_INTERVAL_S = 0.2  # between two rounds; the disk may be full soon
 _OPEN_S = 5.0  # a file that changed within this time may change again
 _FIRST_RESEND_BYTES = 2**24
 _MAX_RESEND_SHARE = 0.1  # of the time, for files that may change again and must then be sent again
@@ -40,6 +43,8 @@ _MAX_RESEND_SHARE = 0.1  # of the time, for files that may change again and must
 
 class Uploader:
     """Uploads the files of `source` to `copy` with `workers` requests at a time. `run` may be called once.
+
+    Files that a mirror has moved to the target before are part of the copy.
 
     `on_file` is called after each file with the number of files sent, and the number of files to send as far as known.
     """
@@ -50,8 +55,10 @@ class Uploader:
         copy: StoreCopy,
         workers: int = 4,
         on_file: Callable[[int, int], object] | None = None,
+        eviction: Eviction | None = None,
     ) -> None:
         self._source, self._copy = source, copy
+        self._eviction = eviction  # removes files while the dataset grows
         self._on_file = on_file
         self._planned = 0
         self._next_resend: float | None = None
@@ -120,7 +127,10 @@ class Uploader:
             if not (follow and growing):
                 return not (growing or self._stopped)
             # Listing the files of a large dataset takes a while, which must not slow down its writer.
-            wait(max(interval_s, 10 * self._scan_s))
+            if self._eviction is None:
+                wait(max(interval_s, 10 * self._scan_s))
+            else:
+                wait(max(_EVICTION_INTERVAL_S, 2 * self._scan_s))
         return False
 
     def _finish(self, *, is_complete: bool, before_removal: bool) -> None:
@@ -129,7 +139,9 @@ class Uploader:
         if not is_complete or any(map(self._copy.has_changed, files)):
             raise UploadError(f"{self._source}: files change while they are uploaded.")
         objects = self._copy.objects()
-        keys = {file.key for file in files}
+        found_moved = moved_files(self._source)
+        moved = {} if found_moved is None else dict(found_moved.items())
+        keys = {*moved, *(file.key for file in files)}
         known, found = self._copy.journal.keys() - keys, objects.keys() - keys
         obsolete = known | (found and chunk_keys(self._source, found))
         self._copy.delete(obsolete)
@@ -149,6 +161,13 @@ class Uploader:
             before_removal=before_removal,
             stopped=lambda: self._stopped,
         )
+        lost = verify_moved(self._copy, moved, objects, before_removal=before_removal)
+        if lost:
+            key, problem = next(iter(lost.items()))
+            raise UploadError(
+                f"{self._source}: {len(lost)} files that were moved to {self._copy.url}, and are not on this disk, are "
+                f"not there as they were verified ({key}: {problem}). Look for them in a backup of the target."
+            )
         for key in problems:
             self._copy.journal.remove(key)  # sent again in the next round
         if problems:
@@ -183,7 +202,8 @@ class Uploader:
         now_ns = (
             time.time_ns()
         )  # some modification times are later: of a server, or of a clock that was set back
-        still_open = {f for f in files if growing and abs(now_ns - f.mtime_ns) < _OPEN_S * 1e9}
+        still_open = {f for f in files if growing and self._may_change(f, now_ns)}
+        self._evict_all()
         is_complete = self._send_all([f for f in files if f not in still_open], check=growing)
         if still_open:
             began = time.monotonic()
@@ -200,6 +220,34 @@ class Uploader:
             for file, data in sorted(metadata, key=lambda item: -item[0].key.count("/")):
                 self._send_all([file], data)
         return is_complete
+
+    def _may_change(self, file: DatasetFile, now_ns: int) -> bool:
+        finished = None if self._eviction is None else self._eviction.is_finished(file.key)
+        return abs(now_ns - file.mtime_ns) < _OPEN_S * 1e9 if finished is None else not finished
+
+    def _evict_all(self) -> None:
+        """Remove finished files that were sent before."""
+        if (eviction := self._eviction) is None:
+            return
+        files = [
+            file
+            for file in scan(self._source)
+            if not self._copy.has_changed(file) and eviction.is_finished(file.key)
+        ]
+        errors: list[Exception] = []
+        for file in files:
+            self._background.submit(partial(self._try_evict, file, errors))
+        self._background.barrier()
+        if errors:
+            raise self._copy.error("files could not be verified", errors[0]) from None
+
+    def _try_evict(self, file: DatasetFile, errors: list[Exception]) -> None:
+        assert self._eviction is not None
+        try:
+            if not (errors or self._stopped):
+                self._eviction.evict(self._copy, file)
+        except Exception as error:
+            errors.append(error)
 
     def _send_all(
         self, files: Collection[DatasetFile], data: bytes | None = None, *, check: bool = False
@@ -227,7 +275,13 @@ class Uploader:
         """Send a file, unless another one has failed: its error would take as long to occur."""
         try:
             if not (errors or self._stopped) and self._copy.send(file, data):
-                if check:
+                eviction = self._eviction
+                if eviction is not None and eviction.is_finished(file.key):
+                    sent = self._copy.journal.get(file.key)
+                    if sent is not None:
+                        current = file._replace(size=sent.size, mtime_ns=sent.mtime_ns)
+                        eviction.evict(self._copy, current)
+                elif check:
                     self._copy.check_sent(file.key)
                 if self._on_file is not None:
                     self._on_file(self._copy.files, max(self._planned, self._copy.files))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ome_writers.mirroring.dataset_files import DatasetFile
     from ome_writers.mirroring.store_copy import StoreCopy
     from ome_writers.storage import Background
+    from ome_writers.untrusted import MovedFile
 
 # Larger files are sent in parts: slower to some servers, and a killed upload leaves the parts in the store.
 SINGLE_REQUEST_BYTES = 512 * 2**20
@@ -129,6 +130,36 @@ def verify(
     if before_removal:
         copy.sync_folders(file.key for file in files)
     return dict(sorted(problems.items()))
+
+
+def verify_moved(
+    copy: StoreCopy,
+    moved: Mapping[str, MovedFile],
+    objects: Mapping[str, ObjectVersion],
+    *,
+    before_removal: bool,
+) -> dict[str, str]:
+    """Return which moved files the target does not have as they were when they were removed, by key, and why.
+
+    Their content was verified then. It is compared again if the store has computed a checksum, and `before_removal`.
+    """
+    problems: dict[str, str] = {}
+    for key, file in moved.items():
+        found = objects.get(key)
+        if found is None:
+            problems[key] = "missing"
+        elif found.size != file.size:
+            problems[key] = f"{found.size:,} bytes instead of {file.size:,}"
+        else:
+            comparable = _is_md5(found.etag) and _is_md5(file.checksum)
+            differs = comparable and found.etag != file.checksum
+            if differs or (before_removal and not copy.is_proven(key, found, file.checksum)):
+                problems[key] = "other content"
+    return problems
+
+
+def _is_md5(etag: str) -> bool:
+    return len(etag) == 32 and not set(etag) - set("0123456789abcdef")
 
 
 def _problem(

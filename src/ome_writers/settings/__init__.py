@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from ome_writers.settings.instrument import Detector as Detector
     from ome_writers.settings.instrument import Instrument as Instrument
     from ome_writers.settings.instrument import Objective as Objective
+    from ome_writers.settings.mirror import Mirror as Mirror
+    from ome_writers.settings.mirror import mirror_of as mirror_of
     from ome_writers.settings.model import keyword_arguments as keyword_arguments
     from ome_writers.settings.paths import foreign_ending as foreign_ending
     from ome_writers.settings.paths import read_root_path as read_root_path
@@ -93,6 +95,7 @@ else:
                 "split_suffix",
             ),
             ".instrument": ("Detector", "Instrument", "Objective"),
+            ".mirror": ("Mirror", "mirror_of"),
             ".model": ("keyword_arguments",),
             ".paths": ("foreign_ending", "read_root_path"),
             ".plate": ("Plate", "row_name"),

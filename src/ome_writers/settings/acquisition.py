@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from ome_writers.settings.camera_noise import CameraNoise
     from ome_writers.settings.formats import FormatSettings
+    from ome_writers.settings.mirror import Mirror
 
 
 DTypeStr: TypeAlias = Annotated[str, BeforeValidator(read_dtype)]
@@ -71,11 +72,9 @@ class _OfTable:
 
 
 def _read_mirror(value: Any) -> Any:
-    if not isinstance(value, (str, os.PathLike)):
-        return value
-    from ome_writers.object_store import check_store_url
+    from ome_writers.settings.mirror import read_mirror
 
-    return check_store_url(value)
+    return read_mirror(value)
 
 
 def _read_noise(value: Any) -> Any:
@@ -105,7 +104,7 @@ class SettingsFields(TypedDict, total=False):
     instrument: Instrument | Mapping[str, Any] | None
     acquisition_date: datetime | str | None
     pyramid: Pyramid | PyramidMethod | Mapping[str, Any] | bool | None
-    mirror: str | os.PathLike[str] | None
+    mirror: Mirror | str | os.PathLike[str] | Mapping[str, Any] | None
     experiment: Experiment | Mapping[str, Any] | None
     quantize: CameraNoise | Mapping[str, float] | None
 
@@ -162,7 +161,7 @@ class AcquisitionSettings(Model):
     mirror
         URL of an object store, or path of a folder on a network share, to copy the dataset to while it is written, such
         as ``"s3://bucket/run.ome.zarr"`` or ``"/mnt/share/run.ome.zarr"``; see `ome_writers.mirror`. It must not
-        contain credentials. It is not stored in the dataset.
+        contain credentials, and is not stored. For a disk smaller than the recording: ``Mirror(url, evict=True)``.
     experiment
         License, authors, specimen and method. They are stored in the dataset, and `close` writes them as an RO-Crate,
         ``ro-crate-metadata.json``.
@@ -189,7 +188,7 @@ class AcquisitionSettings(Model):
     instrument: Instrument | None = None
     acquisition_date: datetime | None = None
     pyramid: PyramidField = None
-    mirror: Annotated[str, BeforeValidator(_read_mirror)] | None = None
+    mirror: Annotated[Any, BeforeValidator(_read_mirror)] | None = None
     experiment: Experiment | None = None
     quantize: Annotated[Any, BeforeValidator(_read_noise)] | None = None
 
@@ -298,8 +297,10 @@ class AcquisitionSettings(Model):
                     f"A {self.format.name} store cannot be mirrored: it is temporary. Write OME-Zarr or OME-TIFF."
                 )
             from ome_writers.object_store import refuse_overlap
+            from ome_writers.settings.mirror import mirror_of
 
-            refuse_overlap(Path(self.output_path), self.mirror)
+            mirror = mirror_of(self.mirror)
+            refuse_overlap(Path(self.output_path), mirror.url)
 
     @property
     def companion_fields(self) -> tuple[str, ...]:

@@ -73,8 +73,8 @@ class EngineRow:
         Whether flushed data survives ``kill -9``, and power loss with ``durability="disk"``.
     priority
         The order of ``"auto"``, highest first. The engines of the core precede all others.
-    reopens
-        Whether it can continue arrays that are on disk (`storage.Options.existing`).
+    reopens, evicts
+        Whether it can continue arrays on disk (`storage.Options.existing`), and is a `storage.EvictingEngine`.
     temporary_names
         Regular expressions for the names of its temporary files and directories, which `repair` removes; the group
         ``target`` is the final name.
@@ -105,6 +105,7 @@ class EngineRow:
     survives_power_loss: bool = True
     reopens: bool = False
     priority: int = 0
+    evicts: bool = False
     temporary_names: tuple[str, ...] = ()
 
     def missing_requirement(self) -> str | None:
@@ -139,6 +140,7 @@ OWN_ENGINES: dict[str, EngineRow] = {
             checksums=True,
             needs_files=False,
             reopens=True,
+            evicts=True,
             temporary_names=(r"\.(?P<target>[0-9]+)\.tmp",),  # chunks and shards
         ),
         EngineRow(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.contract import frame_of as frame_of
     from ome_writers.storage.contract import part_of as part_of
     from ome_writers.storage.disk import Disk as Disk
+    from ome_writers.storage.evictable_files import EvictingEngine as EvictingEngine
     from ome_writers.storage.exclusive_lock import Lock as Lock
     from ome_writers.storage.exclusive_lock import acquire_lock as acquire_lock
     from ome_writers.storage.exclusive_lock import hold_claim as hold_claim
@@ -87,6 +88,7 @@ else:
             ),
             ".disk": ("Disk",),
             ".exclusive_lock": ("Lock", "acquire_lock", "hold_claim", "remove_attempts"),
+            ".evictable_files": ("EvictingEngine",),
             ".files": ("atomic_write", "is_temporary"),
             ".lock_file": (
                 "LOCK_NAME",

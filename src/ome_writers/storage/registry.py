@@ -40,6 +40,10 @@ def unsupported_reasons(row: EngineRow, plan: Plan) -> list[str]:
         reasons.append(f"at most {row.max_planes} planes are supported, got {pages}")
     if plan.settings.durability == "disk" and not row.survives_power_loss:
         reasons.append("it does not survive power loss (set durability='process')")
+    if getattr(plan.settings.mirror, "evict", False) and not row.evicts:
+        reasons.append(
+            "its files may change until the stream is closed, so that Mirror(evict=True) cannot remove them"
+        )
     if plan.settings.root_path:
         reasons += _unsupported_path(row, os.path.abspath(plan.settings.root_path))
     if not row.growth and any(a.growing is not None for a in arrays):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from ome_writers.storage.contract import (
 )
 from ome_writers.storage.shared_work import share
 from ome_writers.storage.stages import ExtensibleStage, KeepingStage, Plane, Planes, Stage
+
+if TYPE_CHECKING:
+    from ome_writers.storage.evictable_files import EvictableFiles
 
 # of a frame; for smaller ones, waking a thread takes longer than it saves
 _MIN_SHARED_BYTES = 2**20
@@ -113,6 +116,12 @@ class StagedEngine:
         """See `storage.contract.PatchingEngine`."""
         if isinstance(self._engine, PatchingEngine):
             self._engine.patch(key, offset, old, new)
+
+    def start_eviction(self, wait_for_space: Callable[[], None]) -> EvictableFiles:
+        """See `storage.EvictingEngine`; other engines are refused before (`EngineRow.evicts`)."""
+        engine: Any = self._engine
+        files: EvictableFiles = engine.start_eviction(wait_for_space)
+        return files
 
     def add_arrays(
         self, targets: Sequence[LevelSpec], existing: Sequence[ExistingArray] = ()

@@ -124,6 +124,8 @@ class WriteBuffer(Generic[U]):
         self.open: dict[Hashable, U] = {}  # the units that accept planes, by key, oldest first
         # by group: the addresses that must not be written again before the unit that contains them is on disk
         self.addresses: list[set[Hashable]] = []
+        # called before a unit is written, in the background: may wait until the disk has space
+        self.before_store: Callable[[], None] | None = None
         self.planes_written = 0
         # see `EngineStats`
         self.frames_written = 0
@@ -146,7 +148,11 @@ class WriteBuffer(Generic[U]):
 
     def is_in_memory(self, group: int, key: Hashable) -> bool:
         """Whether a unit with this key is being filled or written."""
-        return any(unit.key == key for unit in list(self._units[group].values()))
+        return any(unit.key == key for unit in self.units(group))
+
+    def units(self, group: int) -> list[U]:
+        """Return the units that are being filled or written."""
+        return list(self._units[group].values())
 
     def submit(self, unit: U, *, last: bool = True, resume: bool = False) -> None:
         """Have a unit written in its current state. If this is the `last` time, it accepts no more planes.
@@ -248,6 +254,8 @@ class WriteBuffer(Generic[U]):
                 return  # the last write overtook a flush, or the unit was submitted twice
             unit.stored = last
             try:
+                if self.before_store is not None:
+                    self.before_store()
                 unit.sink.store(unit, slots)
                 frames = unit.frames[: len(unit.frames) if last else count]
                 with self._counter_lock:

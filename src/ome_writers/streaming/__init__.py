@@ -43,6 +43,8 @@ Shard._lock                    the index of a shard is used
 TiffFile._lock                 allocator, IFD chain or description of a file is used
 RawFileSink._lock              a scratch file is created, read or replaced
 FileHandles._lock              the list of open files is used
+MovedFiles._lock               the record of files that a mirror has moved is read or written
+Eviction._lock                 files that were removed are counted
 UploadJournal._lock            a line of the journal of an upload is written
 StoreCopy._lock                files of an upload are counted
 Disk._lock                     the list of folders to sync is used

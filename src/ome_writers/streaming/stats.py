@@ -30,6 +30,8 @@ class StreamStats:
         Number and bytes of the files sent to the mirror, with those that were sent again because they had grown.
     writers_replaced
         How often the writer's process died and was replaced (``writer="process"``).
+    bytes_evicted
+        Bytes of the files that were removed from this disk after they were verified at the mirror, see `Mirror`.
     """
 
     frames_accepted: int
@@ -43,3 +45,4 @@ class StreamStats:
     files_mirrored: int = 0
     bytes_mirrored: int = 0
     writers_replaced: int = 0
+    bytes_evicted: int = 0

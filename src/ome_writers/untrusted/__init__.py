@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.files import read_regular as read_regular
     from ome_writers.untrusted.location import Location as Location
     from ome_writers.untrusted.location import locate as locate
+    from ome_writers.untrusted.moved_record import MovedFile as MovedFile
+    from ome_writers.untrusted.moved_record import MovedFiles as MovedFiles
+    from ome_writers.untrusted.moved_record import moved_file as moved_file
+    from ome_writers.untrusted.moved_record import moved_files as moved_files
     from ome_writers.untrusted.parsing import MAX_FRAMES as MAX_FRAMES
     from ome_writers.untrusted.parsing import MAX_IMAGES as MAX_IMAGES
     from ome_writers.untrusted.parsing import check_chunk_shape as check_chunk_shape
@@ -62,6 +66,7 @@ else:
                 "read_regular",
             ),
             ".location": ("Location", "locate"),
+            ".moved_record": ("MovedFile", "MovedFiles", "moved_file", "moved_files"),
             ".parsing": (
                 "MAX_FRAMES",
                 "MAX_IMAGES",

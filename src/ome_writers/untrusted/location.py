@@ -2,6 +2,7 @@
 
 All branches between these are here. What needs real files asks for `Location.local`.
 """
+# Longer than 300 lines: one protocol and its three implementations.
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
+from ome_writers.errors import InvalidFileError
 from ome_writers.untrusted.archive import (
     archive_members,
     byte_range,
@@ -31,6 +33,7 @@ from ome_writers.untrusted.files import (
 )
 
 if TYPE_CHECKING:
+    from ome_writers.untrusted.moved_record import MovedFiles
     from ome_writers.untrusted.remote import RemotePath
     from ome_writers.untrusted.remote_store import ObjectStatus
 
@@ -135,15 +138,38 @@ class LocalLocation:
         return replace(self, key=f"{self.key}/{key}" if self.key else key)
 
     def exists(self) -> bool:
-        return (self.root / self.key).is_file()
+        return (self.root / self.key).is_file() or self._moved() is not None
 
     def read(self, limit: int) -> bytes:
-        return read_regular((self.root / self.key), limit, root=self.root)
+        try:
+            return read_regular((self.root / self.key), limit, root=self.root)
+        except FileNotFoundError:
+            if (moved := self._moved()) is None:
+                raise
+        if (size := moved[self.key].size) > limit:
+            raise InvalidFileError(f"{self.root / self.key} is too large: {size:,} bytes.")
+        return moved.read(self.key)
 
     @contextmanager
     def open_range(self) -> Iterator[tuple[BinaryIO, ByteRange]]:
-        with open(open_regular((self.root / self.key), root=self.root), "rb") as file:
+        try:
+            fd = open_regular((self.root / self.key), root=self.root)
+        except FileNotFoundError:
+            if (moved := self._moved()) is None:
+                raise
+            with moved.open_range(self.key) as found:
+                yield found
+            return
+        with open(fd, "rb") as file:
             yield file, ByteRange(0, os.fstat(file.fileno()).st_size)
+
+    def _moved(self) -> MovedFiles | None:
+        """Return the files of the dataset that a mirror has moved, if this is one: a chunk or shard."""
+        if not self.key[-1:].isdigit():
+            return None
+        from ome_writers.untrusted.moved_record import moved_file
+
+        return moved_file(self.root, self.key)
 
     def stat(self) -> os.stat_result:
         return (self.root / self.key).stat()
@@ -152,9 +178,14 @@ class LocalLocation:
         return None
 
     def list(self) -> Iterator[str]:
+        from ome_writers.untrusted.moved_record import moved_files
+
         path = self.root / self.key
         files = [path] if path.is_file() else path.rglob("*")
-        return (file.relative_to(self.root).as_posix() for file in files if file.is_file())
+        yield from (file.relative_to(self.root).as_posix() for file in files if file.is_file())
+        if (moved := moved_files(self.root)) is not None:
+            start = f"{self.key}/" if self.key else ""
+            yield from (key for key, _ in moved.items() if key == self.key or key.startswith(start))
 
     def copy_to(self, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,16 +10,20 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import LevelSpec
+from ome_writers.errors import MovedFileError
 from ome_writers.formats.omezarr.shard_recovery import ShardRecovery
 from ome_writers.formats.report import Finding
 from ome_writers.storage.zarr import EMPTY, ChunkFile, Grid
-from ome_writers.untrusted import is_link, open_regular
+from ome_writers.untrusted import is_link, locate, moved_files
+
+if TYPE_CHECKING:
+    from ome_writers.untrusted import MovedFile
 
 
 @dataclass
@@ -45,6 +49,7 @@ class ArraySurvey:
     """The chunks of one array on disk."""
 
     def __init__(self, folder: Path, level: LevelSpec) -> None:
+        self._root = folder.parents[level.key.count("/")] if level.key else folder
         self._folder = folder / "c"
         self._level = level
         self._grid = Grid(level)
@@ -83,8 +88,19 @@ class ArraySurvey:
                 name, planes = "/".join(map(str, at)), self._describe(at)
                 what = f"{planes}, chunk {name}: its index entry is damaged"
                 yield Finding(path, what, solved=False)
+        unreadable: set[Path] = set()
+        for coordinate, _ in self._moved_files():
+            path = self._folder.joinpath(*map(str, coordinate))
+            try:
+                with locate(self._root, path.relative_to(self._root).as_posix()).open_range():
+                    pass
+            except MovedFileError as error:
+                unreadable.add(path)
+                yield Finding(path, str(error), solved=False)
         complete: set[tuple[int, ...]] | None = None
         for chunk in self._chunks():
+            if chunk.path in unreadable:
+                continue
             name = "/".join(map(str, chunk.coordinate))
             planes = self._describe(chunk.coordinate)
             if chunks and any(i >= n for i, n in zip(chunk.coordinate, chunks, strict=True)):
@@ -173,6 +189,20 @@ class ArraySurvey:
             for number in np.flatnonzero(index.entries[:, 0] != EMPTY).tolist():
                 at = self._recovery.chunk_coordinate(coordinate, number)
                 yield _Chunk(at, path, index.entries, int(index.entries[number, 1]))
+        for coordinate, file in self._moved_files():
+            path = self._folder.joinpath(*map(str, coordinate))
+            if not self._grid.sharded:
+                yield _Chunk(coordinate, path, None, file.size)
+                continue
+            entries = self._recovery.decode_index(file.shard_index)
+            for number in np.flatnonzero(entries[:, 0] != EMPTY).tolist():
+                at = self._recovery.chunk_coordinate(coordinate, number)
+                yield _Chunk(at, path, entries, int(entries[number, 1]))
+
+    def _moved_files(self) -> Iterator[tuple[tuple[int, ...], MovedFile]]:
+        """Yield coordinate and properties of the chunk files or shards that a mirror has moved."""
+        if (moved := moved_files(self._root)) is not None:
+            yield from moved.chunks(self._level.key, len(self._level.chunks))
 
     def _describe(self, chunk: tuple[int, ...]) -> str:
         return describe_planes(chunk, self._level.chunks, self._level.shape)
@@ -192,9 +222,10 @@ class ArraySurvey:
     def _load(self, chunk: _Chunk) -> NDArray[np.generic]:
         """Return the pixels of a chunk; raise OSError, ValueError or an exception of its codecs."""
         encoding = self._recovery.encoding
-        with open(open_regular(chunk.path), "rb") as file:
-            nbytes = os.fstat(file.fileno()).st_size
-            stored = ChunkFile(encoding, file, nbytes, entries=chunk.entries).read(chunk.coordinate)
+        key = chunk.path.relative_to(self._root).as_posix()
+        with locate(self._root, key).open_range() as (file, (start, nbytes)):
+            opened = ChunkFile(encoding, file, nbytes, start, chunk.entries)
+            stored = opened.read(chunk.coordinate)
         return encoding.decode(stored or b"")
 
     def _load_if_valid(self, chunk: _Chunk) -> NDArray[np.generic] | None:

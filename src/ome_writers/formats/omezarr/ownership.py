@@ -18,6 +18,7 @@ from ome_writers.formats.omezarr.node_metadata import (
 )
 from ome_writers.formats.ownership import is_proof, is_version_0
 from ome_writers.formats.ro_crate import CRATE_NAME, is_own_crate
+from ome_writers.untrusted import MovedFiles
 
 _CHUNK = re.compile(r"(?P<array>.*)/c(?:[/.][0-9]+)*", re.DOTALL)
 
@@ -46,7 +47,7 @@ def owned_files(root: Path) -> Callable[[str], bool] | None:
     )
     if not is_proof(info, without_id=is_prerelease) and not _is_version_0_zarr(root):
         return None
-    files = {"zarr.json", "OME/zarr.json", XML_KEY, EDIT_NAME}
+    files = {"zarr.json", "OME/zarr.json", XML_KEY, EDIT_NAME, MovedFiles.RECORD}
     arrays = set()
     for group in image_groups(root):
         folders = group.split("/")

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ome_writers.codecs import CRC32C, Decoder
 from ome_writers.dataset import DatasetSpec
 from ome_writers.decompression import find_zarr_codec
-from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedError
+from ome_writers.errors import InvalidFileError, MovedFileError, TornChunkError, UnsupportedError
 from ome_writers.formats.omezarr.node_metadata import (
     ArrayMetadata,
     array_metadata_file,
@@ -267,7 +267,7 @@ class ZarrArray:
                     return out if found else None
                 stored = self._read_stored(coordinate)
                 return None if stored is None else self._encoding.decode(stored)
-            except InvalidFileError:
+            except (InvalidFileError, MovedFileError):
                 raise
             except (OSError, ValueError, RuntimeError) as failure:  # raised by numcodecs' decoders
                 error = failure

@@ -105,6 +105,10 @@ class ShardRecovery:
         finally:
             os.close(fd)
 
+    def decode_index(self, stored: bytes) -> NDArray[np.uint64]:
+        """Return offset and size of each chunk from the stored index of a shard."""
+        return self._index_format.decode(stored)
+
     def recover_shard(
         self, coordinate: tuple[int, ...], path: Path, *, dry_run: bool, truncate: bool = True
     ) -> Iterator[Finding]:

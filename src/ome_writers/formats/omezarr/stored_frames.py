@@ -37,7 +37,7 @@ from ome_writers.routing import Plan
 from ome_writers.settings import find_engine
 from ome_writers.storage import ExistingArray, files
 from ome_writers.storage.zarr import EMPTY, ChunkReader, Grid
-from ome_writers.untrusted import check_shape, is_link, read_json_object
+from ome_writers.untrusted import check_shape, is_link, moved_files, read_json_object
 
 Mask = NDArray[np.bool_]
 
@@ -179,7 +179,7 @@ def _planes_on_disk(root: Path, image: ImageSpec, in_order: Mask | None) -> Mask
     """Return which planes of an image are on disk: of chunks with several, those of known frames or with pixels."""
     level = image.array
     grid = Grid(level)
-    cells = _complete_cells(root / level.key, level, grid)
+    cells = _complete_cells(root, level, grid)
     if grid.depth == 1:
         return cells
     mask = cells
@@ -206,31 +206,44 @@ def _planes_on_disk(root: Path, image: ImageSpec, in_order: Mask | None) -> Mask
     return mask
 
 
-def _complete_cells(folder: Path, level: LevelSpec, grid: Grid) -> Mask:
+def _complete_cells(root: Path, level: LevelSpec, grid: Grid) -> Mask:
     """Return which cells (see `Grid`) have all of their chunks on disk."""
     recovery = ShardRecovery(level)
     rank = len(level.chunks) - 2
     per_file = recovery.encoding.per_file if grid.sharded else (1,) * len(level.chunks)
     coordinates, paths = [], []
-    for coordinate, path in _files(folder / "c", len(level.chunks)):
+    for coordinate, path in _files(root / level.key / "c", len(level.chunks)):
         coordinates.append(coordinate)
         paths.append(path)
+    found_moved = moved_files(root)
+    moved = [] if found_moved is None else [*found_moved.chunks(level.key, len(level.chunks))]
+    coordinates += [coordinate for coordinate, _ in moved]
     at = np.asarray(coordinates, np.int64).reshape(-1, rank + 2)
     extent = (at[:, :rank].max(axis=0, initial=-1) + 1) * per_file[:rank]
     counts = np.zeros(extent, np.int32)
     if not grid.sharded:
         np.add.at(counts, tuple(at[:, :rank].T), 1)
     for coordinate, path in zip(coordinates if grid.sharded else (), paths, strict=False):
-        index = recovery.read_index(Path(path), coordinate)
-        if index is None:
-            continue
-        present = (index.entries[:, 0] != EMPTY).reshape(per_file).sum(axis=(-2, -1))
-        window = tuple(
-            slice(i * n, (i + 1) * n) for i, n in zip(coordinate, per_file[:rank], strict=False)
-        )
-        counts[window] += present
+        if (index := recovery.read_index(Path(path), coordinate)) is not None:
+            _count_chunks(counts, coordinate, index.entries, per_file)
+    for coordinate, file in moved if grid.sharded else ():
+        _count_chunks(counts, coordinate, recovery.decode_index(file.shard_index), per_file)
     complete: Mask = counts == math.prod(grid.tiles)
     return complete
+
+
+def _count_chunks(
+    counts: NDArray[np.int32],
+    shard: tuple[int, ...],
+    entries: NDArray[np.uint64],
+    per_file: Sequence[int],
+) -> None:
+    """Add the chunks of a shard to the number of chunks of each cell."""
+    present = (entries[:, 0] != EMPTY).reshape(per_file).sum(axis=(-2, -1))
+    window = tuple(
+        slice(i * n, (i + 1) * n) for i, n in zip(shard, per_file[: counts.ndim], strict=False)
+    )
+    counts[window] += present
 
 
 def _files(folder: Path, depth: int) -> Iterator[tuple[tuple[int, ...], str]]:

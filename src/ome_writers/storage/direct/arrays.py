@@ -33,6 +33,7 @@ from ome_writers.storage.zarr import (
 
 if TYPE_CHECKING:
     from ome_writers.storage.direct.existing_chunks import ExistingChunks
+    from ome_writers.storage.direct.finished_files import MovedChunks
 
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
 _MAX_WRITE_THROUGH_BYTES = 2**18
@@ -62,7 +63,7 @@ class StoredArray:
         self.grid = Grid(level)
         self._codec = Codec(level.compression, level.numpy_dtype, checksum=level.checksum)
         self._disk = disk
-        folder = f"{level.key}/c"
+        self.key = folder = f"{level.key}/c"
         self._chunks: ChunkFiles | ChunkKeys = ChunkKeys(store, folder)
         if self.grid.sharded or isinstance(store, SupportsFiles):
             self._folder = local_path(store, folder, f"Array {level.key!r} with shards")
@@ -72,7 +73,8 @@ class StoredArray:
             self._codec.max_encoded_bytes(self.grid.chunk_bytes),
             in_place=self._codec.identity,
         )
-        self._shards: dict[Cell, Shard] = {}
+        self.index_format = self._shape.index_format
+        self.shards: dict[Cell, Shard] = {}  # that are not finished
         self._lock = new_lock()
         self.identity = self._codec.identity  # whether chunks are stored as they are in memory
         compressed = self._codec.compressed
@@ -102,6 +104,7 @@ class StoredArray:
         self.existing: ExistingChunks | None = (
             None  # of an array that an earlier stream has written
         )
+        self.moved: MovedChunks | None = None  # while files are removed, because a mirror has them
         self._current: _CurrentShard | None = None
         self.map: Callable[..., list[Any]] | None = (
             None  # `map_shared` with the workers of the engine
@@ -193,6 +196,12 @@ class StoredArray:
             current.file.close()
             self._release((*current.outer, *self.grid.parts[0].yx), current.shard)
 
+    def _read_chunk(self, key: Cell) -> bytes | None:
+        chunk = self._chunks.read(key)
+        if chunk is None and self.moved is not None:
+            chunk = next(iter(self.moved.read(key, (0,))), None)
+        return chunk
+
     def _acquire_current_shard(self, outer: Cell) -> _CurrentShard:
         shard = self._acquire((*outer, *self.grid.parts[0].yx), self.grid.parts[0])
         file = ExitStack()
@@ -228,7 +237,7 @@ class StoredArray:
     def flush(self) -> None:
         """Publish all chunks in shards to readers; after an error, those in the other shards."""
         with self._lock:
-            shards = list(self._shards.items())
+            shards = list(self.shards.items())
         with ExitStack() as steps:  # calls all, then raises an error
             for key, shard in reversed(shards):
                 steps.callback(self._flush_shard, key, shard)
@@ -245,25 +254,27 @@ class StoredArray:
         """
         self.release_current_shard()
         with self._lock, ExitStack() as steps:  # concurrent `load` waits for the final files
-            for key in reversed(self._shards):
+            for key in reversed(self.shards):
                 steps.callback(self._finish_before, deadline, key)
 
     def _finish_before(self, deadline: float, key: Cell) -> None:
-        while not self._shards[key].finish(only_if_unused=time.monotonic() < deadline):
+        while not self.shards[key].finish(only_if_unused=time.monotonic() < deadline):
             time.sleep(POLL_INTERVAL_S)
-        del self._shards[key]
+        del self.shards[key]
 
     def _acquire(self, key: Cell, part: ShardPart) -> Shard:
         """Return a shard for writing chunks; it is not finished before `_release`."""
         with self._lock:
-            shard = self._shards.get(key)
+            shard = self.shards.get(key)
             if shard is None:
                 expected = self.grid.chunks_in(key[:-2], part)
-                path = self._path(key)
+                path = self.path(key)
                 self._disk.make_folders(path.parent)
+                if self.moved is not None and not path.exists():
+                    self.moved.restore(key)  # for a level along z, or a longer axis
                 partial = self.existing.partial_chunks(key[:-2], part) if self.existing else ()
                 shard = Shard(path, self._shape, expected, self._disk, partial)
-                self._shards[key] = shard
+                self.shards[key] = shard
             shard.users += 1
             return shard
 
@@ -271,18 +282,18 @@ class StoredArray:
         """Finish the shard if it is full and its grace period is over, or if too many shards are open."""
         with self._lock:
             shard.users -= 1
-            too_many = len(self._shards) > _MAX_OPEN_SHARDS
+            too_many = len(self.shards) > _MAX_OPEN_SHARDS
         if too_many or (shard.full and shard.grace_period_over):
             self._finish(key, shard, only_if_unused=not too_many)
 
     def _finish(self, key: Cell, shard: Shard, *, only_if_unused: bool) -> None:
         """Finish a shard, unless a thread is writing to it or has finished it."""
         with self._lock:
-            if shard.users or key not in self._shards:
+            if shard.users or key not in self.shards:
                 return
             if not shard.finish(only_if_unused=only_if_unused):
                 return
-            del self._shards[key]
+            del self.shards[key]
         self._disk.sync(shard.path)
         self._disk.forget(shard.path)
 
@@ -290,20 +301,31 @@ class StoredArray:
         if not self.grid.sharded:
             across = self.grid.tiles[1]
             tiles = range(self.grid.column_shape[0])
-            return [(tile, self._chunks.read((*cell, *divmod(tile, across)))) for tile in tiles]
+            keys = [(*cell, *divmod(tile, across)) for tile in tiles]
+            return [(tile, self._read_chunk(key)) for tile, key in zip(tiles, keys, strict=True)]
         outer, plane = self.grid.shard(cell)
         found: list[tuple[int, bytes | None]] = []
         for part in self.grid.parts:
             key = (*outer, *part.yx)
             with self._lock:
-                shard = self._shards.get(key)
-            if shard is None:
-                if not self._path(key).exists():
-                    continue
-                shard = Shard(self._path(key), self._shape, 0, self._disk)
-            for tile, inner in zip(part.tiles, part.inner, strict=True):
-                found.append((tile, shard.read(plane * self.grid.plane_chunks + inner)))
+                shard = self.shards.get(key)
+            numbers = [plane * self.grid.plane_chunks + inner for inner in part.inner]
+            try:
+                shard = shard or Shard(self.path(key), self._shape, None, self._disk)
+                stored = [shard.read(number) for number in numbers]
+            except FileNotFoundError:
+                stored = [] if self.moved is None else self.moved.read(key, numbers)
+            found += zip(part.tiles, stored, strict=False)
         return found
 
-    def _path(self, key: Cell) -> Path:
+    def remove(self, key: Cell, remove: Callable[[], None]) -> bool:
+        """Call `remove`, which removes the file of a finished shard or chunk; return False if it is in use."""
+        with self._lock:
+            if key in self.shards:
+                return False
+            self._disk.forget(self.path(key))
+            remove()
+            return True
+
+    def path(self, key: Cell) -> Path:
         return self._folder.joinpath(*map(str, key))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from ome_writers.storage.disk import Disk
 from ome_writers.storage.store import LocalStore, Store
 from ome_writers.storage.write_buffer import WriteBuffer
 from ome_writers.storage.zarr import ArrayMetadataWriter, Cell, Grid
+
+if TYPE_CHECKING:
+    from ome_writers.storage.evictable_files import EvictableFiles
 
 # With so many pending blocks, large frames are written through as well: the workers are behind.
 _MIN_QUEUE_DEPTH = 3
@@ -52,6 +56,7 @@ class DirectEngine:
         self._arrays: list[StoredArray] = []
         self._array_metadata = ArrayMetadataWriter(store.put, ())
         self._open(targets, options.existing)
+        self._evicts = False  # then `append` writes nothing itself: it may have to wait for space
         self._write_through = WriteThrough()
         self._min_queue_depth = 0 if options.processors_busy else _MIN_QUEUE_DEPTH
         self._buffer: WriteBuffer[Block] = WriteBuffer(
@@ -96,9 +101,11 @@ class DirectEngine:
         arrays = [StoredArray(self._store, target, self._disk) for target in targets]
         if existing:
             from ome_writers.storage.direct.existing_chunks import ExistingChunks
+            from ome_writers.storage.direct.finished_files import read_moved_chunks
 
             for stored, each in zip(arrays, existing, strict=True):
                 stored.existing = ExistingChunks(stored.grid, each.planes)
+            read_moved_chunks(self._store, arrays)
         shapes = [each.shape for each in existing] or [target.shape for target in targets]
         if not existing:
             ArrayMetadataWriter(self._store.put, targets).write(shapes)
@@ -130,6 +137,7 @@ class DirectEngine:
         if (
             stored.can_write_through
             and not owned
+            and not self._evicts
             and (stored.prefers_write_through or self._background.depth >= self._min_queue_depth)
         ):
             try:
@@ -197,6 +205,14 @@ class DirectEngine:
             self._background.close()
             self._disk.close()
             self._buffer.budget.clear()
+
+    def start_eviction(self, wait_for_space: Callable[[], None]) -> EvictableFiles:
+        """See `storage.EvictingEngine`."""
+        from ome_writers.storage.direct.finished_files import FinishedFiles
+
+        self._buffer.before_store = wait_for_space
+        self._evicts = True
+        return FinishedFiles(self._store, self._arrays, self._buffer)
 
     def stats(self) -> EngineStats:
         stats, direct = self._buffer.stats(), self._write_through

@@ -183,6 +183,8 @@ class ChunkReader:
 
     def __init__(self, folder: Path, level: LevelSpec) -> None:
         self._folder = str(folder / "c")
+        self._root = folder.parents[level.key.count("/")] if level.key else folder
+        self._key = f"{level.key}/c" if level.key else "c"
         self.grid = Grid(level)
         self.encoding = ChunkEncoding.of(level)
 
@@ -206,6 +208,10 @@ class ChunkReader:
         Raises OSError, or an exception of the codecs, if one cannot be read. With `torn_as_missing`, the chunks of a
         shard without a valid index are missing.
         """
+        from ome_writers.untrusted import (
+            locate,  # of files that a mirror has moved, reads those there
+        )
+
         grid, encoding = self.grid, self.encoding
         column: Chunk | None = None
         tiles = [(*cell, *divmod(tile, grid.tiles[1])) for tile in range(grid.column_shape[0])]
@@ -213,8 +219,12 @@ class ChunkReader:
         for tile, coordinate in enumerate(tiles):
             by_file.setdefault(tuple(encoding.file_of(coordinate)), []).append(tile)
         for at, inside in by_file.items():
-            with suppress(FileNotFoundError), open(open_regular(self.path(at)), "rb") as file:
-                chunks = ChunkFile(encoding, file, os.fstat(file.fileno()).st_size)
+            key = "/".join((self._key, *map(str, at)))
+            with (
+                suppress(FileNotFoundError),
+                locate(self._root, key).open_range() as (file, (start, nbytes)),
+            ):
+                chunks = ChunkFile(encoding, file, nbytes, start)
                 for tile in inside:
                     try:
                         stored = chunks.read(tiles[tile])

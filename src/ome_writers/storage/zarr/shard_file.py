@@ -62,15 +62,15 @@ class ShardShape:
 class Shard:
     """One shard file in an existing directory.
 
-    `expected` is the number of chunks in a complete acquisition, `partial` has the numbers of those chunks of an
-    existing file that will get more frames.
+    `expected` is the number of chunks in a complete acquisition, None for a file that is only read. `partial` has the
+    numbers of those chunks of an existing file that will get more frames.
     """
 
     def __init__(
         self,
         path: Path,
         shape: ShardShape,
-        expected: int,
+        expected: int | None,
         disk: Disk,
         partial: Sequence[int] = (),
     ) -> None:
@@ -83,14 +83,14 @@ class Shard:
         self._lock = new_lock()
         self._write_lock = new_lock()  # concurrent writes to one file would wait in the kernel
         self._index = shard_index.empty_index(shape.chunks)
-        self._expected = expected
+        self._expected = expected or 0
         self._tail = 0  # offset of the next new chunk
-        self._capacity = expected * shape.max_chunk_bytes
+        self._capacity = self._expected * shape.max_chunk_bytes
         self._index_at = shard_index.align_index(self._capacity)
         self._free_list = FreeList(shape.max_chunk_bytes)
         self._final = np.zeros(shape.chunks, dtype=bool)
         self._dirty = False
-        if path.exists():
+        if expected is None or path.exists():
             self._load_existing(partial)
         else:
             self._create()
