@@ -151,7 +151,6 @@ class WriteBuffer(Generic[U]):
         return any(unit.key == key for unit in self.units(group))
 
     def units(self, group: int) -> list[U]:
-        """Return the units that are being filled or written."""
         return list(self._units[group].values())
 
     def submit(self, unit: U, *, last: bool = True, resume: bool = False) -> None:

@@ -70,11 +70,9 @@ class Companions:
         self._loaded: dict[str, Companion] = {}
         self._opened: dict[str, Companion] = {}
 
-    def check(self, settings: AcquisitionSettings, fields: Iterable[str]) -> None:
-        """Load the companions of `fields`, which are set, and check the settings.
-
-        Raises UnsupportedError if no companion is installed for a field.
-        """
+    def check(self, settings: AcquisitionSettings) -> None:
+        """Load the companions of the fields that are set, and check the settings."""
+        fields = settings.companion_fields
         for field in fields:
             if field not in self._loaded:
                 self._loaded[field] = _load(field)
@@ -82,11 +80,10 @@ class Companions:
         for field in self._loaded.keys() - fields - self._opened.keys():
             del self._loaded[field]
 
-    def opened(
-        self, layout: Layout, settings: AcquisitionSettings, fields: Iterable[str], engine: Engine
-    ) -> None:
+    def opened(self, layout: Layout, settings: AcquisitionSettings, engine: Engine) -> None:
         """Call `Companion.opened` or `Companion.restarted`, or `discarded` where a field is no longer set."""
-        earlier, self._opened = self._opened, {field: self._loaded[field] for field in fields}
+        earlier = self._opened
+        self._opened = {field: self._loaded[field] for field in settings.companion_fields}
         for field, companion in self._opened.items():
             call = companion.restarted if field in earlier else companion.opened
             call(layout, settings, engine)
@@ -105,14 +102,30 @@ class Companions:
         for companion in self._opened.values():
             companion.interrupted()
 
-    def discarded(self) -> None:
+    def discarded(self, *, resumed: bool) -> None:
+        """Call `Companion.discarded`; `interrupted` for a dataset that was `resumed`, which stays."""
         for companion in self._opened.values():
-            companion.discarded()
+            if resumed:
+                companion.interrupted()
+            else:
+                companion.discarded()
 
     def stats(self) -> dict[str, int]:
         return {
             name: n for companion in self._opened.values() for name, n in companion.stats().items()
         }
+
+
+def checked_companions(
+    settings: AcquisitionSettings, earlier: Companions | None = None
+) -> Companions:
+    """Return the companions that the settings need, after their checks; `earlier` are those before a restart.
+
+    Raises UnsupportedError if no companion is installed for a field.
+    """
+    companions = earlier or Companions()
+    companions.check(settings)
+    return companions
 
 
 def _load(field: str) -> Companion:

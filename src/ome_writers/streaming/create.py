@@ -149,7 +149,10 @@ def create_output(
 ) -> Output:
     """Create an output; `companions` are those of the output that it replaces."""
     plan = resolve(settings)
-    companions = checked_companions(settings, companions)
+    if settings.companion_fields or companions is not None:
+        from ome_writers.streaming.companions import checked_companions
+
+        companions = checked_companions(settings, companions)
     plan, layout = lay_out(plan)
     if settings.root_path:
         layout = _absolute(plan, layout, folder)
@@ -174,20 +177,6 @@ def create_output(
             ):  # syncs removals only: of the claim file and the replaced dataset
                 sync_folder(layout.output.parent)
     return Output(plan, row, dataset_writer)
-
-
-def checked_companions(
-    settings: AcquisitionSettings, earlier: Companions | None = None
-) -> Companions | None:
-    """Return the companions that the settings need, after their checks; None if there was and is none."""
-    fields = settings.companion_fields
-    if not fields and earlier is None:
-        return None
-    from ome_writers.streaming.companions import Companions
-
-    companions = earlier or Companions()
-    companions.check(settings, fields)
-    return companions
 
 
 def log_setting_notes(settings: AcquisitionSettings, output: Output) -> None:

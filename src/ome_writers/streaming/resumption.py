@@ -37,7 +37,6 @@ from ome_writers.storage import (
     sibling_path,
     unsupported_reasons,
 )
-from ome_writers.streaming.create import checked_companions
 from ome_writers.streaming.dataset_writer import DatasetWriter, Output
 from ome_writers.streaming.settings_differences import OF_STREAM, settings_differences
 from ome_writers.streaming.stored_frames import sampled_windows, stored_frames
@@ -187,7 +186,11 @@ def open_existing(
             f"whose first axis is longer to create_stream(settings, resume=True); an axis with count=None always "
             f"accepts more."
         )
-    companions = checked_companions(plan.settings)
+    companions = None
+    if plan.settings.companion_fields:
+        from ome_writers.streaming.companions import checked_companions
+
+        companions = checked_companions(plan.settings)
     claim = ResumeClaim(root)
     try:
         with guard_reader(root):

@@ -121,12 +121,7 @@ class OMEStream:
         self._writer = writer
         companions = self._companions = writer.dataset_writer.companions
         if companions is not None:
-            companions.opened(
-                writer.dataset_writer.layout,
-                self.settings,
-                self.settings.companion_fields,
-                writer.engine,
-            )
+            companions.opened(writer.dataset_writer.layout, self.settings, writer.engine)
         # Assigned last: `plan` waits while the output of `_dataset_writer` is discarded.
         self._dataset_writer = writer.dataset_writer
 
@@ -803,10 +798,8 @@ class OMEStream:
         """Remove the output and close the stream, for callers that must not leave an incomplete dataset."""
         with self._restart_lock:
             self._dataset_writer.discard()
-            if self._companions is not None and self._dataset_writer.resumed:
-                self._companions.interrupted()  # the dataset stays, and so does its copy
-            elif self._companions is not None:
-                self._companions.discarded()
+            if self._companions is not None:
+                self._companions.discarded(resumed=self._dataset_writer.resumed)
         self._close(failed=True)
 
     def _close(self, *, failed: bool, interruptible: bool = True) -> None:
