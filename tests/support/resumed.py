@@ -97,6 +97,7 @@ def random_case(seed: int, path: Path, formats: tuple[str, ...] = ("ome-zarr", "
     if tiff:
         form["prefer_single_file"] = rng.choice(["always", "never", "auto"])
         form["multi_file_metadata"] = rng.choice(["redundant", "master-tiff", "companion-file"])
+        form["checksum"] = seed % 2 == 0
     elif rng.random() < 0.2:
         form["backend"] = rng.choice(["tensorstore", "zarr-python"])
     settings["format"] = form

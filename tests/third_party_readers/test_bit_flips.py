@@ -1,4 +1,4 @@
-"""A flipped bit in a dataset with checksums: every reader raises an error, and `validate` names the frames."""
+"""A flipped bit in a dataset with checksums: `validate` names the frames; every reader of OME-Zarr raises an error."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import AcquisitionSettings, Dimension, OmeZarrFormat, create_stream, validate
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    OmeTiffFormat,
+    OmeZarrFormat,
+    Pyramid,
+    create_stream,
+    validate,
+)
 from ome_writers.settings import find_engine
 from support.sweeps import swept
 
+tifffile = pytest.importorskip("tifffile", reason="a reader of OME-TIFF")
 zarr = pytest.importorskip("zarr", reason="a reader that verifies checksums", minversion="3.1")
 tensorstore = pytest.importorskip("tensorstore", reason="a reader that verifies checksums")
 
@@ -175,3 +184,95 @@ def test_intact_dataset_with_checksums_is_valid(written: Any) -> None:
         path = written(Layout("direct", compression, 4, 1, None))
         assert validate(path).valid
         assert {outcome(reader, path) for reader in READERS.values()} == {"right"}
+
+
+class TiffLayout(NamedTuple):
+    compression: str
+    tile: int | None
+    levels: int
+
+
+TIFF_COMPRESSIONS = ("none", "deflate", "lzw", "zstd")
+
+
+@pytest.fixture(scope="module")
+def written_tiff(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a function that returns the path of an OME-TIFF, which is written once."""
+
+    @cache
+    def write(layout: TiffLayout) -> Path:
+        path = tmp_path_factory.mktemp("flips") / "run.ome.tiff"
+        names = zip("tcyx", FRAMES.shape, strict=True)
+        settings = AcquisitionSettings(
+            root_path=path,
+            dimensions=[Dimension(name=name, count=count) for name, count in names],
+            dtype="uint16",
+            compression=layout.compression,  # type: ignore[arg-type]  # one of the table
+            format=OmeTiffFormat(checksum=True, tile=layout.tile),
+            pyramid=Pyramid(levels=layout.levels) if layout.levels else None,
+        )
+        with create_stream(settings) as stream:
+            for frame in FRAMES.reshape(-1, *FRAMES.shape[2:]):
+                stream.append(frame)
+        return path
+
+    return write
+
+
+def strips_of(path: Path) -> list[range]:
+    """Return where the strips and tiles of all pages are."""
+    with tifffile.TiffFile(path) as tiff:
+        return [
+            range(offset, offset + nbytes)
+            for page in tiff.pages
+            for offset, nbytes in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
+
+
+def wrong_pages(path: Path) -> set[tuple[int, int]] | None:
+    """Return the indices of the pages that tifffile cannot read, or reads with other pixels; None if it opens none."""
+    wrong = set()
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            if len(tiff.pages) != FRAMES.shape[0] * FRAMES.shape[1]:
+                return None
+            for number, index in enumerate(np.ndindex(*FRAMES.shape[:2])):
+                try:
+                    pixels = np.asarray(tiff.pages[number].asarray())
+                except Exception:  # each codec has classes of its own
+                    pixels = np.zeros(0)
+                if not np.array_equal(pixels, FRAMES[index]):
+                    wrong.add(index)
+    except Exception:
+        return None
+    return wrong
+
+
+@pytest.mark.parametrize("batch", swept(range(25), lambda batch: batch < 1))
+@pytest.mark.filterwarnings("ignore")
+def test_flipped_bit_of_a_tiff_is_named_by_validate(batch: int, written_tiff: Any) -> None:
+    """20 of 1,000 flips: each page that tifffile then reads with other pixels is named, or the file."""
+    draw = random.Random(1000 + batch)
+    choices = (TIFF_COMPRESSIONS, (None, 16), (0, 1))
+    layouts = [TiffLayout(*map(draw.choice, choices)) for _ in range(2)]  # type: ignore[arg-type]
+    for _ in range(FLIPS if batch < 1 else 2 * FLIPS + 1):
+        layout = draw.choice(layouts)
+        path = written_tiff(layout)
+        content = path.read_bytes()
+        bit = draw.randrange(8 * len(content))
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        in_pixels = any(bit // 8 in strip for strip in strips_of(path))
+        path.write_bytes(flipped)
+        try:
+            wrong = wrong_pages(path)
+            findings = validate(path).findings
+        finally:
+            path.write_bytes(content)
+        where = f"{layout}, byte {bit // 8}: {findings}"
+        if wrong is None:
+            assert any(each.path == path for each in findings), where
+        elif wrong:
+            named = named_planes([each.what for each in findings])
+            whole = not in_pixels and any("image " not in each.what for each in findings)
+            assert wrong <= named or whole, f"{wrong}, {where}"

@@ -149,6 +149,7 @@ OWN_ENGINES: dict[str, EngineRow] = {
             requires=("tifffile", "ome_types"),
             extra="tifffile",
             compressions=codecs.TIFF_COMPRESSIONS,
+            checksums=True,
             sharding=False,
             reopens=True,
             dtypes=frozenset(PIXEL_TYPES),

@@ -174,6 +174,9 @@ class OmeTiffFormat(FormatSettings):
         Tiles of planes that are larger than one tile, for readers of regions: an integer or (y, x), multiples of 16;
         None: no tiles; ``"auto"``: at most 512 x 512 pixels if resolution levels are written, otherwise none.
         `Dimension.chunk_size` does not affect them.
+    checksum
+        Whether each page, also of resolution levels, has the CRC-32C of its strips or tiles, as stored, in a private
+        TIFF tag (65143). Readers ignore it; `validate` lists the damaged frames.
     """
 
     title: ClassVar[str] = "OME-TIFF"
@@ -197,6 +200,7 @@ class OmeTiffFormat(FormatSettings):
     multi_file_metadata: Literal["auto", "redundant", "master-tiff", "companion-file"] = "auto"
     companion_file: str = "companion.ome"
     tile: Literal["auto"] | tuple[int, int] | None = "auto"
+    checksum: bool = False
 
     # Type checkers do not know that validators accept more types than the fields have.
     if TYPE_CHECKING:
@@ -213,6 +217,7 @@ class OmeTiffFormat(FormatSettings):
             ] = "auto",
             companion_file: str = "companion.ome",
             tile: Literal["auto"] | int | tuple[int, int] | None = "auto",
+            checksum: bool = False,
         ) -> None: ...
 
     @field_validator("prefer_single_file", "tile", mode="before")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         destination_settings as destination_settings,
     )
     from ome_writers_tools.conversion.destination import refuse_overlap as refuse_overlap
+    from ome_writers_tools.conversion.destination import with_checksum as with_checksum
     from ome_writers_tools.conversion.destination import with_chunks as with_chunks
     from ome_writers_tools.conversion.metadata_edit import edit as edit
     from ome_writers_tools.conversion.ro_crate import write_crate as write_crate
@@ -31,7 +32,12 @@ else:
         __name__,
         {
             ".bigstitcher": ("write_bigstitcher",),
-            ".destination": ("destination_settings", "refuse_overlap", "with_chunks"),
+            ".destination": (
+                "destination_settings",
+                "refuse_overlap",
+                "with_checksum",
+                "with_chunks",
+            ),
             ".metadata_edit": ("edit",),
             ".ro_crate": ("write_crate",),
             ".selection": ("Selection", "nested_loop_indices", "with_values"),

@@ -94,11 +94,11 @@ def with_chunks(
 
 
 def with_checksum(source: Selection, format: Format) -> Format:
-    """Return the format with checksums if the source of the same format has them and `format` does not say."""
+    """Return the format with checksums if the source has them and `format` does not say."""
     engine = find_engine(getattr(format, "backend", "auto"))
     if (
         source.spec.images[source.images[0]].levels[0].checksum
-        and format_row(source.spec.format) is format_row(format.name)
+        and "checksum" in type(format).model_fields
         and "checksum" not in format.model_fields_set
         and (engine is None or engine.checksums)
     ):

@@ -127,7 +127,7 @@ def convert(
     format
         A format, its name or the name of a backend, as in `AcquisitionSettings`; or ``"ome-zarr-0.4"``, for programs
         that do not read Zarr v3: without shards and checksums, and never overwritten. Unless it sets ``checksum``,
-        that of the source is kept from Zarr to Zarr.
+        the copy has checksums if the source has them.
     compression
         As in `AcquisitionSettings`. None: from Zarr to Zarr the compression of the source, otherwise none.
     chunk_shapes, shard_shapes

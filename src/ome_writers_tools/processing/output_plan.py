@@ -22,6 +22,7 @@ from ome_writers_tools.conversion import (
     convertible_images,
     destination_settings,
     nested_loop_indices,
+    with_checksum,
     with_chunks,
     with_values,
 )
@@ -132,7 +133,7 @@ def output_settings(
     chunks: Mapping[str, int] | None,
     shards: Mapping[str, int] | None,
 ) -> AcquisitionSettings:
-    format = AcquisitionSettings(root_path=output, format=_FORMAT).format
+    format = with_checksum(source, AcquisitionSettings(root_path=output, format=_FORMAT).format)
     dimensions = with_chunks(source, result.dimensions, format, chunks or {}, shards or {})
     counts = [dimension.count or 1 for dimension in dimensions[:-2]]
     return destination_settings(

@@ -113,6 +113,7 @@ def test_defaults() -> None:
         "multi_file_metadata": "auto",
         "companion_file": "companion.ome",
         "tile": "auto",
+        "checksum": False,
     }
     assert SCRATCH.model_dump() == {
         "name": "scratch",

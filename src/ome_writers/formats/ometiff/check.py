@@ -71,8 +71,22 @@ def check(path: Path, *, quick: bool = False) -> Iterator[Check]:
         )
     # another program wrote it, or it is damaged: see above
     with suppress(UnsupportedError, OSError):
-        yield from _check_levels(load_documents(path), quick=quick)
+        stored = load_documents(path)
+        yield from _check_checksums(stored, quick=quick)
+        yield from _check_levels(stored, quick=quick)
     yield run_ome_types(texts)
+
+
+def _check_checksums(stored: StoredDocuments, *, quick: bool) -> Iterator[Check]:
+    """Yield a check of the pages that were written with a checksum."""
+    if not any(image.array.checksum for image in stored.plan.images):
+        return
+    if quick:
+        yield Check("checksums", skipped=QUICK)
+        return
+    from ome_writers.formats.ometiff.page_checksums import damaged_pages
+
+    yield Check("checksums", tuple(islice(damaged_pages(stored), _MAX_FINDINGS)))
 
 
 def _check_levels(stored: StoredDocuments, *, quick: bool) -> Iterator[Check]:

@@ -27,12 +27,10 @@ from ome_writers.formats.ometiff.tiff_structure import (
 )
 from ome_writers.storage import open_file, read_at, write_at
 from ome_writers.storage.tiff import (
+    CHECKSUM,
     DESCRIPTION,
     ENTRY_BYTES,
-    FIRST_PAGE_TAGS,
     HEADER,
-    LEVEL_TAGS,
-    PAGE_TAGS,
     STRIP_BYTE_COUNTS,
     STRIP_OFFSETS,
     SUB_IFDS,
@@ -40,8 +38,8 @@ from ome_writers.storage.tiff import (
     TILE_LENGTH,
     TILE_OFFSETS,
     TILE_WIDTH,
-    TILED_PAGE_TAGS,
     aligned,
+    page_tags,
 )
 from ome_writers.untrusted import open_regular
 
@@ -74,6 +72,14 @@ class Ifd:
         if TILE_OFFSETS not in values:
             return None
         return values.get(TILE_LENGTH, 0), values.get(TILE_WIDTH, 0)
+
+    @property
+    def checksum(self) -> int | None:
+        """See `storage.tiff.CHECKSUM`; None if the page does not have one."""
+        found = (
+            value & 0xFFFFFFFF for tag, _, value, _ in _fields(self.entries) if tag == CHECKSUM
+        )
+        return next(found, None)
 
     @property
     def next_pointer_at(self) -> int:
@@ -120,10 +126,14 @@ class IfdRepair:
         Raises UnsupportedError if a page has other tags, because another program has rewritten the file.
         """
         for number, page in enumerate(self.pages):
-            more = [FIRST_PAGE_TAGS if number == 0 else [], *([LEVEL_TAGS] * len(page.levels))]
             expected = [
-                sorted((TILED_PAGE_TAGS if ifd.tile else PAGE_TAGS) + tags)
-                for ifd, tags in zip((page, *page.levels), more, strict=True)
+                page_tags(
+                    first=number == 0 and ifd is page,
+                    reduced=ifd is not page,
+                    tiled=ifd.tile is not None,
+                    checksum=ifd.checksum is not None,
+                )
+                for ifd in (page, *page.levels)
             ]
             if [_tags(ifd) for ifd in (page, *page.levels)] != expected:
                 raise UnsupportedError(

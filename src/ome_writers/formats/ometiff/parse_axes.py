@@ -38,6 +38,7 @@ def on_planned_axes(image: ImageSpec, planned: ImageSpec) -> ImageSpec:
             dim.model_copy(update={"unit": unit}) if unit and unit != dim.unit else dim
             for dim, unit in zip(dimensions, stored_units, strict=True)
         ),
+        checksum=planned.levels[0].checksum,
     )
     smaller = (
         replace(

@@ -16,7 +16,14 @@ from ome_writers.downsampling import downsample
 from ome_writers.errors import UnsupportedError
 from ome_writers.file_sync import sync
 from ome_writers.storage import open_file, read_at, read_fully, write_at
-from ome_writers.storage.tiff import IfdTemplate, PageKind, TileGrid, aligned
+from ome_writers.storage.tiff import (
+    IfdTemplate,
+    PageKind,
+    TileGrid,
+    aligned,
+    checksum_of,
+    write_reference,
+)
 from ome_writers.untrusted import open_regular
 
 if TYPE_CHECKING:
@@ -100,12 +107,19 @@ class StoredLevels:
         fd = open_file(self._path)
         try:
             for (page, k), plane in planes:
-                moved.append((ifds[page].levels[k - 1], k, self._append(fd, k, plane)))
+                strips = self._append(fd, k, plane)
+                checksum = None
+                if self._kinds[k].checksum:
+                    checksum = checksum_of(read_fully(fd, count, at) for at, count in strips)
+                moved.append((ifds[page].levels[k - 1], k, strips, checksum))
             sync(fd)
             templates = [IfdTemplate(kind) for kind in self._kinds]
-            for ifd, k, strips in moved:
-                at, span = ifd.offset + templates[k].strips_at, templates[k].strips_span
+            for ifd, k, strips, checksum in moved:
                 offsets, counts = zip(*strips, strict=True)
+                if checksum is not None:
+                    write_reference(fd, ifd.offset, templates[k], offsets, counts, checksum)
+                    continue
+                at, span = ifd.offset + templates[k].strips_at, templates[k].strips_span
                 encoded = templates[k].encode_strips(read_at(fd, span, at), offsets, counts)
                 write_at(fd, [encoded], at)
             sync(fd)

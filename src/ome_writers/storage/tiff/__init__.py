@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.storage.tiff.checksums import checksum_of as checksum_of
+    from ome_writers.storage.tiff.checksums import write_reference as write_reference
     from ome_writers.storage.tiff.engine import TiffEngine as TiffEngine
+    from ome_writers.storage.tiff.ifd import CHECKSUM as CHECKSUM
     from ome_writers.storage.tiff.ifd import DESCRIPTION as DESCRIPTION
     from ome_writers.storage.tiff.ifd import ENTRY_BYTES as ENTRY_BYTES
-    from ome_writers.storage.tiff.ifd import FIRST_PAGE_TAGS as FIRST_PAGE_TAGS
     from ome_writers.storage.tiff.ifd import HEADER as HEADER
-    from ome_writers.storage.tiff.ifd import LEVEL_TAGS as LEVEL_TAGS
-    from ome_writers.storage.tiff.ifd import PAGE_TAGS as PAGE_TAGS
     from ome_writers.storage.tiff.ifd import STRIP_BYTE_COUNTS as STRIP_BYTE_COUNTS
     from ome_writers.storage.tiff.ifd import STRIP_OFFSETS as STRIP_OFFSETS
     from ome_writers.storage.tiff.ifd import SUB_IFDS as SUB_IFDS
@@ -29,28 +29,26 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.ifd import TILE_LENGTH as TILE_LENGTH
     from ome_writers.storage.tiff.ifd import TILE_OFFSETS as TILE_OFFSETS
     from ome_writers.storage.tiff.ifd import TILE_WIDTH as TILE_WIDTH
-    from ome_writers.storage.tiff.ifd import TILED_PAGE_TAGS as TILED_PAGE_TAGS
     from ome_writers.storage.tiff.ifd import PageKind as PageKind
     from ome_writers.storage.tiff.ifd import aligned as aligned
     from ome_writers.storage.tiff.ifd_template import IfdTemplate as IfdTemplate
+    from ome_writers.storage.tiff.page_tags import page_tags as page_tags
     from ome_writers.storage.tiff.tiles import TileGrid as TileGrid
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            ".checksums": ("checksum_of", "write_reference"),
             ".engine": ("TiffEngine",),
             ".ifd": (
+                "CHECKSUM",
                 "DESCRIPTION",
                 "ENTRY_BYTES",
-                "FIRST_PAGE_TAGS",
                 "HEADER",
-                "LEVEL_TAGS",
-                "PAGE_TAGS",
                 "PageKind",
                 "STRIP_BYTE_COUNTS",
                 "STRIP_OFFSETS",
                 "SUB_IFDS",
-                "TILED_PAGE_TAGS",
                 "TILE_BYTE_COUNTS",
                 "TILE_LENGTH",
                 "TILE_OFFSETS",
@@ -58,6 +56,7 @@ else:
                 "aligned",
             ),
             ".ifd_template": ("IfdTemplate",),
+            ".page_tags": ("page_tags",),
             ".tiles": ("TileGrid",),
         },
     )

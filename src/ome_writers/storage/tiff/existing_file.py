@@ -115,6 +115,9 @@ def _refer_to_planes(
         at = (first_ifd if is_first else geometry.ifd_offset(page)) + template.strips_at
         begin, run = parts[bisect_right(starts, at) - 1]
         run[at - begin : at - begin + len(stored)] = stored
+        if template.checksum_at:
+            moved = at - template.strips_at + template.checksum_at - begin
+            run[moved : moved + 8] = read_at(fd, 8, old + template.checksum_at)
         if not series.compressed:
             plane = template.decode_strips(stored)[0][0]
             if series.is_tiled:

@@ -15,6 +15,7 @@ import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import mul
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,15 @@ class Series:
         # size of the zeros that blank pages reference
         self.blank_bytes = min(self.stride, self.strip_bytes[0]) if self.is_tiled else self.stride
         self.tables_at = 0  # offset of the tables of blank pages from the start of the blank plane
+
+    @cached_property
+    def blank_checksum(self) -> int:
+        """The checksum of a page of zeros, which all pages are before they are written; 0 without checksums."""
+        if not self.kind.checksum:
+            return 0
+        from ome_writers.storage.tiff.checksums import blank_checksum
+
+        return blank_checksum(self.kind)
 
     def page(self, index: Sequence[int]) -> int:
         """Return the page number in the file of a storage index."""
@@ -134,8 +144,8 @@ class Geometry:
         contiguous
             Whether uncompressed pages are contiguous; see `PageKind.of`.
         durable
-            Whether power loss must not tear the strip offsets and byte counts of an IFD. If these are more than one
-            8-byte number, each IFD then begins at a disk sector.
+            Whether power loss must not tear the strip offsets, byte counts and checksum of an IFD. If these are more
+            than one 8-byte number, each IFD then begins at a disk sector.
         """
         order = PageOrder(arrays)
         by_level: list[list[Series]] = [[] for _ in range(1 + max(map(len, levels)))]
@@ -146,7 +156,7 @@ class Geometry:
                 kind = PageKind.of(level, contiguous=contiguous, full=full)
                 series.append(Series(level, kind, order, number))
         tearable = any(
-            s.compressed or (len(s.strip_bytes) > 1 and not s.is_tiled)
+            s.compressed or s.kind.checksum or (len(s.strip_bytes) > 1 and not s.is_tiled)
             for part in by_level
             for s in part
         )

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -46,39 +47,15 @@ SOFTWARE = 305
 SUB_IFDS = 330
 """Tag with the offsets of the IFDs of a page's resolution levels, largest first."""
 
+CHECKSUM: Final = 65143
+"""Private tag: the CRC-32C of the stored strips or tiles of a page, one after the other, without what is in between."""
+
 SUBFILE_TYPE = 254
 """Tag that only resolution levels have."""
 
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
 _SHORT, _LONG, _RATIONAL, _LONG8, _IFD8 = 3, 4, 5, 16, 18
 _ROWS_PER_STRIP = 278
-PAGE_TAGS = [
-    (256, _LONG),
-    (257, _LONG),
-    (258, _SHORT),
-    (259, _SHORT),
-    (262, _SHORT),
-    (STRIP_OFFSETS, _LONG8),
-    (277, _SHORT),
-    (_ROWS_PER_STRIP, _LONG),
-    (STRIP_BYTE_COUNTS, _LONG8),
-    (282, _RATIONAL),
-    (283, _RATIONAL),
-    (284, _SHORT),
-    (296, _SHORT),
-    (339, _SHORT),
-]
-"""Tags and field types of a page's entries, without resolution levels."""
-TILED_PAGE_TAGS = sorted(
-    [tag for tag in PAGE_TAGS if tag[0] not in (STRIP_OFFSETS, _ROWS_PER_STRIP, STRIP_BYTE_COUNTS)]
-    + [(TILE_WIDTH, _LONG), (TILE_LENGTH, _LONG)]
-    + [(TILE_OFFSETS, _LONG8), (TILE_BYTE_COUNTS, _LONG8)]
-)
-"""Tags and field types of the entries of a page with tiles, without resolution levels."""
-FIRST_PAGE_TAGS = [(DESCRIPTION, ASCII), (SOFTWARE, ASCII)]
-"""Further tags and field types of the first page's entries."""
-LEVEL_TAGS = [(SUBFILE_TYPE, _LONG)]
-"""Further tags and field types of a resolution level's entries."""
 
 _MAX_PADDING_BYTES = 2**20
 _MAX_STRIP_BYTES = 2**28  # of uncompressed data per compressed strip: codecs accept less than 2 GiB
@@ -87,6 +64,12 @@ _MAX_STRIP_BYTES = 2**28  # of uncompressed data per compressed strip: codecs ac
 def aligned(offset: int, to: int = 8) -> int:
     """Round `offset` up to a multiple of `to`."""
     return -(-offset // to) * to
+
+
+@lru_cache(maxsize=16)
+def encode_zeros(compression: str, nbytes: int) -> bytes:
+    """Return an encoded strip of `nbytes` zeros."""
+    return tiff_codec(compression).encode(np.zeros(nbytes, np.uint8).data)
 
 
 @dataclass(frozen=True)
@@ -102,6 +85,7 @@ class PageKind:
     levels: int = 0  # number of smaller versions of each page
     reduced: bool = False  # whether it is a smaller version itself
     tile: tuple[int, int] | None = None  # (y, x) of the tiles; None: strips
+    checksum: bool = False  # whether each page has the tag `CHECKSUM`
 
     @classmethod
     def of(
@@ -143,6 +127,7 @@ class PageKind:
             levels,
             reduced=full is not None,
             tile=tile,
+            checksum=level.checksum,
         )
 
     @property
@@ -205,6 +190,7 @@ class PageKind:
         levels = [(SUBFILE_TYPE, _LONG, 1, struct.pack("<I", 1))] if self.reduced else []
         if self.levels:
             levels.append((SUB_IFDS, _IFD8, self.levels, b""))
+        levels += [(CHECKSUM, _LONG, 1, b"")] * self.checksum
         return [
             *levels,
             *layout,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import tiff_codec
-from ome_writers.storage.tiff.ifd import HEADER
+from ome_writers.storage.tiff.ifd import HEADER, encode_zeros
 from ome_writers.storage.tiff.ifd_template import IfdTemplate, ifds_per_batch
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class IfdEncoder:
         # a compressed blank page references strips of zeros (or one tile), an uncompressed one the blank plane
         self._blank_strips = [
             [
-                _encode_zeros(series.kind.compression, nbytes)
+                encode_zeros(series.kind.compression, nbytes)
                 for nbytes in series.strip_bytes[: 1 if series.is_tiled else None]
             ]
             if series.compressed
@@ -126,12 +125,16 @@ class IfdEncoder:
                 )
             yield (begin - segment.first_row) * per_row, out.tobytes()
 
-    def plane_ifds(self, segment: Segment, series: Series, pages: NDArray[np.int64]) -> bytes:
+    def plane_ifds(
+        self,
+        segment: Segment,
+        series: Series,
+        pages: NDArray[np.int64],
+        checksums: NDArray[np.uint32] | int,
+    ) -> bytes:
         """Return IFDs, referencing the planes, of uncompressed pages of one segment and series."""
-        strips = self._plane_strips(segment, series, pages)
-        return self._encode(
-            segment, series, pages, strips, series.strip_bytes, is_blank=False
-        ).tobytes()
+        strips, counts = self._plane_strips(segment, series, pages), series.strip_bytes
+        return self._encode(segment, series, pages, strips, counts, checksums).tobytes()
 
     def _encode(
         self,
@@ -140,10 +143,12 @@ class IfdEncoder:
         pages: NDArray[np.int64],
         strip_offsets: NDArray[np.int64] | list[int],
         strip_bytes: Sequence[int],
-        *,
-        is_blank: bool = True,
+        checksums: NDArray[np.uint32] | int | None = None,
     ) -> NDArray[np.uint8]:
-        """Return IFDs of one series, shape (pages, bytes), each chained to the next of the segment."""
+        """Return IFDs of one series, shape (pages, bytes), each chained to the next of the segment.
+
+        Without `checksums` they are those of blank pages.
+        """
         stride = self.geometry.ifd_stride
         first = segment.first_row * self.geometry.pages_per_row
         offsets = segment.ifds + (pages - first) * stride
@@ -154,11 +159,12 @@ class IfdEncoder:
             strip_offsets, strip_bytes = self._tables(segment, series)
             if not series.compressed:
                 tiles = self._plane_strips(segment, series, pages)
-            if not is_blank:
+            if checksums is not None:
                 strip_offsets = (offsets + template.tables_at)[:, None]
         strips = np.broadcast_to(np.asarray(strip_offsets), (len(pages), len(strip_bytes)))
         levels = self._level_offsets(segment, series, pages)
-        return template.encode(offsets, following, strips, strip_bytes, stride, levels, tiles)
+        sums = series.blank_checksum if checksums is None else checksums
+        return template.encode(offsets, following, strips, strip_bytes, stride, levels, tiles, sums)
 
     def _tables(self, segment: Segment, series: Series) -> tuple[list[int], list[int]]:
         """Return the offsets of the tables of blank pages with tiles: of tile offsets, and of byte counts."""
@@ -221,6 +227,7 @@ class IfdEncoder:
             counts,
             level_offsets=self._level_offsets(segment, series, np.array([0])),
             tile_offsets=tiles,
+            checksums=series.blank_checksum,
         )
         ifds = None
         if pages * geometry.ifd_stride <= _MAX_CACHED_BYTES:
@@ -233,9 +240,3 @@ class IfdEncoder:
 def _software() -> bytes:
     """Return the Software tag; looking up the version takes milliseconds."""
     return f"ome-writers {version('ome-writers')}".encode() + b"\0"
-
-
-@lru_cache(maxsize=16)
-def _encode_zeros(compression: str, nbytes: int) -> bytes:
-    """Return an encoded strip of `nbytes` zeros."""
-    return tiff_codec(compression).encode(np.zeros(nbytes, np.uint8).data)

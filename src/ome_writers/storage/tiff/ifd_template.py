@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.storage.tiff.ifd import (
     ASCII,
+    CHECKSUM,
     DESCRIPTION,
     ENTRY_BYTES,
     SOFTWARE,
@@ -78,6 +80,7 @@ class IfdTemplate:
             self.strips_span = self._counts_at + 8 - self.strips_at
         else:
             self.strips_at, self.strips_span = self.tables_at, 16 * self._strip_count
+        self.checksum_at = self._values.get(CHECKSUM, 0)  # 0 if there is none
         self._template = self._encode_template(entries)
 
     def encode(
@@ -89,6 +92,7 @@ class IfdTemplate:
         stride: int | None = None,
         level_offsets: Sequence[NDArray[np.int64]] = (),
         tile_offsets: NDArray[np.int64] | None = None,
+        checksums: NDArray[np.uint32] | int = 0,
     ) -> NDArray[np.uint8]:
         """Return the IFDs of n pages as bytes, shape (n, `stride` or `nbytes`).
 
@@ -104,6 +108,8 @@ class IfdTemplate:
             By level, shape (n,): the offset of the level's IFD.
         tile_offsets
             Shape (n, tiles): the table of offsets of uncompressed pages with tiles.
+        checksums
+            Shape (n,): see `CHECKSUM`; not used for pages without.
         """
         out = np.zeros((len(offsets), stride or self.nbytes), np.uint8)
         out[:, : self.nbytes] = self._template
@@ -127,6 +133,8 @@ class IfdTemplate:
         if tile_offsets is not None:
             table = tile_offsets.astype("<u8").view(np.uint8)
             out[:, self.tables_at : self.tables_at + 8 * self._tile_count] = table
+        if self.checksum_at:
+            _put(out, self.checksum_at, checksums)
         if self._software:
             _put(out, self._values[SOFTWARE], offsets + self._software_at)
         return out
@@ -154,7 +162,7 @@ class IfdTemplate:
         return np.frombuffer(bytes(ifd), np.uint8)
 
 
-def _put(out: NDArray[np.uint8], at: int, values: NDArray[np.int64] | int) -> None:
+def _put(out: NDArray[np.uint8], at: int, values: NDArray[Any] | int) -> None:
     """Set the 8-byte number at `at` in each IFD."""
     column = np.empty(len(out), "<u8")
     column[...] = values

@@ -58,7 +58,8 @@ class PageStore:
         self._allocator = allocator
         self._preallocation = preallocation
         self._lock = lock
-        self._visibility = PageVisibility(geometry, encoder)
+        self._checksums: dict[int, int] = {}  # of pages whose IFD does not have it yet
+        self._visibility = PageVisibility(geometry, encoder, self._checksums)
         self._relocated: dict[int, int] = {}  # offsets of planes that were written more than once
         self._tile_tables: dict[
             int, int
@@ -91,10 +92,19 @@ class PageStore:
             encode = block.series.kind.codec.encode
             self.write_strips(block.page, [encode(strip) for strip in block.strips()])
         else:
-            self.write_planes(block.page, block.buffers(), block.count)
+            checksums: Sequence[int] = ()
+            if block.series.kind.checksum:
+                from ome_writers.storage.tiff.checksums import block_checksums
+
+                checksums = block_checksums(block)
+            self.write_planes(block.page, block.buffers(), block.count, checksums)
 
     def write_planes(
-        self, page: int, buffers: Sequence[memoryview | bytes], count: int = 1
+        self,
+        page: int,
+        buffers: Sequence[memoryview | bytes],
+        count: int = 1,
+        checksums: Sequence[int] = (),
     ) -> None:
         """Write `count` adjacent uncompressed planes from `page` on; `publish_completed` makes them visible."""
         pages = range(page, page + count)
@@ -123,6 +133,7 @@ class PageStore:
                 at, step = offset + count * stride, len(tables) // count
                 self._tile_tables.update((page + n, at + n * step) for n in range(count))
             self._visibility.unpublish(page, count)
+        self._checksums.update(zip(pages, checksums, strict=False))
         self._visibility.complete(page, count)
 
     def write_strips(self, page: int, strips: Sequence[bytes]) -> None:
@@ -131,7 +142,12 @@ class PageStore:
         With durable files `publish_completed` references them, after it has synced the strips.
         """
         counts = [len(s) for s in strips]
-        is_tiled = self.geometry.series_of(page).is_tiled
+        series = self.geometry.series_of(page)
+        is_tiled = series.is_tiled
+        if series.kind.checksum:
+            from ome_writers.storage.tiff.checksums import checksum_of
+
+            self._checksums[page] = checksum_of(strips)
         with self._handles.use(self.path) as fd:
             with self._lock:
                 nbytes = sum(counts)
@@ -148,6 +164,7 @@ class PageStore:
             write_at(fd, content, offset)
             if not self._handles.durable:
                 self._reference(fd, page, offsets, counts)
+                self._checksums.pop(page, None)
                 return
             with self._lock:
                 self._unpublished_strips[page] = list(zip(offsets, counts, strict=True))
@@ -165,6 +182,7 @@ class PageStore:
                 with self._lock:
                     if self._unpublished_strips[page] is strips:
                         del self._unpublished_strips[page]
+                        self._checksums.pop(page, None)
 
     def publish_remaining(self, pages: NDArray[np.int64]) -> None:
         """Make those of `pages` (sorted) visible that are not, with or without a frame."""
@@ -202,6 +220,9 @@ class PageStore:
         except OSError:
             self._visibility.retry(pages)
             raise
+        for page in pages.tolist() if self._checksums else ():
+            if self._visibility.is_published(page, 1):
+                self._checksums.pop(page, None)
 
     def _write_ifds(self, pages: NDArray[np.int64]) -> None:
         geometry = self.geometry
@@ -223,17 +244,28 @@ class PageStore:
                 if series.is_tiled:  # its byte counts do not change
                     at, template = self._ifd_offset(page), self._template(page)
                     table = self._tile_tables.get(page) or at + template.tables_at
-                    write_at(fd, [struct.pack("<Q", table)], at + template.strips_at)
+                    self._reference(fd, page, [table])
                     continue
                 offsets = [self._plane_offset(page) + s for s in series.strip_starts]
                 self._reference(fd, page, offsets, series.strip_bytes)
 
-    def _reference(self, fd: int, page: int, offsets: Sequence[int], counts: Sequence[int]) -> None:
-        """Make the IFD of a page reference other strips, with one write."""
-        template = self._template(page)
-        at = self._ifd_offset(page) + template.strips_at
-        current = read_at(fd, template.strips_span, at)
-        write_at(fd, [template.encode_strips(current, offsets, counts)], at)
+    def _reference(
+        self, fd: int, page: int, offsets: Sequence[int], counts: Sequence[int] = ()
+    ) -> None:
+        """Make the IFD of a page reference other strips, by default of the same sizes, with one write."""
+        template, ifd = self._template(page), self._ifd_offset(page)
+        if template.checksum_at:
+            from ome_writers.storage.tiff.checksums import write_reference
+
+            checksum = self._checksums.get(page, self.geometry.series_of(page).blank_checksum)
+            with self._lock:
+                write_reference(fd, ifd, template, offsets, counts, checksum)
+            return
+        content, at = struct.pack(f"<{len(offsets)}Q", *offsets), ifd + template.strips_at
+        if counts:
+            current = read_at(fd, template.strips_span, at)
+            content = template.encode_strips(current, offsets, counts)
+        write_at(fd, [content], at)
 
     def _plane_offset(self, page: int) -> int:
         return self._relocated.get(page) or self.geometry.plane_offset(page)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 class PageVisibility:
     """The visibility of the uncompressed pages of one file; thread-safe."""
 
-    def __init__(self, geometry: Geometry, encoder: IfdEncoder) -> None:
+    def __init__(
+        self, geometry: Geometry, encoder: IfdEncoder, checksums: Mapping[int, int]
+    ) -> None:
+        self._checksums = checksums  # by page, of those with a frame that are not published
         self._geometry = geometry
         self._encoder = encoder
         self._lock = threading.Lock()
@@ -105,7 +108,11 @@ class PageVisibility:
         size = ifds_per_batch(stride)
         for begin in range(0, len(pages), size):
             batch = pages[begin : begin + size]
-            ifds = memoryview(self._encoder.plane_ifds(segment, series, batch))
+            of_batch: NDArray[np.uint32] | int = 0
+            if series.kind.checksum:
+                blank, known = series.blank_checksum, self._checksums
+                of_batch = np.array([known.get(p, blank) for p in batch.tolist()], np.uint32)
+            ifds = memoryview(self._encoder.plane_ifds(segment, series, batch, of_batch))
             breaks = [0, *(np.flatnonzero(np.diff(batch) != 1) + 1).tolist(), len(batch)]
             for start, stop in itertools.pairwise(breaks):
                 offset = segment.ifds + (int(batch[start]) - first) * stride

@@ -67,7 +67,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--checksum",
         action="store_true",
-        help="store a checksum of each chunk (default: as SOURCE, from Zarr to Zarr)",
+        help="store a checksum of each chunk, or of each plane of an OME-TIFF (default: as SOURCE)",
     )
     parser.add_argument(
         "--backend",
@@ -249,7 +249,7 @@ def _format(options: Namespace) -> str | dict[str, Any]:
     if not row.chunked and (options.chunk or options.shard):
         option = "--chunk" if options.chunk else "--shard"
         raise UsageError(f"{option}: {row.title} has neither chunks nor shards; leave it out")
-    if not row.chunked and options.checksum:
+    if options.checksum and "checksum" not in row.settings.model_fields:
         raise UsageError(f"--checksum: {row.title} has no checksums; leave it out")
     if options.ngff == "0.4" and row.ngff_versions:
         if engine or options.shard or options.checksum:
