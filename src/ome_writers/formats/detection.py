@@ -18,7 +18,7 @@ def entry_folder(path: Path, *, own: bool = False) -> Path | None:
     With `own`, only if this library wrote the entry file.
     """
     entry_target = _entry_target(path.suffix.lower())
-    return entry_target(path, own=own) if entry_target else None
+    return entry_target(path, own=own) if entry_target and path.is_file() else None
 
 
 @cache

@@ -30,7 +30,6 @@ from ome_writers.formats.ome_xml import (
     without_warning,
 )
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
-from ome_writers.formats.ometiff.entry_file import render_entry_file
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
@@ -94,6 +93,8 @@ class TiffMetadata:
                     text, self._progress = reserve_progress(text, key)
             yield key, text
         if first and self._layout.entry:
+            from ome_writers.formats.ometiff.entry_file import render_entry_file
+
             yield self._layout.entry, render_entry_file(first, self._layout.root.name)
 
     def update_progress(self, outcome: Outcome) -> tuple[Patch, ...]:
