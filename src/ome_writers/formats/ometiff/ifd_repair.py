@@ -39,7 +39,7 @@ from ome_writers.storage.tiff import (
     TILE_OFFSETS,
     TILE_WIDTH,
     aligned,
-    page_tags,
+    expected_tags,
 )
 from ome_writers.untrusted import open_regular
 
@@ -127,7 +127,7 @@ class IfdRepair:
         """
         for number, page in enumerate(self.pages):
             expected = [
-                page_tags(
+                expected_tags(
                     first=number == 0 and ifd is page,
                     reduced=ifd is not page,
                     tiled=ifd.tile is not None,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.ifd import PageKind as PageKind
     from ome_writers.storage.tiff.ifd import aligned as aligned
     from ome_writers.storage.tiff.ifd_template import IfdTemplate as IfdTemplate
-    from ome_writers.storage.tiff.page_tags import page_tags as page_tags
+    from ome_writers.storage.tiff.page_tags import expected_tags as expected_tags
     from ome_writers.storage.tiff.tiles import TileGrid as TileGrid
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -56,7 +56,7 @@ else:
                 "aligned",
             ),
             ".ifd_template": ("IfdTemplate",),
-            ".page_tags": ("page_tags",),
+            ".page_tags": ("expected_tags",),
             ".tiles": ("TileGrid",),
         },
     )

@@ -44,7 +44,9 @@ _LEVEL_TAGS = [(SUBFILE_TYPE, _LONG)]
 _CHECKSUM_TAGS = [(CHECKSUM, _LONG)]
 
 
-def page_tags(*, first: bool, reduced: bool, tiled: bool, checksum: bool) -> list[tuple[int, int]]:
+def expected_tags(
+    *, first: bool, reduced: bool, tiled: bool, checksum: bool
+) -> list[tuple[int, int]]:
     """Return tags and field types of the IFD of a page, sorted, without that of its resolution levels.
 
     `first` is the page with the ImageDescription; `reduced` is a resolution level.
