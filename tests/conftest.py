@@ -32,16 +32,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers that select crash and disk-failure tests, see ``tests/faults/conftest.py``."""
     config.addinivalue_line("markers", "fault: runs only in `tox -e faults`")
     config.addinivalue_line("markers", "short: a crash test that normal test runs include")
+    config.addinivalue_line(
+        "markers", "thread_writer: of a writer in this process; see `tox -e process`"
+    )
     config.addinivalue_line("markers", "sweep: one of many similar cases, only in `tox -e sweeps`")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the cases of sweeps, unless `OME_WRITERS_SWEEPS` is set."""
-    if SWEEPS:
-        return
-    deselected = [item for item in items if item.get_closest_marker("sweep")]
+    """Deselect the cases of sweeps, unless `OME_WRITERS_SWEEPS` is set; and what ``tox -e process`` cannot run."""
+    marks = [] if SWEEPS else ["sweep"]
+    if os.environ.get("OME_WRITERS_WRITER") == "process":
+        marks.append("thread_writer")
+    deselected = [item for item in items if any(map(item.get_closest_marker, marks))]
     config.hook.pytest_deselected(items=deselected)
-    items[:] = [item for item in items if not item.get_closest_marker("sweep")]
+    items[:] = [item for item in items if item not in set(deselected)]
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,9 @@ def kill_program(case: str, folder: Path, frames: int, delay_s: float) -> int:
 
 
 @needs_proc
-@pytest.mark.parametrize("case", ["zarr shards", "tiff deflate"])
+@pytest.mark.parametrize(
+    "case", [pytest.param("zarr shards", marks=pytest.mark.short), "tiff deflate"]
+)
 def test_frames_of_a_killed_program_are_on_disk(tmp_path: Path, case: str) -> None:
     """Without waiting for a flush."""
     assert kill_program(case, tmp_path, 4000, 0.1)
@@ -145,7 +147,7 @@ class Run:
         check(self.case, self.folder, self.frames, self.frames, "complete")
 
 
-@pytest.mark.parametrize("case", ["zarr shards", "tiff"])
+@pytest.mark.parametrize("case", ["zarr shards", pytest.param("tiff", marks=pytest.mark.short)])
 def test_a_killed_writer_is_replaced(tmp_path: Path, case: str) -> None:
     """The frames that it had not flushed are passed to the next one; `append` does not fail."""
     run = Run(case, tmp_path, 120)
@@ -186,6 +188,7 @@ def test_errors_of_the_writer_reach_the_caller(tmp_path: Path) -> None:
     assert at_close.value.frames == tuple(range(run.appended))
 
 
+@pytest.mark.short
 @pytest.mark.parametrize(
     ("writer", "variable", "error"),
     [("fork", None, "writer must be"), (None, "yes", "OME_WRITERS_WRITER must be")],
@@ -202,6 +205,7 @@ def test_unknown_writers_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.short
 def test_scratch_stays_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ome_writers.UnsupportedError, match="memory of this process"):
         create_stream(format="scratch", dimensions=AXES, dtype="uint8", writer="process")

@@ -86,6 +86,7 @@ def _name(called: FrameType) -> str:
     return f"{module}:{called.f_code.co_name}"
 
 
+@pytest.mark.thread_writer  # counts the functions of one process
 @pytest.mark.parametrize(
     ("case", "limit"),
     [

@@ -79,6 +79,7 @@ def test_overwrite_refuses_foreign_files_and_links(tmp_path: Path, kind: str) ->
     assert contents(tmp_path) == before
 
 
+@pytest.mark.thread_writer  # the lock names this process
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_second_stream_on_same_path_raises(tmp_path: Path, overwrite: bool) -> None:
     path = tmp_path / "x.ome.zarr"
