@@ -120,6 +120,8 @@ class DatasetWriter:
         self.companions = companions  # of the stream
         self.journal = journal
         self.metadata = metadata
+        # whether `close_pixels` was called: a flush must not publish "writing"; and whether the claim is released
+        self._closed = self._released = False
         self.discarded = False  # whether the output was removed; nothing is written any more
         self.global_metadata: dict[str, Mapping[str, Any]] = {}  # by namespace, as set by the user
         # whether the user has replaced metadata with `update_metadata`
@@ -212,6 +214,8 @@ class DatasetWriter:
     def flush(self, snapshot: Callable[[], Snapshot]) -> None:
         """Write to disk what `snapshot` returns, and what those of the added frame writers return."""
         with self._flush_lock:
+            if self._closed:
+                return
             frame_metadata, outcome, runs = snapshot()
             added = [(writer.image_set, *writer.flush_snapshot()[:2]) for writer in self.added]
             shapes = self._array_shapes(outcome.shapes, [each.shapes for *_, each in added])
@@ -232,7 +236,12 @@ class DatasetWriter:
 
         Engines recreate missing folders and would not notice.
         """
-        if self.claim is None or self.claim.exists or frames <= self._frames_removed:
+        if (
+            self.claim is None
+            or self.claim.exists
+            or self._released
+            or frames <= self._frames_removed
+        ):
             return
         self._frames_removed = frames
         error = FileNotFoundError(f"{self.layout.output} was removed while the stream wrote to it")
@@ -241,6 +250,7 @@ class DatasetWriter:
     def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Write all pixels and frame metadata, and give the arrays their final shapes."""
         with self._flush_lock:
+            self._closed = True
             added = self._added_shapes = [writer.final_shapes() for writer in self.added]
             self._run(lambda: self.engine.close(self._array_shapes(shapes, added)))
             for journal in (self.journal, *(writer.image_set.journal for writer in self.added)):
@@ -275,6 +285,7 @@ class DatasetWriter:
             with self._flush_lock:
                 state = "failed" if self.failed else outcome.status
                 self._progress.close(state, () if self.failed else runs)
+            self._released = True
             self._run(self.claim.release)
         for claim in filter(None, (writer.claim for writer in self.added)):
             if claim.progress is not None:

@@ -21,6 +21,39 @@ from ome_writers.streaming.shutdown import RunOnce, run_uninterrupted
 WAIT = 60  # seconds, for what takes milliseconds
 
 
+def test_flush_while_another_thread_closes(tmp_path: Path) -> None:
+    """It neither publishes the status "writing" again, nor misses the lock that `close` has released."""
+    for number in range(5):
+        path = tmp_path / f"{number}.ome.zarr"
+        errors: list[Exception] = []
+        stream = create_stream(
+            root_path=str(path),
+            dimensions=dims_from_standard_axes({"t": 2, "y": 8, "x": 8}),
+            dtype="uint8",
+        )
+        closed = threading.Event()
+
+        def flush() -> None:
+            while not closed.is_set():
+                try:
+                    stream.flush()  # noqa: B023  # the thread ends in this round
+                except Exception as error:
+                    errors.append(error)  # noqa: B023
+
+        threads = [threading.Thread(target=flush) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for value in (1, 2):
+            stream.append(np.full((8, 8), value, np.uint8))
+        stream.close()
+        closed.set()
+        for thread in threads:
+            thread.join(WAIT)
+        stream.flush()
+        assert not errors
+        assert ow.read(path).status == "complete"
+
+
 def test_run_once_waits_for_other_thread() -> None:
     once, begun, go_on = RunOnce(), threading.Event(), threading.Event()
     done: list[str] = []

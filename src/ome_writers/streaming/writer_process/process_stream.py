@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +148,14 @@ class RemoteDatasetWriter(DatasetWriter):
         return self._can_carry_over
 
     def flush(self, snapshot: object) -> None:
-        self.process.flush()
+        if not self._closed:
+            self.process.flush()
+
+    def add(self, *_: object, **__: object) -> NoReturn:
+        raise UnsupportedError(
+            f"{self.layout.output}: writer='process' cannot add images to a dataset that it is writing, such as labels "
+            f"and projections. Use writer='thread'."
+        )
 
     def discard(self) -> None:
         if not self.discarded:
