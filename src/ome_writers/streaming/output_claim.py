@@ -192,7 +192,7 @@ class OutputClaim:
 
     def _refuse_if_locked(self) -> None:
         _refuse_if_locked(self._lock_path, self.path)
-        if self._is_folder:
+        if self._is_folder or not os.path.lexists(self.path):
             return
         from ome_writers.formats import entry_folder
 

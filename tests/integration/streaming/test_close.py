@@ -34,11 +34,11 @@ def test_flush_while_another_thread_closes(tmp_path: Path) -> None:
         closed = threading.Event()
 
         def flush() -> None:
-            while not closed.is_set():
+            while not closed.is_set():  # noqa: B023  # the thread ends in this round
                 try:
-                    stream.flush()  # noqa: B023  # the thread ends in this round
+                    stream.flush()  # noqa: B023  # as above
                 except Exception as error:
-                    errors.append(error)  # noqa: B023
+                    errors.append(error)  # noqa: B023  # as above
 
         threads = [threading.Thread(target=flush) for _ in range(2)]
         for thread in threads:
