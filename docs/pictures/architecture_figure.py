@@ -14,15 +14,15 @@ DETAILS = {
     "cli": "command line",
     "testing": "contract tests",
     "processing": "functions of blocks, in tasks for any executor",
-    "advice": "benchmarks, recommended settings",
-    "conversion": "copies and edits of datasets",
+    "advice": "recommended settings",
+    "conversion": "copies and edits",
     "streaming": "append, flush, close, errors, events",
     "validation": "checks of datasets",
     "mirroring": "copies in object stores, checksums",
-    "serving": "a web server for a dataset",
+    "serving": "web server",
     "views": "a dataset as one array",
     "repair": "recovery after a crash",
-    "formats": "NGFF, OME-XML, frame metadata",
+    "formats": "omezarr and ometiff: a folder with all verbs each",
     "storage": "engines: pixels to files",
     "routing": "resolve(settings) → plan; frame number → address (array, index)",
     "dataset": "what a dataset contains",
@@ -30,6 +30,8 @@ DETAILS = {
     "units": "length and time",
     "untrusted": "parsing of files as untrusted input",
     "object_store": "URLs of stores, and their clients",
+    "toolkit": "what tools and engines import",
+    "ome_writers_engines": "tensorstore, acquire-zarr, zarr",
     "ome_writers_useq": "MDASequence → settings",
     "ome_writers_pymmcore": "pymmcore-plus",
     "ome_writers_ophyd": "ophyd-async, bluesky",
@@ -38,12 +40,16 @@ DETAILS = {
 }
 COLORS = ("#e8ecf4", "#ffe9ec", "#ffe3b8", "#d9f2e1", "#cfe4ff", "#e6dcff", "#fbdde6")
 LEFT, WIDTH, GAP, PLAIN_HEIGHT, HEIGHT = 20, 500, 12, 30, 46
-ADAPTERS_LEFT, ADAPTERS_WIDTH, ADAPTERS_TOP, ADAPTER_COLOR = 556, 196, 200, "#fff3c4"
+BESIDE_LEFT, BESIDE_WIDTH, ADAPTER_COLOR = 556, 212, "#fff3c4"
 STYLE = """\
   <style>
     .package { stroke: #3d4a63; stroke-width: 1.5; rx: 8; }
     .name { fill: #14213d; font-weight: 600; font-size: 13px; }
+    .short.name { font-size: 11.5px; }
     .detail { fill: #3d4a63; font-size: 12.5px; }
+    .part { fill: none; stroke: #7a869e; stroke-width: 1.5; stroke-dasharray: 5 4; rx: 10; }
+    .title { fill: #14213d; font-weight: 700; text-anchor: start; }
+    .rule { fill: #7a869e; font-size: 12.5px; text-anchor: end; }
     .note { fill: #7a869e; font-size: 12.5px; }
   </style>"""
 
@@ -55,40 +61,82 @@ def package(name: str, left: float, top: float, width: float, height: float, col
     baseline = top + (height / 2 + 5 if not detail else 19)
     parts = [
         f'<rect class="package" {box}/>',
-        f'<text class="name" x="{middle:g}" y="{baseline:g}">{name}</text>',
+        f'<text class="{"name" if width > 100 else "short name"}" x="{middle:g}" y="{baseline:g}">{name}</text>',
         f'<text class="detail" x="{middle:g}" y="{top + 37:g}">{detail}</text>' if detail else "",
     ]
     return "    " + "".join(parts)
 
 
-def draw(layers: list[str], adapters: list[str]) -> str:
-    """Return the figure of layers, each as in "(formats) | (storage)", with the adapters beside them."""
-    shapes, top = [], GAP
-    rows = [[name.strip(" ()") for name in layer.split("|")] for layer in layers]
-    for number, names in enumerate(rows):
+def frame(title: str, note: str, left: float, top: float, width: float, height: float) -> str:
+    """Return the frame around the packages of one part, with its name and what it may import."""
+    box = f'x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}"'
+    return (
+        f'    <rect class="part" {box}/><text class="title" x="{left + 12:g}" y="{top + 20:g}">{title}</text>'
+        f'<text class="rule" x="{left + width - 12:g}" y="{top + 20:g}">{note}</text>'
+    )
+
+
+def stack(layers: list[str], top: float) -> tuple[list[str], float]:
+    """Return the packages of layers, each as in "(formats) | (storage)", below `top`, and where the last one ends."""
+    shapes = []
+    for number, layer in enumerate(layers):
+        names = [name.strip(" ()") for name in layer.split("|")]
         height = HEIGHT if any(name in DETAILS for name in names) else PLAIN_HEIGHT
         width = (WIDTH - GAP * (len(names) - 1)) / len(names)
         for column, name in enumerate(names):
             left = LEFT + column * (width + GAP)
             shapes.append(package(name, left, top, width, height, COLORS[number % len(COLORS)]))
         top += height + 8
-    note = "A package imports only packages below it."
-    shapes.append(f'    <text class="note" x="{LEFT + WIDTH / 2:g}" y="{top + 14:g}">{note}</text>')
-    beside = ADAPTERS_TOP
-    for name in adapters:
-        box = (ADAPTERS_LEFT, beside, ADAPTERS_WIDTH, HEIGHT, ADAPTER_COLOR)
+    return shapes, top
+
+
+def draw(tools: list[str], core: list[str], beside: list[str]) -> str:
+    """Return the figure: tools above the core and its formats, with engines of libraries and adapters beside them."""
+    outer = {"left": LEFT - 10, "width": WIDTH + 20}
+    above, middle = stack(tools, GAP + 32)
+    below, bottom = stack(core, middle + 48)
+    shapes = [
+        frame(
+            "ome_writers_tools",
+            "imports ome_writers and its toolkit",
+            top=GAP,
+            height=middle - GAP,
+            **outer,
+        ),
+        *above,
+        frame(
+            "ome_writers",
+            "imports nothing of the others",
+            top=middle + 16,
+            height=bottom - middle - 16,
+            **outer,
+        ),
+        *below,
+    ]
+    top = middle + 48
+    for name in beside:
+        box = (BESIDE_LEFT, top, BESIDE_WIDTH, HEIGHT, ADAPTER_COLOR)
         shapes.append(package(name, *box))
-        beside += HEIGHT + 8
-    middle = ADAPTERS_LEFT + ADAPTERS_WIDTH / 2
-    note = "Adapters import public names."
-    shapes.append(f'    <text class="note" x="{middle:g}" y="{beside + 10:g}">{note}</text>')
-    listed = "; ".join(" and ".join(names) for names in rows)
+        top += HEIGHT + 8
+    center = BESIDE_LEFT + BESIDE_WIDTH / 2
+    for line, note in enumerate(
+        ("Engines import ome_writers and", "its toolkit, adapters ome_writers.")
+    ):
+        shapes.append(
+            f'    <text class="note" x="{center:g}" y="{top + 12 + 17 * line:g}">{note}</text>'
+        )
+    note = "A package imports only packages below it."
+    shapes.append(
+        f'    <text class="note" x="{LEFT + WIDTH / 2:g}" y="{bottom + 18:g}">{note}</text>'
+    )
+    listed = "; ".join(layer.replace("(", "").replace(")", "").replace(" |", ",") for layer in core)
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 772 {top + 26:g}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 784 {bottom + 30:g}" role="img" '
             'aria-labelledby="t d" font-family="system-ui, sans-serif" font-size="15">',
             '  <title id="t">Architecture of ome-writers</title>',
-            f'  <desc id="d">Layers from top to bottom: {listed}. Beside them the adapters.</desc>',
+            f'  <desc id="d">Tools above the core. Layers of the core from top to bottom: {listed}. '
+            "Beside them engines of libraries and adapters.</desc>",
             STYLE,
             '  <g text-anchor="middle">',
             *shapes,
@@ -104,8 +152,9 @@ def render() -> str:
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     linter = project["tool"]["importlinter"]
-    (layers,) = (c["layers"] for c in linter["contracts"] if c["id"] == "layers")
-    return draw(layers, [name for name in linter["root_packages"] if name != "ome_writers"])
+    layers = {c["id"]: c.get("layers") for c in linter["contracts"]}
+    beside = [n for n in linter["root_packages"] if n not in ("ome_writers", "ome_writers_tools")]
+    return draw(layers["tool-layers"], layers["layers"], beside)
 
 
 if __name__ == "__main__":
