@@ -58,7 +58,14 @@ if TYPE_CHECKING:
         StandardAxis,
         dims_from_standard_axes,
     )
-    from ome_writers.streaming import CoordUpdate, OMEStream, create_stream, resume
+    from ome_writers.streaming import (
+        CoordUpdate,
+        DerivedStream,
+        OMEStream,
+        add_labels,
+        create_stream,
+        resume,
+    )
     from ome_writers.validation import validate
     from ome_writers.views import StreamView, follow, wait_for
     from ome_writers.views import open as open  # noqa: A004 # the name that users expect next to create_stream
@@ -84,6 +91,7 @@ __all__ = [
     "Conversion",
     "CoordUpdate",
     "DatasetSpec",
+    "DerivedStream",
     "Detector",
     "Dimension",
     "EndOfAcquisitionError",
@@ -124,6 +132,7 @@ __all__ = [
     "UploadError",
     "WriteError",
     "__version__",
+    "add_labels",
     "add_pyramid",
     "convert",
     "convert_ngff_version",
@@ -178,7 +187,14 @@ _MODULES = {
         "StandardAxis",
         "dims_from_standard_axes",
     ),
-    "ome_writers.streaming": ("CoordUpdate", "OMEStream", "create_stream", "resume"),
+    "ome_writers.streaming": (
+        "CoordUpdate",
+        "DerivedStream",
+        "OMEStream",
+        "add_labels",
+        "create_stream",
+        "resume",
+    ),
     "ome_writers.validation": ("validate",),
     "ome_writers.views": ("StreamView", "follow", "open", "wait_for"),
     "ome_writers_tools.conversion": ("Conversion", "convert", "edit"),

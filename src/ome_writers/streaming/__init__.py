@@ -68,8 +68,10 @@ from typing import TYPE_CHECKING
 from ome_writers.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers.streaming.added_labels import add_labels as add_labels
     from ome_writers.streaming.coord_update import CoordUpdate as CoordUpdate
     from ome_writers.streaming.create import create_stream as create_stream
+    from ome_writers.streaming.derived import DerivedStream as DerivedStream
     from ome_writers.streaming.resumption import resume as resume
     from ome_writers.streaming.resumption import resume_blocker as resume_blocker
     from ome_writers.streaming.stats import StreamStats as StreamStats
@@ -78,8 +80,10 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            ".added_labels": ("add_labels",),
             ".coord_update": ("CoordUpdate",),
             ".create": ("create_stream",),
+            ".derived": ("DerivedStream",),
             ".resumption": ("resume", "resume_blocker"),
             ".stats": ("StreamStats",),
             ".stream": ("OMEStream",),

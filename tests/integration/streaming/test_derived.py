@@ -317,3 +317,62 @@ def test_derived_images_that_are_refused(tmp_path: Path) -> None:
         pytest.raises(UnsupportedError, match="several images"),
     ):
         stream.derive("cells")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_labels_survive_what_is_done_with_a_dataset(tmp_path: Path, layout: str) -> None:
+    """Added after the run; kept by `resume` and `convert`; replaced with the dataset by `overwrite=True`."""
+    path, copy = tmp_path / "run.ome.zarr", tmp_path / "copy.ome.zarr"
+    axes = dimensions(layout, unbounded=layout == "image")
+    with create_stream(settings(path, layout, dimensions=axes, pyramid={"levels": 1})) as stream:
+        live = stream.derive("live")
+        for number in range(C * Z):
+            stream.append(frame(number))
+        live.append(mask(0))
+    images = ome_writers.read(path).images
+    times = images[0].shape[0]
+    several = () if layout == "image" else (len(images),)
+    labels = np.random.default_rng(0).integers(0, 9, (*several, times, Z, Y, X), np.uint16)
+    ome_writers.add_labels(path, "later", labels, parameters={"threshold": 3})
+    with pytest.raises(OutputExistsError, match="already has"):
+        ome_writers.add_labels(path, "later", labels)
+    with pytest.raises(SettingsError, match="must have the shape"):
+        ome_writers.add_labels(path, "other", labels[..., 1:])
+    if layout == "image":
+        with ome_writers.resume(path) as stream:
+            stream.append(frame(6))
+    ome_writers.convert(path, copy)
+    for number, image in enumerate(images):
+        expected = labels[number] if several else labels
+        for dataset in (path, copy):
+            added = ome_writers.open(dataset / image.key / "labels" / "later")
+            assert np.array_equal(added[:times], expected)
+            first = ome_writers.open(dataset / image.key / "labels" / "live")[0, 0]
+            assert np.array_equal(first, mask(0) if number == 0 else np.zeros_like(first))
+    for dataset in (path, copy):
+        failed = [c for c in ome_writers.validate(dataset).checks if c.findings]
+        assert not failed, failed
+        assert not ome_writers.repair(dataset).findings
+    with create_stream(settings(path, layout, overwrite=True)) as stream:
+        assert not list(path.rglob("labels"))
+
+
+def test_labels_are_added_to_datasets_of_other_programs_and_to_ome_tiff(tmp_path: Path) -> None:
+    tiff = tmp_path / "run.ome.tiff"
+    with create_stream(settings(tiff)) as stream:
+        for number in range(T * C * Z):
+            stream.append(frame(number))
+    labels = np.random.default_rng(0).integers(0, 9, (T, Z, Y, X), np.uint8)
+    ome_writers.add_labels(tiff, "cells", labels)
+    tifffile = pytest.importorskip("tifffile")
+    assert np.array_equal(tifffile.imread(tmp_path / "run_cells.ome.tiff"), labels)
+    assert not list(tmp_path.glob(".*"))
+    zarr_ = tmp_path / "other.ome.zarr"
+    with create_stream(settings(zarr_)) as stream:
+        for number in range(T * C * Z):
+            stream.append(frame(number))
+    metadata = json.loads((zarr_ / "zarr.json").read_text())
+    del metadata["attributes"]["ome_writers"]
+    (zarr_ / "zarr.json").write_text(json.dumps(metadata))
+    ome_writers.add_labels(zarr_, "cells", labels > 4)
+    assert np.array_equal(ome_writers.open(zarr_ / "labels" / "cells")[...], labels > 4)

@@ -1,0 +1,205 @@
+"""`add_labels`: labels for the images of a finished dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ome_writers.errors import SettingsError, UnsupportedError, checked_call
+from ome_writers.formats import (
+    Derivation,
+    Journal,
+    Layout,
+    detect_format,
+    read,
+    resolve_entry_file,
+)
+from ome_writers.routing import resolve
+from ome_writers.settings import AcquisitionSettings, Pyramid
+from ome_writers.storage import Options, choose, open_engine, open_with_stages
+from ome_writers.streaming.dataset_writer import DatasetWriter
+from ome_writers.streaming.derived import derived_settings
+from ome_writers.streaming.first_frame import FirstFrameInference
+from ome_writers.streaming.frame_writer import FrameWriter
+from ome_writers.streaming.output_claim import OutputClaim
+from ome_writers.streaming.resumption import ResumeClaim
+from ome_writers.untrusted import local_path, refuse_archive
+
+if TYPE_CHECKING:
+    from ome_writers.dataset import DatasetSpec
+    from ome_writers.formats import DatasetMetadata
+
+
+@checked_call
+def add_labels(
+    path: str | os.PathLike[str],
+    name: str,
+    labels: Any,
+    *,
+    colors: Mapping[int, Any] | None = None,
+    function: str | Callable[..., Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
+    """Add labels to the images of a dataset that is not being written.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr 0.5 or 0.6 on this disk, of any program, or an OME-TIFF of one image, whose labels are an OME-TIFF
+        beside it (``STEM_NAME.ome.tiff``).
+    name
+        Letters, digits and ``_ . + -``.
+    labels
+        Array of integers or bool with the axes of ``ome_writers.open(path)`` without those of channels and cameras:
+        ``(p, t, z, y, x)``. It is read plane by plane, so that it may be an array of dask or zarr, or a view.
+    colors, function, parameters
+        See `OMEStream.derive`.
+
+    Raises
+    ------
+    SettingsError
+        The labels have another shape, or are not integers (ValueError).
+    UnsupportedError
+        The dataset cannot have labels (NotImplementedError).
+    OutputExistsError
+        It has labels of this name, or is being written (FileExistsError).
+    WriteError
+        The labels could not be written (OSError); they are not listed in the dataset.
+    """
+    root = resolve_entry_file(local_path(path)).absolute()
+    refuse_archive(root)
+    row = detect_format(root)
+    if row.derived is None:
+        raise UnsupportedError(
+            f"{root}: labels are not added to {row.title} of this version. Convert it to OME-Zarr 0.5 first."
+        )
+    spec = read(root)
+    dtype = np.dtype(getattr(labels, "dtype", None) or np.asarray(labels).dtype)
+    dtype = np.dtype("uint8") if dtype.kind == "b" else dtype
+    derivation = Derivation.of(name, "labels", colors, function, parameters)
+    settings = derived_settings(_settings(spec, root), derivation, dtype.name, None)
+    plan = resolve(settings)
+    shape = tuple(d.count for d in settings.dimensions)
+    if tuple(np.shape(labels)) != shape:
+        axes = ", ".join(d.name for d in settings.dimensions)
+        raise SettingsError(
+            f"The labels of {root} must have the shape {shape} ({axes}), got {tuple(np.shape(labels))}."
+        )
+    _check_levels(spec, plan.images[0].levels)
+    is_folder = root.is_dir()
+    layout = Layout(root if is_folder else root.parent, root, ())
+    keys = [image.key for image in spec.images]
+    with ExitStack() as claims:
+        plan, own, metadata = row.derived(plan, keys, layout, derivation)
+        if own.output == layout.output:
+            claims.callback((claimed := ResumeClaim(root)).release)
+            claimed.commit()
+            claim = None
+        else:
+            claim = OutputClaim(own, overwrite=False)
+            claims.callback(claim.release)
+            claim.commit()
+        engine_row = choose("auto", plan)
+        options = Options(
+            settings.buffer_bytes,
+            durable=True,
+            file_set=False,
+            **settings.format.engine_options(settings.root_path),
+        )
+        engine = open_with_stages(partial(open_engine, engine_row, own.root), plan, options)
+        journal = Journal(own.root, own.journals, durable=True, encode_address=own.encode_address)
+        documents = cast("DatasetMetadata", metadata)
+        dataset = DatasetWriter(plan, own, engine, documents, journal, claim)
+        inference = FirstFrameInference(settings)
+        inference.active = False
+        frames = FrameWriter(plan, engine_row, dataset, inference)
+        counts = getattr(metadata, "frames", None)
+        failed = True
+        try:
+            for index in np.ndindex(*shape[:-2]):  # type: ignore[arg-type]  # none is unbounded
+                image = frames.image(None).number
+                frames.write(
+                    np.asarray(labels[index]).astype(dtype, copy=False), None, None, copy=True
+                )
+                if counts is not None:
+                    counts[image] += 1
+            failed = False
+        finally:
+            if failed:
+                engine.close([level.shape for image in plan.images for level in image.levels])
+                _remove(own.root, [image.key for image in plan.images])
+        frames.close(failed=False)
+        if (error := dataset.error()) is not None:
+            raise error
+
+
+def _settings(spec: DatasetSpec, root: Path) -> AcquisitionSettings:
+    """Return settings of an acquisition like that of a dataset, with the extents that it has."""
+    dimensions = [
+        dim
+        if dim.type == "position" or spec.images[0].axis(dim.name) is None
+        else dim.model_copy(
+            update={"count": max(image.shape[image.axis(dim.name) or 0] for image in spec.images)}
+        )
+        for dim in spec.dimensions
+    ]
+    levels = len(spec.images[0].levels) - 1
+    pyramid = None
+    if levels:
+        full, smaller = spec.images[0].levels[:2]
+        depth = spec.images[0].axis("z")
+        along_z = depth is not None and smaller.shape[depth] < full.shape[depth]
+        pyramid = Pyramid(
+            levels=levels, axes=("z", "y", "x") if along_z else ("y", "x"), method="decimate"
+        )
+    stored = spec.settings
+    if stored is not None:
+        update: dict[str, Any] = {
+            "dimensions": tuple(dimensions),
+            "pyramid": pyramid,
+            "root_path": str(root),
+            "schedule": None,
+        }
+        update["format"] = stored.format.model_copy(update={"suffix": "", "backend": "auto"})
+        return stored.model_copy(
+            update={**update, "mirror": None, "experiment": None, "on_incomplete": "keep"}
+        )
+    version = {"version": spec.version[:3]} if spec.format == "ome-zarr" else {}
+    return AcquisitionSettings(
+        root_path=str(root),
+        dimensions=dimensions,
+        dtype=spec.images[0].array.dtype,
+        format={"name": spec.format, "suffix": "", **version},
+        pyramid=pyramid,
+        plate=spec.plate,
+    )
+
+
+def _check_levels(spec: DatasetSpec, levels: Any) -> None:
+    """Refuse images whose levels are not halves of each other, or differ: labels must have the same ones."""
+    for image in spec.images:
+        shapes = [level.shape[-2:] for level in image.levels]
+        if shapes != [level.shape[-2:] for level in levels]:
+            factors = [f"{a[-1] / b[-1]:.3g}" for a, b in pairwise(shapes)]
+            raise UnsupportedError(
+                f"{spec.path}: labels have the levels of their image, each half of the one before, and those of "
+                f"{image.key or 'the image'} are smaller by {', '.join(factors)}. Convert it with a pyramid."
+            )
+
+
+def _remove(root: Path, keys: list[str]) -> None:
+    import shutil
+
+    for key in keys:
+        target = root / key
+        if target.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+        else:
+            target.unlink(missing_ok=True)
