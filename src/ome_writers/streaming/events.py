@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.routing import Plan
-from ome_writers.signals import guarded_signal_class, log_listener_errors
 
 if TYPE_CHECKING:
     from psygnal import SignalGroup
@@ -214,6 +213,8 @@ class Events:
         listeners = [(e, c) for e, c in [*self._listeners] if expanded or e == "coords_changed"]
         if not listeners and self._group is None:
             return
+        from ome_writers.signals import log_listener_errors
+
         update = axes.update(number, index, extents, expanded=expanded)
         for event, callback in listeners:
             with log_listener_errors(event):
@@ -234,6 +235,7 @@ def _signal_group() -> SignalGroup:
     """Return the signals of a stream. psygnal is imported only where it is used."""
     from psygnal import Signal, SignalGroup
 
+    from ome_writers.signals import guarded_signal_class
     from ome_writers.streaming.coord_update import CoordUpdate
 
     kind = guarded_signal_class()
