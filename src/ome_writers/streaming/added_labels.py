@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from itertools import pairwise
@@ -84,7 +84,9 @@ def add_labels(
     dtype = np.dtype(getattr(labels, "dtype", None) or np.asarray(labels).dtype)
     dtype = np.dtype("uint8") if dtype.kind == "b" else dtype
     derivation = Derivation.of(name, "labels", colors, function, parameters)
-    settings = derived_settings(_settings(spec, root), derivation, dtype.name, None)
+    settings = derived_settings(
+        _settings(spec, root, row.ngff_versions), derivation, dtype.name, None
+    )
     plan = resolve(settings)
     shape = tuple(d.count for d in settings.dimensions)
     if tuple(np.shape(labels)) != shape:
@@ -140,8 +142,11 @@ def add_labels(
             raise error
 
 
-def _settings(spec: DatasetSpec, root: Path) -> AcquisitionSettings:
-    """Return settings of an acquisition like that of a dataset, with the extents that it has."""
+def _settings(spec: DatasetSpec, root: Path, versions: Collection[str]) -> AcquisitionSettings:
+    """Return settings of an acquisition like that of a dataset, with the extents that it has.
+
+    `versions` are those that its format may be written in.
+    """
     dimensions = [
         dim
         if dim.type == "position" or spec.images[0].axis(dim.name) is None
@@ -171,7 +176,7 @@ def _settings(spec: DatasetSpec, root: Path) -> AcquisitionSettings:
         return stored.model_copy(
             update={**update, "mirror": None, "experiment": None, "on_incomplete": "keep"}
         )
-    version = {"version": spec.version[:3]} if spec.format == "ome-zarr" else {}
+    version = {"version": spec.version[:3]} if spec.version[:3] in versions else {}
     return AcquisitionSettings(
         root_path=str(root),
         dimensions=dimensions,
