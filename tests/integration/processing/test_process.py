@@ -167,6 +167,19 @@ def test_ome_tiff_is_a_source(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ome_writers.open(tmp_path / "max.ome.zarr"), expected)
 
 
+@pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff"])
+def test_output_has_checksums_if_the_source_has(tmp_path: Path, format: str) -> None:
+    plain = source(tmp_path, ".ome.zarr")
+    name = f"checked.{format.replace('-', '.')}"
+    checked = ome_writers.convert(
+        plain, tmp_path / name, format={"name": format, "checksum": True}
+    ).destination
+    for path, expected in ((checked, True), (plain, False)):
+        output = tmp_path / f"max-{expected}.ome.zarr"
+        process(path, Maximum("z"), output)
+        assert ome_writers.read(output).images[0].levels[0].checksum is expected
+
+
 def spawned_pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
 

@@ -97,6 +97,35 @@ def test_stream_quantizes_and_says_so(
     assert b"quantization" in text
 
 
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tiff"])
+def test_resumed_stream_quantizes(tmp_path: Path, suffix: str) -> None:
+    """By the settings in the dataset."""
+    frames = camera(np.full((16, 16), 200), 4)
+    dimensions = [Dimension(name=n, count=c) for n, c in zip("tyx", frames.shape, strict=True)]
+    path = tmp_path / f"a{suffix}"
+    with create_stream(
+        root_path=path, dimensions=dimensions, dtype="uint16", quantize=NOISE
+    ) as stream:
+        stream.append(frames[0])
+    with ome_writers.resume(path) as stream:
+        for frame, index in zip(frames[1:], stream.remaining(), strict=True):
+            stream.append(frame, index=index)
+    stored = quantization_table(NOISE, frames.dtype)[frames]
+    assert np.array_equal(ome_writers.open(path)[:], stored)
+    assert ome_writers.read(path).metadata["quantization"]["step"] == 0.5
+
+
+def test_quantized_pixels_are_not_changed_by_the_same_noise(tmp_path: Path) -> None:
+    frames = camera(np.full((32, 32), 200), 2)
+    once = convert(write(tmp_path / "a.ome.zarr", frames), tmp_path / "b.ome.zarr", quantize=NOISE)
+    twice = convert(once.destination, tmp_path / "c.ome.zarr", quantize=NOISE)
+    assert np.array_equal(
+        ome_writers.open(twice.destination)[:], ome_writers.open(once.destination)[:]
+    )
+    table = quantization_table(NOISE, np.dtype("uint16"))
+    assert np.array_equal(table[table], table)
+
+
 def test_convert_quantizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frames = camera(np.full((64, 64), 200), 2)
     source = write(tmp_path / "a.ome.zarr", frames)
