@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any
 
-from ome_writers.errors import suggestion
-
 _MAX_VALUE_CHARACTERS = 40
 
 
 def problem_of_call(
-    function: Callable[..., Any], values: Sequence[Any], named: Mapping[str, Any]
+    function: Callable[..., Any],
+    values: Sequence[Any],
+    named: Mapping[str, Any],
+    suggestion: Callable[[str, Sequence[str]], str],
 ) -> str:
-    """Return what is wrong with the arguments of a call, and what to write; "" if nothing is."""
+    """Return what is wrong with the arguments of a call, and what to write; "" if nothing is.
+
+    `suggestion` returns the question whether a similar argument was meant.
+    """
     parameters = [p for p in signature(function).parameters.values() if p.name != "self"]
     if "self" in signature(function).parameters:
         values = values[1:]

@@ -173,7 +173,9 @@ def checked_call(function: _F) -> _F:
                 raise  # an error inside of `function`
             from ome_writers.call_errors import problem_of_call  # for errors only
 
-            raise TypeError(problem_of_call(function, values, named) or str(error)) from None
+            raise TypeError(
+                problem_of_call(function, values, named, suggestion) or str(error)
+            ) from None
 
     return cast("_F", call)
 

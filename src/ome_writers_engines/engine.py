@@ -25,7 +25,8 @@ from ome_writers.toolkit import (
     available_cpus,
     render_array_metadata,
 )
-from ome_writers_engines.library import LibraryArray, LibrarySink, Transaction
+from ome_writers_engines.library import LibrarySink
+from ome_writers_engines.library_array import LibraryArray, Transaction
 from ome_writers_engines.region_grid import RegionGrid, RegionKey
 from ome_writers_engines.regions import Region, TransactionRegion
 

@@ -9,7 +9,7 @@ next plane then begins another transaction, for which the library reads the regi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,35 @@ from numpy.typing import NDArray
 from ome_writers.toolkit import Unit, new_lock
 
 if TYPE_CHECKING:
-    from ome_writers_engines.library import LibrarySink, Transaction
-    from ome_writers_engines.region_grid import RegionKey
+    from collections.abc import Sequence
+
+    from ome_writers_engines.library_array import LibraryArray, Transaction
+    from ome_writers_engines.region_grid import RegionGrid, RegionKey
 
 EMPTY, DIRTY, STORED = 0, 1, 2
 """State of a slot: no plane, a plane in memory only, a plane in memory and on disk."""
 
 
+class RegionSink(Protocol):
+    """What a region needs of its sink, see `LibrarySink`."""
+
+    @property
+    def arrays(self) -> Sequence[LibraryArray]: ...
+
+    @property
+    def grids(self) -> Sequence[RegionGrid]: ...
+
+    incomplete: dict[RegionKey, bytearray]
+
+    def was_written(self, key: RegionKey) -> bool: ...
+
+    def store(self, unit: Any, slots: frozenset[int] | None, /) -> None: ...
+
+
 class Region(Unit):
     """A region that is being filled, in a buffer of the memory budget."""
 
-    def __init__(self, key: RegionKey, sink: LibrarySink, memory: NDArray[np.uint8]) -> None:
+    def __init__(self, key: RegionKey, sink: RegionSink, memory: NDArray[np.uint8]) -> None:
         super().__init__(key[0], sink, key, by_reference=False, resumable=True)
         self.origin = key[1]
         self._sink = sink
@@ -112,7 +130,7 @@ class Region(Unit):
 class TransactionRegion(Unit):
     """A region whose planes are in a transaction."""
 
-    def __init__(self, key: RegionKey, sink: LibrarySink, transaction: Transaction) -> None:
+    def __init__(self, key: RegionKey, sink: RegionSink, transaction: Transaction) -> None:
         # in order, if a flush divided the region into several transactions
         super().__init__(key[0], sink, key, by_reference=False)
         self.origin = key[1]

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 LIMITS = {
-    "modules loaded by writing: OME-Zarr": 106,
-    "modules loaded by writing: OME-TIFF": 104,
-    "modules loaded by writing: scratch": 82,
+    "modules loaded by writing: OME-Zarr": 104,
+    "modules loaded by writing: OME-TIFF": 102,
+    "modules loaded by writing: scratch": 80,
     "lines loaded by writing: OME-Zarr": 17250,
     "lines loaded by writing: OME-TIFF": 17450,
     "lines loaded by writing: scratch": 14100,

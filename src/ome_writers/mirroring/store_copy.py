@@ -17,10 +17,10 @@ from typing import Any
 from ome_writers.errors import UploadError
 from ome_writers.file_sync import sync, sync_folders
 from ome_writers.formats import SYSTEM_FILES
+from ome_writers.mirroring.checksums import Checksum, ObjectVersion, checksum, part_bytes
 from ome_writers.mirroring.claim import claim_key, dataset_id, put_claim, read_claim
 from ome_writers.mirroring.dataset_files import DatasetFile, read_unchanged, stat
 from ome_writers.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
-from ome_writers.mirroring.verification import Checksum, ObjectVersion, checksum, part_bytes
 from ome_writers.object_store import (
     failure_reason,
     listed_prefix,

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ome_writers.settings.acquisition import AcquisitionSettings as AcquisitionSettings
     from ome_writers.settings.acquisition import DTypeStr as DTypeStr
     from ome_writers.settings.acquisition import SettingsFields as SettingsFields
-    from ome_writers.settings.axes import DimensionType as DimensionType
-    from ome_writers.settings.axes import StandardAxis as StandardAxis
     from ome_writers.settings.camera_noise import CameraNoise as CameraNoise
     from ome_writers.settings.consistency import DimensionList as DimensionList
     from ome_writers.settings.consistency import storage_order_of as storage_order_of
@@ -23,7 +21,9 @@ if TYPE_CHECKING:
     from ome_writers.settings.coordinates import Position as Position
     from ome_writers.settings.coordinates import duplicates as duplicates
     from ome_writers.settings.dimension import Dimension as Dimension
+    from ome_writers.settings.dimension import DimensionType as DimensionType
     from ome_writers.settings.dimension import PositionDimension as PositionDimension
+    from ome_writers.settings.dimension import StandardAxis as StandardAxis
     from ome_writers.settings.dimension import dims_from_standard_axes as dims_from_standard_axes
     from ome_writers.settings.dtypes import PIXEL_TYPES as PIXEL_TYPES
     from ome_writers.settings.dtypes import dtype_of as dtype_of
@@ -67,11 +67,16 @@ else:
         __name__,
         {
             ".acquisition": ("AcquisitionSettings", "DTypeStr", "SettingsFields"),
-            ".axes": ("DimensionType", "StandardAxis"),
             ".camera_noise": ("CameraNoise",),
             ".consistency": ("DimensionList", "storage_order_of"),
             ".coordinates": ("Camera", "Channel", "Position", "duplicates"),
-            ".dimension": ("Dimension", "PositionDimension", "dims_from_standard_axes"),
+            ".dimension": (
+                "Dimension",
+                "DimensionType",
+                "PositionDimension",
+                "StandardAxis",
+                "dims_from_standard_axes",
+            ),
             ".dtypes": ("PIXEL_TYPES", "dtype_of"),
             ".engines": (
                 "ENGINES",

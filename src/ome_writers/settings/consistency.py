@@ -9,9 +9,8 @@ from annotated_types import MinLen
 from pydantic import AfterValidator
 
 from ome_writers.codecs import COMPRESSIONS
-from ome_writers.settings.axes import STANDARD_TYPES
 from ome_writers.settings.coordinates import duplicates
-from ome_writers.settings.dimension import Dimension
+from ome_writers.settings.dimension import STANDARD_TYPES, Dimension
 from ome_writers.settings.engines import engines_of, find_engine
 from ome_writers.settings.model import warn_user
 

@@ -1,22 +1,23 @@
-"""`Dimension`: one axis of an acquisition.
+"""`Dimension`: one axis of an acquisition; the standard axes x, y, z, c, t and p.
 
 Omitted fields are derived: the type from coords, unit or name; the count from the coords; the coords of a position axis
 from its count. Derived fields are not in `model_fields_set`, so assignments to other fields derive them again.
 """
 
+# Longer than 300 lines: one model, and the functions that create it.
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex, TypeAlias
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, SupportsIndex, TypeAlias
 
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from ome_writers import units
 from ome_writers.errors import UnsupportedError, checked_call
-from ome_writers.settings.axes import STANDARD_TYPES, DimensionType, StandardAxis
 from ome_writers.settings.coordinates import (
     Camera,
     Channel,
@@ -32,6 +33,18 @@ from ome_writers.settings.model import Model, warn_user
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+DimensionType: TypeAlias = Literal["space", "time", "channel", "position", "other"]
+
+STANDARD_TYPES: dict[str, DimensionType] = {
+    "x": "space",
+    "y": "space",
+    "z": "space",
+    "c": "channel",
+    "t": "time",
+    "p": "position",
+}
+"""Type of each standard axis."""
+_UNITS = {"space": "micrometer", "time": "second"}
 _MAX_POSITIONS = 10**6  # each is an image with separate metadata
 Count: TypeAlias = Annotated[int, Field(gt=0, le=2**31 - 1)]  # the range of PositiveInt in OME-XML
 
@@ -226,6 +239,55 @@ class PositionDimension(Dimension):
         if positions is not None:
             fields["coords"] = list(positions)
         super().__init__(**{"name": name, "type": "position", **fields})
+
+
+class StandardAxis(str, Enum):
+    """An axis with a standard name."""
+
+    X = "x"
+    Y = "y"
+    Z = "z"
+    CHANNEL = "c"
+    TIME = "t"
+    POSITION = "p"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def dimension_type(self) -> DimensionType:
+        """Return the type of dimensions with this name."""
+        return STANDARD_TYPES[self.value]
+
+    def unit(self) -> str | None:
+        """Return ``"micrometer"`` for space, ``"second"`` for time, otherwise None."""
+        return _UNITS.get(self.dimension_type())
+
+    def to_dimension(
+        self,
+        *,
+        count: int | None = None,
+        coords: Sequence[str | float | Channel | Position] | None = None,
+        chunk_size: int | None = None,
+        shard_size_chunks: int | None = None,
+        scale: float | None = None,
+    ) -> Dimension:
+        """Create a dimension with name, type and unit of this axis.
+
+        Raises
+        ------
+        NotImplementedError
+            A position axis has neither count nor coords.
+        """
+        return Dimension(
+            name=self.value,
+            count=count,
+            type=self.dimension_type(),
+            coords=None if coords is None else list(coords),
+            chunk_size=chunk_size,
+            shard_size_chunks=shard_size_chunks,
+            unit=self.unit(),
+            scale=scale,
+        )
 
 
 Extent: TypeAlias = "SupportsIndex | Sequence[str | Channel | Position] | None"

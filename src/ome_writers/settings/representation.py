@@ -11,9 +11,6 @@ from ome_writers.untrusted import printable
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from ome_writers.settings.acquisition import AcquisitionSettings
-    from ome_writers.settings.dimension import Dimension
-
 _MAX_ITEMS = 6
 _MAX_NAMES = 6
 
@@ -28,8 +25,8 @@ def changed_fields(
             yield name, _abbreviated(value)
 
 
-def describe_axes(dimensions: Iterable[Dimension]) -> str:
-    """Return names and extents of axes: ``t 3 × c 2 × y 64 × x 64``."""
+def describe_axes(dimensions: Iterable[Any]) -> str:
+    """Return names and extents of dimensions: ``t 3 × c 2 × y 64 × x 64``."""
     return " × ".join(f"{dim.name} {dim.count or 'unbounded'}" for dim in dimensions)
 
 
@@ -51,8 +48,8 @@ def html_table(title: str, rows: Mapping[str, str]) -> str:
     return f"<div><strong>{escape(title)}</strong><table>{cells}</table></div>"
 
 
-def html_settings(settings: AcquisitionSettings) -> str:
-    """Return an HTML table of the settings of an acquisition."""
+def html_settings(settings: Any) -> str:
+    """Return an HTML table of `AcquisitionSettings`, whose module imports this one."""
     axes = settings.dimensions
     names = {dim.name: [getattr(c, "name", c) for c in dim.coords or ()] for dim in axes}
     channels = next((names[dim.name] for dim in axes if dim.type == "channel"), [])

@@ -18,12 +18,29 @@ from ome_writers import Pyramid
 from ome_writers.toolkit import COMPRESSIONS, PyramidMethod, downsample, sync
 from ome_writers.toolkit import Codec as ZarrCodec
 from ome_writers_tools.advice.camera import Camera
-from ome_writers_tools.advice.proposal import Codec, Levels
 
 _WRITE_BYTES = 8 * 1024**2
 _MIN_STREAM_BYTES = 64 * 1024**2  # a shorter stream measures the disk's cache
 _CORE_SECONDS = 0.3  # for each measurement on one core
 _CODEC_FRAME_PX = 1024  # width and height: larger frames have the same rate
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A compression, measured on one core with a camera-like frame."""
+
+    name: str
+    bytes_per_second: float  # of uncompressed pixels
+    ratio: float  # uncompressed to compressed size
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The resolution levels of a frame, measured on one core."""
+
+    method: str
+    size: float  # bytes of all levels relative to those of the frame
+    bytes_per_second: float  # of pixels at full resolution that one core reduces to all levels
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ome_writers.toolkit import engines_of
 
 if TYPE_CHECKING:
     from ome_writers_tools.advice.camera import Camera
-    from ome_writers_tools.advice.measurements import DiskSpeed
+    from ome_writers_tools.advice.measurements import Codec, DiskSpeed, Levels
 
 _MIB = 1024**2
 _SAFE_LOAD = 0.6  # of the disk's speed: disks slow down when they are full, warm or shared
@@ -23,24 +23,6 @@ _MIN_BUFFER_BYTES = 64 * _MIB
 _DEFAULT_BUFFER_BYTES = 256 * _MIB
 
 Load = Literal["easy", "tight", "too much"]
-
-
-@dataclass(frozen=True)
-class Codec:
-    """A compression, measured on one core with a camera-like frame."""
-
-    name: str
-    bytes_per_second: float  # of uncompressed pixels
-    ratio: float  # uncompressed to compressed size
-
-
-@dataclass(frozen=True)
-class Levels:
-    """The resolution levels of a frame, measured on one core."""
-
-    method: str
-    size: float  # bytes of all levels relative to those of the frame
-    bytes_per_second: float  # of pixels at full resolution that one core reduces to all levels
 
 
 @dataclass(frozen=True)

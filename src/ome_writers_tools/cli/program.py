@@ -173,7 +173,7 @@ def parsers() -> tuple[CommandParser, dict[str, CommandParser]]:
         if command.json_replaces is not None:
             text = f"print JSON instead of {command.json_replaces}"
             child.add_argument("--json", action="store_true", help=text)
-        child.set_defaults(command=command, parser=child)
+        child.set_defaults(command=command, parser=child, parsers=children)
     return parser, children
 
 

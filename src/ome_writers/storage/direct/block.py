@@ -6,16 +6,23 @@ span several planes, a block is one column, which stays open until its last plan
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.write_buffer import Unit
+from ome_writers.storage.write_buffer import Sink, Unit
 
 if TYPE_CHECKING:
-    from ome_writers.storage.direct.arrays import StoredArray
-    from ome_writers.storage.zarr import Cell
+    from ome_writers.storage.zarr import Cell, Grid
+
+
+class ArraySink(Sink, Protocol):
+    """What a block needs of its array, see `StoredArray`."""
+
+    grid: Grid
+    one_writer_per_shard: bool
+    partial_columns: dict[Cell, set[int]]
 
 
 class Block(Unit):
@@ -24,7 +31,7 @@ class Block(Unit):
     def __init__(
         self,
         array: int,
-        sink: StoredArray,
+        sink: ArraySink,
         cell: Cell,
         shard: Cell,
         capacity: int,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.write_buffer import Unit
+from ome_writers.storage.write_buffer import Sink, Unit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ome_writers.storage.tiff.geometry import Series
-    from ome_writers.storage.tiff.page_store import PageStore
+
+
+class FileSink(Sink, Protocol):
+    """What a block needs of its file, see `PageStore`."""
+
+    path: Path
 
 
 class PageBlock(Unit):
@@ -27,7 +34,7 @@ class PageBlock(Unit):
         page: int,
         series: Series,
         capacity: int,
-        sink: PageStore,
+        sink: FileSink,
         *,
         by_reference: bool = False,
     ) -> None:

@@ -85,10 +85,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers_tools.cli.program import parsers
-
-    _, of_commands = parsers()
-    commands = {name: _words(parser.actions) for name, parser in of_commands.items()}
+    commands = {name: _words(parser.actions) for name, parser in options.parsers.items()}
     print(script(options.shell, commands), flush=True)
     return SUCCESS
 
