@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.errors import UploadError
+from ome_writers.mirroring.checksums import file_checksum
 from ome_writers.mirroring.dataset_files import DatasetFile, stat
-from ome_writers.mirroring.verification import file_checksum
 from ome_writers.untrusted import MovedFile, MovedFiles
 
 if TYPE_CHECKING:
