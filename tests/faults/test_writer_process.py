@@ -161,6 +161,15 @@ def test_a_killed_writer_is_replaced(tmp_path: Path, case: str) -> None:
     run.check()
 
 
+def test_close_while_a_killed_writer_is_replaced(tmp_path: Path) -> None:
+    """The request to close is sent to one process only."""
+    run = Run("zarr shards", tmp_path, 40)
+    run.append(20)
+    run.kill_writer()
+    run.append(20)
+    run.check()
+
+
 def test_a_writer_that_always_dies_is_an_error(tmp_path: Path) -> None:
     """Three deaths without a frame that was flushed; `append` does not hang when the ring is full."""
     run = Run("zarr", tmp_path, 2000)

@@ -240,7 +240,7 @@ class WriterProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         channel = Channel(process.stdout, process.stdin)
-        self._process, self._channel = process, channel
+        self._process = process
         start = Start(
             self._settings,
             self._folder,
@@ -252,6 +252,12 @@ class WriterProcess:
         )
         with suppress(OSError):  # it has died already; `_handshake` raises
             channel.send(start)
+        # Repeat what was sent to the last process, and nothing else: this one answers what is sent from here on.
+        with self._state_lock:
+            self._channel = channel
+            unanswered, self._replies = self._replies, {}
+        for reply in unanswered.values():
+            reply.put((False, _DiedError()))
 
     def _handshake(self, *, warn: bool) -> OutputState:
         """Return the state of the output when the process has opened it; raise what it raises."""
@@ -338,7 +344,6 @@ class WriterProcess:
                 self.pid,
                 len(self.ring.unflushed_frames()),
             )
-            self._answer_all(_DiedError())
             return
 
     def _give_up(self, error: BaseException) -> None:
