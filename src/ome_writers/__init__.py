@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ome_writers.dataset import ArraySpec, AxisSpec, DatasetSpec, ImageSpec, LevelSpec
     from ome_writers.formats import frame_table, read, read_frame_metadata
     from ome_writers.formats.omezarr import add_pyramid, convert_ngff_version
-    from ome_writers.mirroring import Upload, mirror
     from ome_writers.repair import repair as repair  # the package, which is callable
     from ome_writers.settings import (
         AcquisitionSettings,
@@ -70,6 +69,7 @@ if TYPE_CHECKING:
     from ome_writers.views import StreamView, follow, wait_for
     from ome_writers.views import open as open  # noqa: A004 # the name that users expect next to create_stream
     from ome_writers_tools.conversion import Conversion, convert, edit
+    from ome_writers_tools.mirroring import Upload, mirror
     from ome_writers_tools.processing import process
     from ome_writers_useq import (
         AcquisitionSettingsDict,
@@ -162,7 +162,7 @@ _MODULES = {
     "ome_writers.formats.omezarr": ("add_pyramid", "convert_ngff_version"),
     "ome_writers.dataset": ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"),
     "ome_writers.formats": ("frame_table", "read", "read_frame_metadata"),
-    "ome_writers.mirroring": ("Upload", "mirror"),
+    "ome_writers_tools.mirroring": ("Upload", "mirror"),
     "ome_writers.settings": (
         "AcquisitionSettings",
         "Author",

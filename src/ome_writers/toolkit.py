@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from ome_writers.errors import checked_call as checked_call
     from ome_writers.errors import describe_frames as describe_frames
     from ome_writers.file_sharing import rename as rename
+    from ome_writers.file_sharing import retry_while_open as retry_while_open
     from ome_writers.file_sync import sync as sync
     from ome_writers.file_sync import sync_file as sync_file
     from ome_writers.file_sync import sync_files as sync_files
     from ome_writers.file_sync import sync_folder as sync_folder
+    from ome_writers.file_sync import sync_folders as sync_folders
     from ome_writers.file_sync import sync_tree as sync_tree
+    from ome_writers.formats import SYSTEM_FILES as SYSTEM_FILES
     from ome_writers.formats import UNITS as UNITS
     from ome_writers.formats import Changes as Changes
     from ome_writers.formats import Layout as Layout
@@ -56,6 +59,13 @@ if TYPE_CHECKING:
     from ome_writers.formats.omezarr import ImageCopy as ImageCopy
     from ome_writers.formats.omezarr import open_metadata as open_metadata
     from ome_writers.locks import new_lock as new_lock
+    from ome_writers.object_store import check_store_url as check_store_url
+    from ome_writers.object_store import failure_reason as failure_reason
+    from ome_writers.object_store import listed_prefix as listed_prefix
+    from ome_writers.object_store import local_folder as local_folder
+    from ome_writers.object_store import open_store as open_store
+    from ome_writers.object_store import refuse_overlap as refuse_overlap
+    from ome_writers.object_store import unreachable_error as unreachable_error
     from ome_writers.repair import Finding as Finding
     from ome_writers.repair import Repair as Repair
     from ome_writers.routing import Address as Address
@@ -73,12 +83,15 @@ if TYPE_CHECKING:
     from ome_writers.settings import foreign_ending as foreign_ending
     from ome_writers.settings import format_models as format_models
     from ome_writers.settings import inferred_format as inferred_format
+    from ome_writers.settings import mirror_of as mirror_of
     from ome_writers.settings import read_root_path as read_root_path
     from ome_writers.settings import split_suffix as split_suffix
     from ome_writers.storage import DERIVED as DERIVED
     from ome_writers.storage import LOCK_NAME as LOCK_NAME
+    from ome_writers.storage import Background as Background
     from ome_writers.storage import Engine as Engine
     from ome_writers.storage import EngineStats as EngineStats
+    from ome_writers.storage import EvictingEngine as EvictingEngine
     from ome_writers.storage import ExistingArray as ExistingArray
     from ome_writers.storage import LocalStore as LocalStore
     from ome_writers.storage import MemoryBudget as MemoryBudget
@@ -91,11 +104,13 @@ if TYPE_CHECKING:
     from ome_writers.storage import available_cpus as available_cpus
     from ome_writers.storage import choose as choose
     from ome_writers.storage import is_part_of_lock as is_part_of_lock
+    from ome_writers.storage import is_temporary as is_temporary
     from ome_writers.storage import lock_owner as lock_owner
     from ome_writers.storage import lock_path as lock_path
     from ome_writers.storage import lower_thread_priority as lower_thread_priority
     from ome_writers.storage import part_of as part_of
     from ome_writers.storage import read_fully as read_fully
+    from ome_writers.storage import share as share
     from ome_writers.storage import sibling_path as sibling_path
     from ome_writers.storage.direct import open_engine as open_engine
     from ome_writers.storage.zarr import ArrayMetadataWriter as ArrayMetadataWriter
@@ -106,18 +121,25 @@ if TYPE_CHECKING:
     from ome_writers.units import ome_symbol as ome_symbol
     from ome_writers.units import si_value as si_value
     from ome_writers.untrusted import MAX_FRAMES as MAX_FRAMES
+    from ome_writers.untrusted import Limit as Limit
     from ome_writers.untrusted import ListingError as ListingError
+    from ome_writers.untrusted import MovedFile as MovedFile
+    from ome_writers.untrusted import MovedFiles as MovedFiles
     from ome_writers.untrusted import archive_members as archive_members
     from ome_writers.untrusted import check_count as check_count
     from ome_writers.untrusted import guard_reader as guard_reader
+    from ome_writers.untrusted import is_link as is_link
     from ome_writers.untrusted import local_path as local_path
     from ome_writers.untrusted import locate as locate
     from ome_writers.untrusted import member as member
     from ome_writers.untrusted import memory_bytes as memory_bytes
+    from ome_writers.untrusted import moved_files as moved_files
     from ome_writers.untrusted import open_regular as open_regular
     from ome_writers.untrusted import path_or_url as path_or_url
     from ome_writers.untrusted import printable as printable
     from ome_writers.untrusted import printable_json as printable_json
+    from ome_writers.untrusted import read_lines as read_lines
+    from ome_writers.untrusted import read_regular as read_regular
     from ome_writers.validation import Check as Check
     from ome_writers.validation import Validation as Validation
     from ome_writers.views import OpenDataset as OpenDataset
@@ -140,8 +162,12 @@ else:
                 "checked_call",
                 "describe_frames",
             ),
-            "ome_writers.file_sharing": ("rename",),
+            "ome_writers.file_sharing": (
+                "retry_while_open",
+                "rename",
+            ),
             "ome_writers.file_sync": (
+                "sync_folders",
                 "sync",
                 "sync_file",
                 "sync_files",
@@ -149,6 +175,7 @@ else:
                 "sync_tree",
             ),
             "ome_writers.formats": (
+                "SYSTEM_FILES",
                 "Changes",
                 "Layout",
                 "UNITS",
@@ -184,6 +211,15 @@ else:
                 "open_metadata",
             ),
             "ome_writers.locks": ("new_lock",),
+            "ome_writers.object_store": (
+                "check_store_url",
+                "failure_reason",
+                "listed_prefix",
+                "local_folder",
+                "open_store",
+                "refuse_overlap",
+                "unreachable_error",
+            ),
             "ome_writers.repair": (
                 "Finding",
                 "Repair",
@@ -195,6 +231,7 @@ else:
                 "view_names",
             ),
             "ome_writers.settings": (
+                "mirror_of",
                 "Format",
                 "FormatSettings",
                 "MAX_LEVELS",
@@ -210,6 +247,10 @@ else:
                 "split_suffix",
             ),
             "ome_writers.storage": (
+                "Background",
+                "EvictingEngine",
+                "is_temporary",
+                "share",
                 "DERIVED",
                 "Engine",
                 "EngineStats",
@@ -243,6 +284,13 @@ else:
             "ome_writers.streaming": ("resume_blocker",),
             "ome_writers.units": ("ome_symbol", "si_value"),
             "ome_writers.untrusted": (
+                "Limit",
+                "MovedFile",
+                "MovedFiles",
+                "is_link",
+                "moved_files",
+                "read_lines",
+                "read_regular",
                 "ListingError",
                 "MAX_FRAMES",
                 "archive_members",

@@ -65,7 +65,7 @@ FORMATS = {
 
 # Folders that the others work without.
 DELETIONS = {
-    "what runs later": ("formats/micromanager", "mirroring", "repair", "toolkit.py", "validation"),
+    "what runs later": ("formats/micromanager", "repair", "toolkit.py", "validation"),
     "OME-TIFF": ("formats/ometiff", "storage/tiff"),
 }
 

@@ -58,10 +58,7 @@ def _imports_of_internal_names(path: Path) -> Iterator[str]:
     for module, names in imported(path):
         if (module, names) == ("ome_writers.storage", ("EngineRow",)):
             continue  # documented for engines of other packages
-        if module.startswith("ome_writers.") and module not in (
-            "ome_writers.toolkit",
-            "ome_writers.mirroring",
-        ):
+        if module.startswith("ome_writers.") and module != "ome_writers.toolkit":
             yield module
         if module == "ome_writers":
             yield from set(names) - set(ome_writers.__all__) - {"open"}

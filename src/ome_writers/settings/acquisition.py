@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict, cast
 
 from numpy.typing import DTypeLike
@@ -291,16 +290,6 @@ class AcquisitionSettings(Model):
                 f"root_path is required for {self.format.name} format: set settings.root_path before "
                 "creating a stream (only format='scratch' does not need it)."
             )
-        if self.mirror is not None:
-            if not self.format.needs_path:
-                raise SettingsError(
-                    f"A {self.format.name} store cannot be mirrored: it is temporary. Write OME-Zarr or OME-TIFF."
-                )
-            from ome_writers.object_store import refuse_overlap
-            from ome_writers.settings.mirror import mirror_of
-
-            mirror = mirror_of(self.mirror)
-            refuse_overlap(Path(self.output_path), mirror.url)
 
     @property
     def companion_fields(self) -> tuple[str, ...]:

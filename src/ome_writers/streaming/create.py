@@ -160,7 +160,8 @@ def create_output(
     existing = _existing_parent(layout.output)
     claim = _claim(layout, settings) if settings.root_path else None
     try:
-        dataset_writer = _open_writer(plan, row, layout, claim, companions)
+        dataset_writer = _open_writer(plan, row, layout, claim)
+        dataset_writer.companions = companions
         if claim is not None and settings.durability == "disk":
             sync_folders(layout.root.absolute(), existing)
     except BaseException as error:
@@ -257,11 +258,7 @@ def _open_engine(
 
 
 def _open_writer(
-    plan: Plan,
-    row: EngineRow,
-    layout: Layout,
-    claim: OutputClaim | None,
-    companions: Companions | None,
+    plan: Plan, row: EngineRow, layout: Layout, claim: OutputClaim | None
 ) -> DatasetWriter:
     settings = plan.settings
     durable = settings.durability == "disk"
@@ -287,16 +284,7 @@ def _open_writer(
             layout.root, layout.journals, durable=durable, encode_address=layout.encode_address
         )
         synced_folder = layout.root if durable and claim is not None else None
-        return DatasetWriter(
-            plan,
-            layout,
-            engine,
-            metadata,
-            journal,
-            claim,
-            synced_folder,
-            companions=companions,
-        )
+        return DatasetWriter(plan, layout, engine, metadata, journal, claim, synced_folder)
     except BaseException:
         engine.close([level.shape for image in plan.images for level in image.levels])
         raise

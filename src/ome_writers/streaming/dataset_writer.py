@@ -114,10 +114,9 @@ class DatasetWriter:
         synced_folder: Path | None = None,
         *,
         resumed: bool = False,
-        companions: Companions | None = None,
     ) -> None:
         self.engine = engine
-        self.companions = companions  # of the stream
+        self.companions: Companions | None = None  # of the stream
         self.journal = journal
         self.metadata = metadata
         # whether `close_pixels` was called: a flush must not publish "writing"; and whether the claim is released

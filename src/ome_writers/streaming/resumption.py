@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from ome_writers.formats import FormatRow, Reopened, ResumableDataset
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
-    from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.writer_process import Writer
 
 _MAX_LISTED = 8
@@ -200,7 +199,8 @@ def open_existing(
             reopened = dataset.reopen(_with_new_attempt(dataset, plan))
         stored = stored_frames(plan, dataset, reopened)
         claim.start_progress()
-        dataset_writer = _open_writer(plan, dataset, reopened, engine_row, claim, companions)
+        dataset_writer = _open_writer(plan, dataset, reopened, engine_row, claim)
+        dataset_writer.companions = companions
         stored = stored._replace(
             windows=sampled_windows(plan, dataset_writer.engine, stored, reopened)
         )
@@ -315,7 +315,6 @@ def _open_writer(
     reopened: Reopened,
     row: EngineRow,
     claim: ResumeClaim,
-    companions: Companions | None,
 ) -> DatasetWriter:
     settings, layout = plan.settings, dataset.layout
     options = Options(
@@ -341,7 +340,6 @@ def _open_writer(
             claim,
             synced_folder,
             resumed=True,
-            companions=companions,
         )
     except BaseException:
         engine.close([each.shape for each in reopened.existing])

@@ -25,7 +25,6 @@ from ome_writers import (
     WriteError,
     read,
 )
-from ome_writers.mirroring import scan
 from ome_writers.toolkit import (
     archive_members,
     member,
@@ -35,6 +34,7 @@ from ome_writers.toolkit import (
     sync_folder,
     sync_tree,
 )
+from ome_writers_tools.mirroring import scan
 
 _BLOCK_BYTES = 2**22
 # Before 3.11.4, `zipfile` forces ZIP64 with local headers that strict readers refuse (python/cpython#103861).

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers import read
-from ome_writers.mirroring import is_growing
 from ome_writers.toolkit import lock_owner, lock_path, view_names
 from ome_writers_tools.conversion import Selection
+from ome_writers_tools.mirroring import is_growing
 from ome_writers_tools.processing.tasks import Task
 
 _POLL_INTERVAL_S = 0.2

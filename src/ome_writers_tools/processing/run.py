@@ -19,7 +19,6 @@ from os import PathLike
 from typing import Any, Protocol
 
 from ome_writers import AcquisitionSettings, OutputExistsError, OutputLockedError, SettingsError
-from ome_writers.mirroring import is_growing
 from ome_writers.toolkit import checked_call, lay_out, path_or_url, resolve, resolve_entry_file
 from ome_writers_tools.conversion import (
     Conversion,
@@ -28,6 +27,7 @@ from ome_writers_tools.conversion import (
     provenance,
     refuse_overlap,
 )
+from ome_writers_tools.mirroring import is_growing
 from ome_writers_tools.processing.functions import Crop, PlaneFunction
 from ome_writers_tools.processing.growing import ready_tasks, wait_for_end
 from ome_writers_tools.processing.output_plan import (

@@ -116,7 +116,7 @@ def lying(monkeypatch: pytest.MonkeyPatch) -> Iterator[LyingStore]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim-123")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr("ome_writers.mirroring.uploader._MAX_ATTEMPTS", 2)
+    monkeypatch.setattr("ome_writers_tools.mirroring.uploader._MAX_ATTEMPTS", 2)
     yield store
     store.close()
 
@@ -200,7 +200,7 @@ def test_frame_in_a_moved_shard_is_replaced(tmp_path: Path) -> None:
 
 def test_upload_of_a_partly_moved_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was moved is neither sent again nor removed; another target, or an empty one, is refused."""
-    monkeypatch.setattr("ome_writers.mirroring.uploader._MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("ome_writers_tools.mirroring.uploader._MAX_ATTEMPTS", 1)
     path, share = tmp_path / "a.ome.zarr", tmp_path / "share"
     with create_stream(settings(path, share)) as stream:
         record(stream, range(24))

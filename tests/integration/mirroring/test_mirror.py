@@ -24,8 +24,8 @@ from ome_writers import (
     dims_from_standard_axes,
     mirror,
 )
-from ome_writers.mirroring.upload_journal import journal_path
 from ome_writers_tools.cli import main
+from ome_writers_tools.mirroring.upload_journal import journal_path
 from support.acquisitions import LAYOUTS, acquisition
 from support.interrupted import write_and_kill
 from support.links import KINDS, create_link

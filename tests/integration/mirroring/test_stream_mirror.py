@@ -23,8 +23,8 @@ from ome_writers import (
     create_stream,
     mirror,
 )
-from ome_writers.mirroring.upload_journal import journal_path
 from ome_writers.object_store import local_folder
+from ome_writers_tools.mirroring.upload_journal import journal_path
 
 pytest.importorskip("obstore", reason="obstore is not installed")
 

@@ -19,9 +19,9 @@ import pytest
 
 import ome_writers
 from ome_writers import UploadError, create_stream, dims_from_standard_axes, mirror
-from ome_writers.mirroring import verification
-from ome_writers.mirroring.upload_journal import journal_path
 from ome_writers_tools.cli import main
+from ome_writers_tools.mirroring import verification
+from ome_writers_tools.mirroring.upload_journal import journal_path
 from support.links import create_link
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
-    from ome_writers.mirroring import check_manifest, manifest_files, write_manifest
+    from ome_writers_tools.mirroring import check_manifest, manifest_files, write_manifest
 
     def process(path: Path, _: Relabel) -> Result:
         if options.file_list:

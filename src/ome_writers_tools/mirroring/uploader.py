@@ -14,23 +14,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.errors import UploadError
-from ome_writers.formats import detect_format
-from ome_writers.mirroring.dataset_files import (
+from ome_writers import UploadError
+from ome_writers.toolkit import Background, detect_format, moved_files
+from ome_writers_tools.mirroring.dataset_files import (
     DatasetFile,
     chunk_keys,
     is_metadata,
     read,
     scan,
 )
-from ome_writers.mirroring.store_copy import ClaimError, UnreachableError
-from ome_writers.mirroring.verification import verify, verify_moved
-from ome_writers.storage import Background
-from ome_writers.untrusted import moved_files
+from ome_writers_tools.mirroring.store_copy import ClaimError, UnreachableError
+from ome_writers_tools.mirroring.verification import verify, verify_moved
 
 if TYPE_CHECKING:
-    from ome_writers.mirroring.eviction import Eviction
-    from ome_writers.mirroring.store_copy import StoreCopy
+    from ome_writers_tools.mirroring.eviction import Eviction
+    from ome_writers_tools.mirroring.store_copy import StoreCopy
 
 _log = logging.getLogger("ome_writers")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ome_writers.file_sharing import retry_while_open
+from ome_writers.toolkit import retry_while_open
 
 # Larger files are sent in parts: slower to some servers, and a killed upload leaves the parts in the store.
 SINGLE_REQUEST_BYTES = 512 * 2**20

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
-from ome_writers.mirroring.checksums import file_checksum
-from ome_writers.storage import share
+from ome_writers.toolkit import share
+from ome_writers_tools.mirroring.checksums import file_checksum
 
 if TYPE_CHECKING:
-    from ome_writers.mirroring.checksums import ObjectVersion
-    from ome_writers.mirroring.dataset_files import DatasetFile
-    from ome_writers.mirroring.store_copy import StoreCopy
-    from ome_writers.storage import Background
-    from ome_writers.untrusted import MovedFile
+    from ome_writers.toolkit import Background, MovedFile
+    from ome_writers_tools.mirroring.checksums import ObjectVersion
+    from ome_writers_tools.mirroring.dataset_files import DatasetFile
+    from ome_writers_tools.mirroring.store_copy import StoreCopy
 
 
 def verify(

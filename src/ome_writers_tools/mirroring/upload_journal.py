@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from ome_writers.errors import OMEWritersError
-from ome_writers.storage import atomic_write, sibling_path
-from ome_writers.untrusted import is_link, read_lines
+from ome_writers import OMEWritersError
+from ome_writers.toolkit import atomic_write, is_link, read_lines, sibling_path
 
 _log = logging.getLogger("ome_writers")
 

@@ -10,11 +10,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ome_writers.errors import InvalidFileError
-from ome_writers.file_sharing import retry_while_open
-from ome_writers.formats import SYSTEM_FILES
-from ome_writers.storage import is_temporary
-from ome_writers.untrusted import is_link
+from ome_writers import InvalidFileError
+from ome_writers.toolkit import SYSTEM_FILES, is_link, is_temporary, retry_while_open
 
 _MAX_READS = 5  # of a file that is being written
 _INTERNAL = ".ome-writers."  # locks, and resolution levels that are being computed

@@ -12,15 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ome_writers.errors import SettingsError, UploadError, checked_call
-from ome_writers.file_sharing import retry_while_open
-from ome_writers.formats import read, resolve_entry_file
-from ome_writers.mirroring.dataset_files import scan
-from ome_writers.mirroring.store_copy import StoreCopy
-from ome_writers.mirroring.uploader import Uploader
-from ome_writers.object_store import check_store_url
-from ome_writers.storage import lock_owner, lock_path
-from ome_writers.untrusted import local_path
+from ome_writers import SettingsError, UploadError, read
+from ome_writers.toolkit import (
+    check_store_url,
+    checked_call,
+    local_path,
+    lock_owner,
+    lock_path,
+    resolve_entry_file,
+    retry_while_open,
+)
+from ome_writers_tools.mirroring.dataset_files import scan
+from ome_writers_tools.mirroring.store_copy import StoreCopy
+from ome_writers_tools.mirroring.uploader import Uploader
 
 MAX_WORKERS = 1000
 

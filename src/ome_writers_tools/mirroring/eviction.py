@@ -9,20 +9,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.errors import UploadError
-from ome_writers.mirroring.checksums import file_checksum
-from ome_writers.mirroring.dataset_files import DatasetFile, stat
-from ome_writers.untrusted import MovedFile, MovedFiles
+from ome_writers import UploadError
+from ome_writers.toolkit import MovedFile, MovedFiles
+from ome_writers_tools.mirroring.checksums import file_checksum
+from ome_writers_tools.mirroring.dataset_files import DatasetFile, stat
 
 if TYPE_CHECKING:
-    from ome_writers.mirroring.store_copy import StoreCopy
-    from ome_writers.settings import Mirror
-    from ome_writers.storage import EvictingEngine
+    from ome_writers import Mirror
+    from ome_writers.toolkit import EvictingEngine
+    from ome_writers_tools.mirroring.store_copy import StoreCopy
 
 _CHUNK = re.compile(r".+/c(/[0-9]+)+")
 # Free space below which writing waits for files to be removed: at most this, and this share of the disk.
 _MAX_RESERVE_BYTES = 256 * 2**20
-_RESERVE_SHARE = 8
+_RESERVE_SHARE = 4
 _POLL_INTERVAL_S = 0.05
 
 

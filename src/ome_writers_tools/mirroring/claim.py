@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ome_writers.formats import detect_format
-from ome_writers.untrusted import MovedFiles
+from ome_writers.toolkit import MovedFiles, detect_format
 
 
 def claim_key(source: Path) -> str:

@@ -14,22 +14,23 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ome_writers.errors import UploadError
-from ome_writers.file_sync import sync, sync_folders
-from ome_writers.formats import SYSTEM_FILES
-from ome_writers.mirroring.checksums import Checksum, ObjectVersion, checksum, part_bytes
-from ome_writers.mirroring.claim import claim_key, dataset_id, put_claim, read_claim
-from ome_writers.mirroring.dataset_files import DatasetFile, read_unchanged, stat
-from ome_writers.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
-from ome_writers.object_store import (
+from ome_writers import UploadError
+from ome_writers.toolkit import (
+    SYSTEM_FILES,
     failure_reason,
     listed_prefix,
     local_folder,
+    moved_files,
     open_store,
     refuse_overlap,
+    sync,
+    sync_folders,
     unreachable_error,
 )
-from ome_writers.untrusted import moved_files
+from ome_writers_tools.mirroring.checksums import Checksum, ObjectVersion, checksum, part_bytes
+from ome_writers_tools.mirroring.claim import claim_key, dataset_id, put_claim, read_claim
+from ome_writers_tools.mirroring.dataset_files import DatasetFile, read_unchanged, stat
+from ome_writers_tools.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
 
 _LARGE_BYTES = 64 * 2**20
 _MAX_LARGE_FILES = 2  # in memory at a time

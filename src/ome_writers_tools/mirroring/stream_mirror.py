@@ -8,20 +8,23 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.errors import UnsupportedError, UploadError
-from ome_writers.mirroring.eviction import Eviction
-from ome_writers.mirroring.store_copy import StoreCopy
-from ome_writers.mirroring.uploader import Uploader
-from ome_writers.object_store import failure_reason, open_store
-from ome_writers.settings import mirror_of
-from ome_writers.storage import EvictingEngine, lower_thread_priority
-from ome_writers.untrusted import moved_files
+from ome_writers import SettingsError, UnsupportedError, UploadError
+from ome_writers.toolkit import (
+    EvictingEngine,
+    failure_reason,
+    lower_thread_priority,
+    mirror_of,
+    moved_files,
+    open_store,
+    refuse_overlap,
+)
+from ome_writers_tools.mirroring.eviction import Eviction
+from ome_writers_tools.mirroring.store_copy import StoreCopy
+from ome_writers_tools.mirroring.uploader import Uploader
 
 if TYPE_CHECKING:
-    from ome_writers.dataset import DatasetSpec
-    from ome_writers.formats import Layout
-    from ome_writers.settings import AcquisitionSettings
-    from ome_writers.storage import Engine
+    from ome_writers import AcquisitionSettings, DatasetSpec
+    from ome_writers.toolkit import Engine, Layout
 
 _log = logging.getLogger("ome_writers")
 
@@ -33,9 +36,13 @@ class MirrorCompanion:
         self._mirror: StreamMirror | None = None
 
     def check(self, settings: AcquisitionSettings) -> None:
-        mirror = mirror_of(settings.mirror)
+        mirror, path = mirror_of(settings.mirror), Path(settings.output_path)
+        if not settings.format.needs_path:
+            raise SettingsError(
+                f"A {settings.format.name} store cannot be mirrored: it is temporary. Write OME-Zarr or OME-TIFF."
+            )
+        refuse_overlap(path, mirror.url)
         open_store(mirror.url)  # raises now if it cannot be used
-        path = Path(settings.output_path)
         if self._mirror is not None or (moved := moved_files(path)) is None:
             return
         if settings.overwrite:

@@ -6,11 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ome_writers.errors import OutputExistsError, UnsupportedError
-from ome_writers.formats import read, resolve_entry_file
-from ome_writers.mirroring.dataset_files import scan
-from ome_writers.storage import atomic_write
-from ome_writers.untrusted import Limit, local_path, read_regular
+from ome_writers import OutputExistsError, UnsupportedError, read
+from ome_writers.toolkit import Limit, atomic_write, local_path, read_regular, resolve_entry_file
+from ome_writers_tools.mirroring.dataset_files import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
