@@ -34,7 +34,7 @@ from ome_writers.toolkit import (
     sync_folder,
     sync_tree,
 )
-from ome_writers_tools.mirroring import scan
+from ome_writers_tools.mirroring import refuse_moved, scan
 
 _BLOCK_BYTES = 2**22
 # Before 3.11.4, `zipfile` forces ZIP64 with local headers that strict readers refuse (python/cpython#103861).
@@ -63,6 +63,7 @@ def pack(
         )
     if os.path.lexists(destination) and not (overwrite and _is_own(destination)):
         raise _exists(destination)
+    refuse_moved(spec.path, "the archive")
     names = sorted((file.key for file in scan(spec.path)), key=_order)
     facts = {"version": spec.version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
     comment = json.dumps({"ome": facts}).encode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ome_writers.toolkit import lazy_exports
 
 if TYPE_CHECKING:
+    from ome_writers_tools.mirroring.dataset_files import refuse_moved as refuse_moved
     from ome_writers_tools.mirroring.dataset_files import scan as scan
     from ome_writers_tools.mirroring.manifest import check_manifest as check_manifest
     from ome_writers_tools.mirroring.manifest import manifest_files as manifest_files
@@ -19,7 +20,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            ".dataset_files": ("scan",),
+            ".dataset_files": ("refuse_moved", "scan"),
             ".manifest": ("check_manifest", "manifest_files", "write_manifest"),
             ".stream_mirror": ("StreamMirror",),
             ".upload": ("Upload", "is_growing", "mirror"),

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ome_writers import InvalidFileError
-from ome_writers.toolkit import SYSTEM_FILES, is_link, is_temporary, retry_while_open
+from ome_writers import InvalidFileError, UnsupportedError
+from ome_writers.toolkit import SYSTEM_FILES, is_link, is_temporary, moved_files, retry_while_open
 
 _MAX_READS = 5  # of a file that is being written
 _INTERNAL = ".ome-writers."  # locks, and resolution levels that are being computed
@@ -48,6 +48,15 @@ def scan(dataset: Path, *, chunks: bool = True) -> Iterator[DatasetFile]:
             path = Path(folder, name)
             with suppress(FileNotFoundError):
                 yield DatasetFile(path.relative_to(dataset).as_posix(), path, *stat(path))
+
+
+def refuse_moved(dataset: Path, purpose: str) -> None:
+    """Raise UnsupportedError if files of a dataset were moved to a mirror: those would be missing from `purpose`."""
+    if (moved := moved_files(dataset)) is not None and (items := moved.items()):
+        raise UnsupportedError(
+            f"{dataset}: {len(items)} of its files were moved to {moved.url}, and would be missing from {purpose}. "
+            f"Use the dataset at {moved.url}, or a copy by `ome-writers convert`, which reads them there."
+        )
 
 
 def _is_internal(name: str) -> bool:

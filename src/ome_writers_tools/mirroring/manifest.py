@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ome_writers import OutputExistsError, UnsupportedError, read
 from ome_writers.toolkit import Limit, atomic_write, local_path, read_regular, resolve_entry_file
-from ome_writers_tools.mirroring.dataset_files import scan
+from ome_writers_tools.mirroring.dataset_files import refuse_moved, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,7 @@ def write_manifest(dataset: Path, *, overwrite: bool = False) -> Path:
             f"{dataset} is being written, or its writer was killed. Wait until it is complete, or run "
             f"`ome-writers repair {dataset}`."
         )
+    refuse_moved(resolve_entry_file(_named(dataset)), "a manifest")
     lines = [f"{_sha256(path)}  {key}\n" for key, path in manifest_files(dataset)]
     atomic_write(file, "".join(lines).encode(), durable=True)
     return file

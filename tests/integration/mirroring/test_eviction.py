@@ -83,7 +83,9 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_target_equals_a_run_without_a_mirror(tmp_path: Path, layout: str) -> None:
+def test_target_equals_a_run_without_a_mirror(
+    tmp_path: Path, layout: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What was moved is read from the target meanwhile and afterwards, by views, `validate`, `repair` and `convert`."""
     path, target = tmp_path / "a.ome.zarr", tmp_path / "share"
     fields = {"compression": "zstd", "pyramid": {"levels": 2}}
@@ -107,6 +109,12 @@ def test_target_equals_a_run_without_a_mirror(tmp_path: Path, layout: str) -> No
     assert ome_writers.validate(path).valid
     assert not repair(path).findings
     assert main(["convert", str(path), str(tmp_path / "c.ome.zarr"), "--verify"]) == 0
+    capsys.readouterr()
+    assert main(["info", str(path)]) == 0
+    assert f"files at {target.as_uri()}" in " ".join(capsys.readouterr().out.split())
+    for command in (["manifest", str(path)], ["convert", str(path), str(tmp_path / "c.ozx")]):
+        assert main(command) == 1
+        assert "would be missing from" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.fixture

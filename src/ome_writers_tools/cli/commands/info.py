@@ -225,7 +225,11 @@ def _fields(
     if labels:
         fields["labels"] = abbreviated_list(list(labels))
     fields["size"] = description.size
-    if description.bytes_raw and description.bytes_on_disk != 0 and description.status != "writing":
+    if description.moved is not None:
+        fields["moved"] = str(description.moved)
+    elif (
+        description.bytes_raw and description.bytes_on_disk != 0 and description.status != "writing"
+    ):
         fields["size"] += f", raw {human_size(description.bytes_raw)}"
         if description.bytes_on_disk is not None:
             fields["size"] += f" (ratio {description.bytes_raw / description.bytes_on_disk:.2f})"

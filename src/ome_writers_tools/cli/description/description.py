@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ome_writers import DatasetSpec, ImageSpec, Plate, read
-from ome_writers.toolkit import ListingError, dataset_files, format_row, ome_symbol
+from ome_writers.toolkit import ListingError, dataset_files, format_row, moved_files, ome_symbol
 from ome_writers_tools.cli.quantities import size_in_files
 
 
@@ -71,6 +71,19 @@ class PlateDescription:
 
 
 @dataclass(frozen=True)
+class MovedDescription:
+    """Files of a dataset that are at the target of a mirror instead of this disk."""
+
+    url: str
+    files: int
+    bytes: int
+
+    def __str__(self) -> str:
+        """Return size, number and target: ``"1.5 GiB in 20 files at s3://bucket/run.ome.zarr"``."""
+        return f"{size_in_files(self.bytes, self.files)} at {self.url}"
+
+
+@dataclass(frozen=True)
 class Description:
     """One dataset."""
 
@@ -92,6 +105,7 @@ class Description:
     # rows and columns of the plate; None if it is not a plate
     plate: PlateDescription | None = None
     description: str | None = None  # what the dataset is; None if unknown
+    moved: MovedDescription | None = None  # files that a mirror has moved; None if there are none
     lossy: str | None = (
         None  # how the pixels were changed; None if they were not, as far as is known
     )
@@ -142,8 +156,17 @@ def describe_spec(spec: DatasetSpec, *, count_files: bool = True) -> Description
         bytes_raw=_raw_bytes(spec),
         plate=_describe_plate(spec.plate) if spec.plate else None,
         description=spec.description,
+        moved=_moved(spec.path),
         lossy=_lossy(spec),
     )
+
+
+def _moved(path: Path) -> MovedDescription | None:
+    found = moved_files(path)
+    items = [] if found is None else found.items()
+    if found is None or not items:
+        return None
+    return MovedDescription(found.url, len(items), sum(file.size for _, file in items))
 
 
 def _lossy(spec: DatasetSpec) -> str | None:
