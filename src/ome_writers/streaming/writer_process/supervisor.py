@@ -209,34 +209,31 @@ class WriterProcess:
             )
         boot = _BOOT.format(separator=os.pathsep)
         paths = os.pathsep.join(os.path.abspath(each) for each in sys.path)
-        options: dict[str, Any] = {"start_new_session": True}
-        if os.name == "nt":
-            options = {"creationflags": _WINDOWS_FLAGS | _BREAKAWAY_FROM_JOB}
-        else:
-            options["pass_fds"] = self._memory.inherited_fds
+        windows = os.name == "nt"
+        fds = () if windows else self._memory.inherited_fds
         command = [sys.executable, "-c", boot, paths]
         environment = {k: v for k, v in os.environ.items() if k != "OME_WRITERS_WRITER"}
 
-        def start_process() -> subprocess.Popen[bytes]:
-            pipe, error_output = subprocess.PIPE, self._stderr
+        def start_process(flags: int) -> subprocess.Popen[bytes]:
             return subprocess.Popen(
                 command,
                 bufsize=0,
-                stdin=pipe,
-                stdout=pipe,
-                stderr=error_output,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
                 env=environment,
-                **options,
+                pass_fds=fds,
+                start_new_session=not windows,
+                creationflags=flags,
             )
 
         try:
-            process = start_process()
+            process = start_process(_WINDOWS_FLAGS | _BREAKAWAY_FROM_JOB if windows else 0)
         except PermissionError:
-            if os.name != "nt":
+            if not windows:
                 raise
             # the job of this process does not allow others to leave it
-            options["creationflags"] = _WINDOWS_FLAGS
-            process = start_process()
+            process = start_process(_WINDOWS_FLAGS)
         assert process.stdin is not None
         assert process.stdout is not None
         channel = Channel(process.stdout, process.stdin)
