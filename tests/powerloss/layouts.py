@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ class Layout:
 
     `axes` maps each axis, in acquisition order, to (count, chunk, chunks per shard); a count of 0 is unbounded, and 0
     chunks per shard means no shards. `frames` frames are appended, with a `flush` after each `every` frames. With
-    `again`, each third frame is followed by an earlier one, which is stored again.
+    `again`, each third frame is followed by an earlier one, which is stored again. After each of the numbers of frames
+    in `resumed`, the stream is closed, and another one resumes the dataset.
     """
 
     engine: str
@@ -31,6 +32,7 @@ class Layout:
     shape: tuple[int, int] = (48, 64)
     format: dict[str, Any] = field(default_factory=dict)
     again: bool = False
+    resumed: tuple[int, ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -148,6 +150,20 @@ LAYOUTS = {
     "OME-TIFF, tiles, positions": _tiff({"t": 16, "p": 3}, tile=32),
     "OME-TIFF, tiles, unbounded, positions in one file": _tiff(
         {"t": 0, "p": 2}, prefer_single_file="always", tile=16
+    ),
+    "direct: resumed, chunk files over t, blosc-lz4": Layout(
+        "direct", {"t": (60, 4, 0)}, "blosc-lz4", every=3, resumed=(10, 25)
+    ),
+    "direct: resumed, shards": Layout("direct", {"t": (60, 1, 8)}, every=3, resumed=(10, 25)),
+    "direct: resumed, unbounded, shards of chunks over t, zstd": Layout(
+        "direct", {"t": (0, 3, 4)}, "zstd", every=5, resumed=(10, 25)
+    ),
+    "OME-TIFF, resumed": replace(_tiff({"t": 30, "c": 2}), resumed=(10, 25)),
+    "OME-TIFF, resumed, unbounded, zstd": replace(
+        _tiff({"t": 0, "z": 3}, "zstd"), resumed=(10, 25)
+    ),
+    "OME-TIFF, resumed, tiles, positions": replace(
+        _tiff({"t": 16, "p": 3}, tile=32), resumed=(10, 25)
     ),
     "OME-TIFF, unbounded, positions": _tiff({"t": 0, "p": 2}),
     "OME-TIFF, unbounded, positions in one file": _tiff(

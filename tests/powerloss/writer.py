@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ome_writers import create_stream
+from ome_writers import create_stream, resume
 from powerloss.layouts import LAYOUTS, metadata
 
 
@@ -22,6 +22,12 @@ def main(name: str, output: str, marks: str) -> None:
     stream = create_stream(layout.settings(Path(output)))
     os.write(marked, b"0")
     for number in range(layout.frames):
+        if number in layout.resumed:
+            path = stream.settings.output_path
+            stream.close()
+            os.write(marked, b"%d" % number)
+            stream = resume(path)
+            os.write(marked, b"%d" % number)
         frames = [number, number // 2] if layout.again and number % 3 == 2 else [number]
         for each in frames:
             index = {"t": each} if layout.again else None

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers import AcquisitionSettings, Channel, Dimension, Plate, Position, create_stream
+from ome_writers import (
+    AcquisitionSettings,
+    Channel,
+    Dimension,
+    Plate,
+    Position,
+    create_stream,
+    resume,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +65,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of one sample that differ from a plain single image."""
+    """Settings of one sample that differ from a plain single image.
+
+    After the number of frames in `resumed`, the stream is closed, and another one resumes the dataset.
+    """
 
     name: str
     format: str = "zarr"
@@ -70,6 +81,7 @@ class Recipe:
     frames: int | None = None
     closed: bool = True
     levels: int = 0
+    resumed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Sample:
@@ -87,6 +99,9 @@ class Recipe:
         total = 0
         for total, (t, p, c, z) in enumerate(places, 1):
             frame = (np.arange(Y * X, dtype="uint16") % 211 + 997 * total).reshape(Y, X)
+            if total - 1 == self.resumed > 0:
+                stream.close()
+                stream = resume(folder / settings.output_path)
             stream.append(frame, frame_metadata={"delta_t": total / 8, "note": f"frame {total}"})
             images[paths[p]][t, c, z] = frame
             if total == self.frames:
@@ -179,6 +194,8 @@ RECIPES = (
     Recipe("plate", positions=3, plate=True),
     Recipe("unbounded", unbounded=True),
     Recipe("cancelled", frames=8),
+    Recipe("resumed", resumed=5),
+    Recipe("resumed shards levels", shard=2, levels=2, resumed=7),
     Recipe("writing", frames=8, closed=False),
     Recipe("writing shards", shard=3, compression="zstd", frames=8, closed=False),
     Recipe("levels", levels=2),
@@ -196,6 +213,9 @@ RECIPES = (
     _tiff("plate", positions=3, plate=True),
     _tiff("unbounded", unbounded=True),
     _tiff("cancelled", frames=8),
+    _tiff("resumed", resumed=5),
+    _tiff("resumed zstd levels", compression="zstd", levels=2, resumed=7),
+    _tiff("resumed tiles in a set", positions=3, options={"tile": 16}, resumed=17),
     _tiff("writing", frames=8, closed=False),
     _tiff("levels", levels=2),
     _tiff("levels deflate", levels=2, compression="deflate"),

@@ -43,7 +43,8 @@ class Reopened:
     metadata: DatasetMetadata
     journal: Journal
     existing: tuple[ExistingArray, ...]  # by number of the array
-    existing_ifds: Mapping[str, Mapping[int, tuple[int, ...]]]  # see `storage.Options`
+    # see `storage.Options`
+    existing_ifds: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
     # by image: which frames have pixels, and which have frame metadata, in storage order
     frames: tuple[NDArray[np.bool_], ...]
     described: tuple[NDArray[np.bool_], ...]

@@ -60,9 +60,11 @@ class Options:
     file_set: bool = False
     # one per array, if all of them exist; only for engines that can reopen arrays (`EngineRow.reopens`)
     existing: Sequence[ExistingArray] = ()
-    # OME-TIFF engine only: of existing files, the offsets of the IFDs of each page with pixels, full resolution first,
-    # by key of the file and number of the page
-    existing_ifds: Mapping[str, Mapping[int, tuple[int, ...]]] = field(default_factory=dict)
+    # OME-TIFF engine only: by key of an existing file, the numbers of the pages with pixels, sorted, and the offsets of
+    # their IFDs, shape (pages, 1 + levels), full resolution first; 0: a page does not have this level
+    existing_ifds: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ def open_existing(
     try:
         with guard_reader(root):
             if claim.is_stale or dataset.status in ("writing", "failed"):
-                for _ in row.find_problems(root, dry_run=False):
+                for _ in row.find_problems(root, dry_run=False, quick=True):
                     pass
             reopened = dataset.reopen(_with_new_attempt(dataset, plan))
         stored = stored_frames(plan, dataset, reopened)

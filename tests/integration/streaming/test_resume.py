@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -55,11 +56,20 @@ def values(path: Path) -> list[int]:
 
 
 def acquisition(path: Path) -> dict[str, Any]:
-    return json.loads((path / "zarr.json").read_bytes())["attributes"]["ome_writers"]
+    """Return what a dataset says about its acquisition."""
+    if path.is_dir():
+        return json.loads((path / "zarr.json").read_bytes())["attributes"]["ome_writers"]
+    tifffile = pytest.importorskip("tifffile")
+    with tifffile.TiffFile(path) as file:
+        tree = ElementTree.fromstring(file.ome_metadata)
+    texts = (element.text or "" for element in tree.iter() if element.tag.endswith("}Value"))
+    (own,) = (json.loads(text) for text in texts if '"attempts"' in text)
+    return own
 
 
-def test_resume_continues_a_killed_stream(tmp_path: Path) -> None:
-    path = write_and_kill(settings(tmp_path / "a.ome.zarr"), 7, 10)
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
+def test_resume_continues_a_killed_stream(tmp_path: Path, name: str) -> None:
+    path = write_and_kill(settings(tmp_path / name), 7, 10)
     assert len(record(path, 100)) == 24 - 7  # frames 7 to 9 were not flushed
     spec = omew.read(path)
     assert (spec.status, spec.frames_written) == ("complete", 24)
@@ -260,11 +270,41 @@ def test_resumed_ometiff_keeps_edits_of_clients(tmp_path: Path) -> None:
     assert len(omew.read_frame_metadata(path)) == 24
 
 
-def test_an_ometiff_is_not_longer_than_planned(tmp_path: Path) -> None:
-    path = tmp_path / "a.ome.tiff"
-    record(settings(path, t=2), 100)
-    with pytest.raises(omew.SettingsError, match="cannot get more planes than planned"):
-        omew.create_stream(settings(path, t=3), resume=True)
+@pytest.mark.parametrize("first", [5, 100])
+@pytest.mark.parametrize("positions", [1, 2])
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+def test_an_ometiff_with_a_longer_first_axis(
+    tmp_path: Path, first: int, positions: int, compression: str
+) -> None:
+    """Twice; of a complete dataset, and of one with missing frames."""
+    tifffile = pytest.importorskip("tifffile")
+    p = [Dimension(name="p", type="position", coords=["a", "b"])] if positions > 1 else []
+    fields: dict[str, Any] = {"compression": compression, "format": {"name": "ome-tiff"}}
+    fields["format"]["prefer_single_file"] = "always" if first > 5 else "auto"
+    fields["pyramid"] = {"smallest": 2, "axes": ["y", "x"]}
+
+    def longer(t: int, name: str = "a.ome.tiff") -> AcquisitionSettings:
+        given = settings(tmp_path / name, t=t, **fields)
+        dims = [given.dimensions[0], *p, *given.dimensions[1:]]
+        return AcquisitionSettings(
+            root_path=tmp_path / name, dimensions=dims, dtype="uint16", **fields
+        )
+
+    record(longer(2), first)
+    record(longer(3), 3)
+    record(longer(5), 100)
+    record(longer(5, "whole.ome.tiff"), 100)
+    out = [Path(longer(5, name).output_path) for name in ("a.ome.tiff", "whole.ome.tiff")]
+    assert [omew.read(o).status for o in out] == ["complete", "complete"]
+    for level in (0, 1):
+        found, expected = (np.asarray(omew.open(o, level=level)) for o in out)
+        np.testing.assert_array_equal(found, expected)
+    frames = [sorted(map(str, omew.read_frame_metadata(o))) for o in out]
+    assert frames[0] == frames[1]
+    assert not any(check.findings for check in omew.validate(out[0]).checks)
+    file = out[0] if out[0].is_file() else sorted(out[0].glob("*.tiff"))[0]
+    with tifffile.TiffFile(file) as tiff:
+        assert 5 in tiff.series[0].shape[:-2]
 
 
 @pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])

@@ -14,16 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ome_writers.codecs import tiff_codec
 from ome_writers.decompression import compression_of_tag
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.file_sync import sync
 from ome_writers.formats.ometiff.tiff_structure import (
-    FIELD_BYTES,
-    MAX_ENTRIES,
     MAX_LEVELS,
-    LoopDetector,
+    IfdBlock,
+    TiffDirectory,
+    TiffStructure,
 )
 from ome_writers.storage import open_file, read_at, write_at
 from ome_writers.storage.tiff import (
@@ -39,13 +43,14 @@ from ome_writers.storage.tiff import (
     TILE_OFFSETS,
     TILE_WIDTH,
     aligned,
+    as_numbers,
     expected_tags,
+    read_pieces,
 )
-from ome_writers.untrusted import open_regular
+from ome_writers.untrusted import check_count, open_regular
 
-# of tiles to that of strips
-_STRIP_TAGS = {STRIP_OFFSETS: STRIP_OFFSETS, STRIP_BYTE_COUNTS: STRIP_BYTE_COUNTS}
-_STRIP_TAGS |= {TILE_OFFSETS: STRIP_OFFSETS, TILE_BYTE_COUNTS: STRIP_BYTE_COUNTS}
+Numbers = NDArray[np.int64]
+
 _MAX_STRIP_BYTES = 2**31  # decoded
 
 
@@ -55,110 +60,103 @@ class Ifd:
 
     offset: int
     entries: bytes  # entry count and entries, without next-IFD pointer and out-of-line values
-    strip_tables: tuple[bytes, bytes]  # offsets and byte counts of the strips or tiles; not empty
-    end: int  # of all bytes that the IFD references, the description excepted
+    checksum: int | None  # see `storage.tiff.CHECKSUM`; None if it does not have one
+    tile: tuple[int, int] | None  # (y, x) of its tiles; None if it has strips
+    strips: list[tuple[int, int]]  # offset and byte count of each strip or tile
     levels: tuple[Ifd, ...] = ()
 
-    @property
-    def strips(self) -> list[tuple[int, int]]:
-        """Offset and byte count of each strip or tile; not empty."""
-        offsets, counts = (struct.unpack(f"<{len(t) // 8}Q", t) for t in self.strip_tables)
-        return list(zip(offsets, counts, strict=False))
 
-    @property
-    def tile(self) -> tuple[int, int] | None:
-        """(y, x) of its tiles; None if it has strips."""
-        values = {tag: value for tag, _, value, _ in _fields(self.entries)}
-        if TILE_OFFSETS not in values:
-            return None
-        return values.get(TILE_LENGTH, 0), values.get(TILE_WIDTH, 0)
+class _Columns(NamedTuple):
+    """Adjacent IFDs of a chain; the first dimension is the page."""
 
-    @property
-    def checksum(self) -> int | None:
-        """See `storage.tiff.CHECKSUM`; None if the page does not have one."""
-        found = (
-            value & 0xFFFFFFFF for tag, _, value, _ in _fields(self.entries) if tag == CHECKSUM
-        )
-        return next(found, None)
-
-    @property
-    def next_pointer_at(self) -> int:
-        """Offset of the next-IFD pointer."""
-        return self.offset + len(self.entries)
-
-    @property
-    def values_end(self) -> int:
-        """End of the IFD and of its out-of-line values, the description excepted."""
-        values = (
-            value + nbytes
-            for tag, nbytes, value, _ in _fields(self.entries)
-            if nbytes > 8 and tag != DESCRIPTION
-        )
-        return max((self.next_pointer_at + 8, *values))
+    offsets: Numbers
+    next_pointers_at: Numbers  # offsets of the next-IFD pointers
+    first_strips: Numbers  # offset of the first strip or tile; 0 without
+    ends: Numbers  # of all bytes that the IFDs reference, the description excepted
+    levels: Numbers  # offsets of the IFDs of the resolution levels, shape (pages, levels); 0: no such level
 
 
 class IfdRepair:
     """The IFD chain of a BigTIFF file that this library wrote.
 
-    Raises OSError if the file cannot be read, is not a little-endian BigTIFF, or its chain is damaged.
+    Raises InvalidFileError if the file is not a little-endian BigTIFF, or its chain is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._foreign: int | None = None  # a page with other tags than this library writes
+        self._description_field_at = 0  # where count and offset of the ImageDescription are
+        parts: list[_Columns] = []
         with self._open() as fd:
-            head = read_at(fd, len(HEADER), 0)
-            if head[:8] != HEADER[:8] or len(head) < len(HEADER):
-                raise OSError(f"{path}: not a little-endian BigTIFF file.")
-            self.pages: list[Ifd] = []
-            loops = LoopDetector(path)
-            (offset,) = struct.unpack_from("<Q", head, 8)
-            while offset:
-                loops.visit(offset)
-                page = self._read_ifd(fd, offset)
-                self.pages.append(page)
-                (offset,) = struct.unpack(
-                    "<Q", read_at(fd, 8, page.next_pointer_at).ljust(8, b"\0")
-                )
+            if read_at(fd, 8, 0) != HEADER[:8]:
+                raise InvalidFileError(f"{path}: not a little-endian BigTIFF file.")
+            tiff, pages = TiffStructure(fd, path), 0
+            for block in tiff.blocks():
+                while True:
+                    parts.append(self._columns(tiff, block, pages))
+                    count = len(parts[-1].offsets)
+                    pages += count
+                    if count == len(block.offsets):
+                        break
+                    block = block.without(count, tiff.directory(int(block.offsets[count])))
+            if not pages:
+                raise InvalidFileError(f"{path}: the file does not have a page.")
+            self._find_description(fd, tiff.directory(tiff.first))
+        levels = max(part.levels.shape[1] for part in parts)
+        padding = [((0, 0), (0, levels - part.levels.shape[1])) for part in parts]
+        parts = [
+            part._replace(levels=np.pad(part.levels, pad))
+            for part, pad in zip(parts, padding, strict=True)
+        ]
+        self._pages = _Columns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def __len__(self) -> int:
+        """Return the number of pages."""
+        return len(self._pages.offsets)
+
+    @property
+    def ifds(self) -> Numbers:
+        """The offsets of all IFDs, shape (pages, 1 + levels), full resolution first; 0: a page lacks this level."""
+        return np.column_stack((self._pages.offsets, self._pages.levels))
+
+    def page(self, number: int) -> Ifd:
+        """Return the IFD of a page, with those of its resolution levels."""
+        offset, *levels = self.ifds[number].tolist()
+        with self._open() as fd:
+            tiff = TiffStructure(fd, self.path)
+            found = tuple(_read_ifd(fd, tiff, level) for level in levels if level)
+            return replace(_read_ifd(fd, tiff, offset), levels=found)
 
     def refuse_foreign(self) -> None:
         """Check that every page has exactly the tags that this library writes.
 
         Raises UnsupportedError if a page has other tags, because another program has rewritten the file.
         """
-        for number, page in enumerate(self.pages):
-            expected = [
-                expected_tags(
-                    first=number == 0 and ifd is page,
-                    reduced=ifd is not page,
-                    tiled=ifd.tile is not None,
-                    checksum=ifd.checksum is not None,
-                )
-                for ifd in (page, *page.levels)
-            ]
-            if [_tags(ifd) for ifd in (page, *page.levels)] != expected:
-                raise UnsupportedError(
-                    f"{self.path} cannot be repaired: page {number} has other TIFF tags than this library writes, so "
-                    f"another program has rewritten the file. Nothing was changed."
-                )
+        if self._foreign is not None:
+            raise UnsupportedError(
+                f"{self.path} cannot be repaired: page {self._foreign} has other TIFF tags than this library writes, "
+                f"so another program has rewritten the file. Nothing was changed."
+            )
 
     @property
     def pages_with_pixels(self) -> list[int]:
         """Numbers of the pages with strips of their own; blank pages share strips between the first two IFDs."""
-        first, below = self.pages[0].offset, self._blank_below
-        offsets = map(_first_offset, self.pages)
-        return [n for n, offset in enumerate(offsets) if offset >= below or offset < first]
+        strips, first = self._pages.first_strips, self._pages.offsets[0]
+        found: list[int] = np.flatnonzero((strips >= self._blank_below) | (strips < first)).tolist()
+        return found
 
     @cached_property
     def _blank_below(self) -> int:
-        if len(self.pages) > 1:
-            return self.pages[1].offset
-        first = self.pages[0]
+        if len(self) > 1:
+            return int(self._pages.offsets[1])
+        first = self.page(0)
         if first.tile:  # all tiles of a blank page are the same one
             offsets = {offset for offset, _ in first.strips}
             return min(offsets) + (len(offsets) == 1)
         with self._open() as fd:
             length, offset = self._read_description_field(fd)
-        if offset > aligned(first.values_end, 16):
+            ifd = TiffStructure(fd, self.path).directory(first.offset)
+        if offset > aligned(_values_end(ifd), 16):
             # the description was moved: its offset no longer bounds the blank plane
             return 0 if self._has_nonzero_pixels(first) else first.strips[0][0] + 1
         # the blank plane follows the extent that was reserved for the first description
@@ -167,9 +165,9 @@ class IfdRepair:
     def truncate_chain(self, pages: int) -> None:
         """End the chain after the first `pages` pages."""
         with self._open(writing=True) as fd:
-            write_at(fd, [bytes(8)], self.pages[pages - 1].next_pointer_at)
+            write_at(fd, [bytes(8)], int(self._pages.next_pointers_at[pages - 1]))
             sync(fd)
-        del self.pages[pages:]
+        self._pages = _Columns(*(column[:pages] for column in self._pages))
 
     def write_description(self, text: bytes) -> None:
         """Replace the ImageDescription by `text` and truncate unreferenced trailing bytes."""
@@ -178,7 +176,7 @@ class IfdRepair:
             offset = self._free_offset(fd, len(content))
             write_at(fd, [content], offset)
             sync(fd)
-            write_at(fd, [struct.pack("<QQ", len(content), offset)], self._description_field_at())
+            write_at(fd, [struct.pack("<QQ", len(content), offset)], self._description_field_at)
             sync(fd)
             os.ftruncate(fd, aligned(offset + len(content)))
 
@@ -200,22 +198,26 @@ class IfdRepair:
 
         The new chain is written after all referenced bytes; one write of the header's pointer then switches to it.
         """
-        pages = [self.pages[number] for number in kept]
+        chosen = np.asarray(kept)
         content = text + b"\0"
-        offsets, size = [], 0
-        for page in pages:
-            offsets.append(size)
-            size += aligned(len(page.entries) + 8)
+        ifds, pointers_at = self._pages.offsets[chosen], self._pages.next_pointers_at[chosen]
+        nbytes = pointers_at - ifds  # without the pointer
+        steps = -(-(nbytes + 8) // 8) * 8
+        offsets, size = np.cumsum(steps) - steps, int(steps.sum())
         with self._open(writing=True) as fd:
-            start = self._free_offset(fd, size + len(content), pages)
+            start = self._free_offset(fd, size + len(content), chosen)
+            following = [*(start + offsets[1:]).tolist(), 0]
             out = bytearray(size)
-            for number, (page, offset) in enumerate(zip(pages, offsets, strict=True)):
-                entries = bytearray(page.entries)
-                if number == 0:
-                    field = self._description_field_at() - self.pages[0].offset
-                    struct.pack_into("<QQ", entries, field, len(content), start + size)
-                following = start + offsets[number + 1] if number + 1 < len(pages) else 0
-                out[offset : offset + len(entries) + 8] = entries + struct.pack("<Q", following)
+            for length in np.unique(nbytes).tolist():
+                equal = np.flatnonzero(nbytes == length)
+                for number, ifd in zip(
+                    equal.tolist(), read_pieces(fd, ifds[equal], length), strict=True
+                ):
+                    at = int(offsets[number])
+                    out[at : at + length] = ifd.tobytes()
+                    struct.pack_into("<Q", out, at + length, following[number])
+            field = self._description_field_at - int(self._pages.offsets[0])
+            struct.pack_into("<QQ", out, field, len(content), start + size)
             write_at(fd, [memoryview(out), content], start)
             sync(fd)
             write_at(fd, [struct.pack("<Q", start)], 8)
@@ -232,15 +234,17 @@ class IfdRepair:
 
     def _referenced_end(self, fd: int) -> int:
         length, offset = self._read_description_field(fd)
-        return aligned(max(*(page.end for page in self.pages), offset + length))
+        return aligned(max(int(self._pages.ends.max()), offset + length))
 
-    def _free_offset(self, fd: int, nbytes: int, pages: Sequence[Ifd] = ()) -> int:
+    def _free_offset(self, fd: int, nbytes: int, pages: Numbers | None = None) -> int:
         """Return an offset for `nbytes` after `pages` (default: all), clear of the description and current chain."""
         length, description = self._read_description_field(fd)
-        offset = aligned(max(page.end for page in pages or self.pages))
+        ends = self._pages.ends if pages is None else self._pages.ends[pages]
+        offset = aligned(int(ends.max()))
         in_use = [(description, description + length)]
-        if pages:
-            in_use += [(page.offset, page.next_pointer_at + 8) for page in self.pages]
+        if pages is not None:
+            starts, pointers = self._pages.offsets.tolist(), self._pages.next_pointers_at.tolist()
+            in_use += zip(starts, (at + 8 for at in pointers), strict=True)
         for begin, end in sorted(in_use):
             if begin < offset + nbytes and end > offset:
                 offset = aligned(end)
@@ -248,65 +252,80 @@ class IfdRepair:
 
     def _read_description_field(self, fd: int) -> tuple[int, int]:
         """Return length and offset of the ImageDescription."""
-        length, offset = struct.unpack("<QQ", read_at(fd, 16, self._description_field_at()))
+        length, offset = struct.unpack("<QQ", read_at(fd, 16, self._description_field_at))
         return length, offset
 
-    def _description_field_at(self) -> int:
-        """Return where count and offset of the ImageDescription are stored, side by side."""
-        first = self.pages[0]
-        for at in range(8, len(first.entries), ENTRY_BYTES):
-            if struct.unpack_from("<H", first.entries, at) == (DESCRIPTION,):
-                return first.offset + at + 4
-        raise OSError(f"{self.path}: the first page has no ImageDescription.")
+    def _find_description(self, fd: int, first: TiffDirectory) -> None:
+        entries = read_at(fd, first.next_pointer_at - first.offset - 8, first.offset + 8)
+        for at in range(0, len(entries), ENTRY_BYTES):
+            if struct.unpack_from("<H", entries, at) == (DESCRIPTION,):
+                self._description_field_at = first.offset + 8 + at + 4
+                return
+        raise InvalidFileError(f"{self.path}: the first page has no ImageDescription.")
 
-    def _read_ifd(self, fd: int, offset: int, *, is_level: bool = False) -> Ifd:
-        (count,) = struct.unpack("<Q", read_at(fd, 8, offset).ljust(8, b"\xff"))
-        if count > MAX_ENTRIES:
-            raise OSError(
-                f"{self.path}: the IFD at offset {offset} has {count} entries, more than {MAX_ENTRIES}."
+    def _columns(
+        self, tiff: TiffStructure, block: IfdBlock, page: int, *, is_level: bool = False
+    ) -> _Columns:
+        """Return the IFDs of a block, whose first one is that of `page`, up to one whose levels have other entries."""
+        entries = block.first.entries
+        offsets = block.offsets
+        table = tiff.numbers(block, TILE_OFFSETS if TILE_OFFSETS in entries else STRIP_OFFSETS)
+        sizes = tiff.numbers(
+            block, TILE_BYTE_COUNTS if TILE_BYTE_COUNTS in entries else STRIP_BYTE_COUNTS
+        )
+        strips = min(table.shape[1], sizes.shape[1])
+        strips_ends = table[:, :strips] + sizes[:, :strips]
+        if (table < 0).any() or (sizes < 0).any() or (strips_ends < 0).any():
+            raise InvalidFileError(
+                f"{self.path}: page {page} or a later one has a strip outside of the file."
             )
-        entries = read_at(fd, 8 + count * ENTRY_BYTES, offset)
-        if len(entries) < 8 + count * ENTRY_BYTES:
-            raise OSError(f"{self.path}: the file ends within the IFD at offset {offset}.")
-        tables = self._strip_tables(fd, entries, offset)
-        offsets = [] if is_level else self._level_offsets(fd, entries, offset)
-        levels = tuple(self._read_ifd(fd, level, is_level=True) for level in offsets)
-        ifd = Ifd(offset, entries, tables, 0, levels)
-        strips_end = max(start + nbytes for start, nbytes in ifd.strips)
-        return replace(ifd, end=max(strips_end, ifd.values_end, *(level.end for level in levels)))
-
-    def _level_offsets(self, fd: int, entries: bytes, offset: int) -> list[int]:
-        """Return the offsets of the IFDs of the resolution levels of the page whose IFD is at `offset`."""
-        fields = {field[0]: field for field in _fields(entries)}
-        if SUB_IFDS not in fields:
-            return []
-        _, nbytes, value, inline = fields[SUB_IFDS]
-        if nbytes > 8 * MAX_LEVELS:
-            raise OSError(
-                f"{self.path}: the IFD at offset {offset} has {nbytes // 8} SubIFDs, more than {MAX_LEVELS}."
+        first_strips = table[:, 0] if strips else np.zeros_like(offsets)
+        pointers_at = offsets + (block.first.next_pointer_at - block.first.offset)
+        ends = np.maximum(pointers_at + 8, strips_ends.max(axis=1, initial=0))
+        for tag, entry in entries.items():
+            if entry.nbytes > 8 and tag != DESCRIPTION:
+                ends = np.maximum(ends, as_numbers(block.values[tag])[:, 0] + entry.nbytes)
+        self._note_foreign(block, page, is_level=is_level)
+        level_ifds = np.zeros((len(offsets), 0), np.int64)
+        if not is_level:
+            level_ifds = tiff.numbers(block, SUB_IFDS)
+            check_count(
+                level_ifds.shape[1],
+                f"{self.path}: the number of SubIFDs of the IFD at {block.first.offset}",
+                MAX_LEVELS,
             )
-        table = read_at(fd, nbytes, value) if nbytes > 8 else inline
-        return list(struct.unpack_from(f"<{len(table) // 8}Q", table))
+        for column in level_ifds.T:
+            first = tiff.directory(int(column[0]) % 2**64)
+            level = self._columns(
+                tiff, tiff.block(first, column[: len(offsets)]), page, is_level=True
+            )
+            offsets = offsets[: len(level.offsets)]
+            ends = np.maximum(ends[: len(offsets)], level.ends)
+        count = len(offsets)
+        return _Columns(
+            offsets, pointers_at[:count], first_strips[:count], ends[:count], level_ifds[:count]
+        )
 
-    def _strip_tables(self, fd: int, entries: bytes, offset: int) -> tuple[bytes, bytes]:
-        """Return the offsets and byte counts of the strips or tiles of the IFD at `offset`."""
-        tables: dict[int, bytes] = {}
-        for tag, nbytes, value, inline in _fields(entries):
-            if tag in _STRIP_TAGS:
-                if nbytes > 8 and value + nbytes > os.fstat(fd).st_size:
-                    raise OSError(
-                        f"{self.path}: the file ends within the strip table of the IFD at offset {offset}."
-                    )
-                table = read_at(fd, nbytes, value) if nbytes > 8 else inline
-                tables[_STRIP_TAGS[tag]] = table[: len(table) // 8 * 8]
-        if not tables.get(STRIP_OFFSETS) or not tables.get(STRIP_BYTE_COUNTS):
-            return bytes(8), bytes(8)
-        return tables[STRIP_OFFSETS], tables[STRIP_BYTE_COUNTS]
+    def _note_foreign(self, block: IfdBlock, page: int, *, is_level: bool) -> None:
+        """Keep the number of the page whose block has other tags than this library writes."""
+        entries = block.first.entries
+        expected = expected_tags(
+            first=not (page or is_level),
+            reduced=is_level,
+            tiled=TILE_OFFSETS in entries,
+            checksum=CHECKSUM in entries,
+        )
+        found = {tag: entry.kind for tag, entry in block.first.entries.items() if tag != SUB_IFDS}
+        ifd = block.first
+        repeated = 8 + len(ifd.entries) * ENTRY_BYTES != ifd.next_pointer_at - ifd.offset
+        if self._foreign is None and (repeated or sorted(found.items()) != sorted(expected)):
+            self._foreign = page
 
     def _has_nonzero_pixels(self, page: Ifd) -> bool:
-        compression = next(v & 0xFFFF for tag, _, v, _ in _fields(page.entries) if tag == 259)
-        codec = tiff_codec(compression_of_tag(compression))
         with self._open() as fd:
+            tiff = TiffStructure(fd, self.path)
+            (compression,) = tiff.integers(tiff.directory(page.offset).entries.get(259)).tolist()
+            codec = tiff_codec(compression_of_tag(compression))
             for offset, nbytes in page.strips:
                 strip = read_at(fd, nbytes, offset)
                 if any(codec.decode(strip, _MAX_STRIP_BYTES)):
@@ -314,20 +333,30 @@ class IfdRepair:
         return False
 
 
-def _first_offset(ifd: Ifd) -> int:
-    """Return the offset of the first strip or tile."""
-    offset: int = struct.unpack_from("<Q", ifd.strip_tables[0])[0]
-    return offset
+def _read_ifd(fd: int, tiff: TiffStructure, offset: int) -> Ifd:
+    directory = tiff.directory(offset)
+    entries = directory.entries
+    tile, tags = None, (STRIP_OFFSETS, STRIP_BYTE_COUNTS)
+    if TILE_OFFSETS in entries:
+        sides = (tiff.integers(entries.get(tag)).tolist() for tag in (TILE_LENGTH, TILE_WIDTH))
+        height, width = (side[0] if side else 0 for side in sides)
+        tile, tags = (height, width), (TILE_OFFSETS, TILE_BYTE_COUNTS)
+    offsets, counts = (tiff.integers(entries.get(tag)).tolist() for tag in tags)
+    checksum = tiff.integers(entries.get(CHECKSUM)).tolist()
+    return Ifd(
+        offset,
+        read_at(fd, directory.next_pointer_at - offset, offset),
+        checksum[0] if checksum else None,
+        tile,
+        list(zip(offsets, counts, strict=False)) or [(0, 0)],
+    )
 
 
-def _tags(ifd: Ifd) -> list[tuple[int, int]]:
-    """Return tags and field types of an IFD, without that of the resolution levels."""
-    tags = [entry[:2] for entry in struct.iter_unpack("<HHQQ", ifd.entries[8:])]
-    return [(tag, type_) for tag, type_ in tags if tag != SUB_IFDS]
-
-
-def _fields(entries: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield tag, number of bytes, and value or offset (as a number and as bytes) of each entry of an IFD."""
-    for at in range(8, len(entries), ENTRY_BYTES):
-        tag, type_, number, value = struct.unpack_from("<HHQQ", entries, at)
-        yield tag, FIELD_BYTES.get(type_, 1) * number, value, entries[at + 12 : at + 20]
+def _values_end(ifd: TiffDirectory) -> int:
+    """Return the end of an IFD and of its out-of-line values, the description excepted."""
+    values = (
+        entry.offset + entry.nbytes
+        for tag, entry in ifd.entries.items()
+        if entry.nbytes > 8 and tag != DESCRIPTION
+    )
+    return max((ifd.next_pointer_at + 8, *values))

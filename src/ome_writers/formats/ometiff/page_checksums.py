@@ -47,18 +47,16 @@ def damaged_pages(stored: StoredDocuments) -> Iterator[Finding]:
                     page = int(
                         pages[index] if kept is None else np.searchsorted(kept, pages[index])
                     )
-                    if page >= len(chain.pages):
+                    if page >= len(chain):
                         if not writing:
                             what = f"image {image.number}, index {_text(index)}: there is no page"
                             yield Finding(file, what, solved=False)
                         continue
-                    for what in _problems(fd, chain.pages[page], kinds):
+                    for what in _problems(fd, chain.page(page), kinds):
                         where = f"image {image.number}, index {_text(index)}, page {page}"
                         yield Finding(file, f"{where}{what}", solved=False)
-            if not writing and len(chain.pages) > sum(map(_planes, shapes)) and kept is not None:
-                what = (
-                    f"{len(chain.pages)} pages, the OME-XML has {sum(map(_planes, shapes))} planes"
-                )
+            if not writing and len(chain) > sum(map(_planes, shapes)) and kept is not None:
+                what = f"{len(chain)} pages, the OME-XML has {sum(map(_planes, shapes))} planes"
                 yield Finding(file, what, solved=False)
         finally:
             os.close(fd)

@@ -90,7 +90,7 @@ def _pages(
     order = PageOrder([each.array for each in members])
     shape = list(image.shape)
     if image.array.growing is not None:
-        shape[image.array.growing] = len(chains[image.key].pages) // order.pages_per_row
+        shape[image.array.growing] = len(chains[image.key]) // order.pages_per_row
     check_count(math.prod(shape[:-2]), f"{image.key}: the number of planes", MAX_FRAMES)
     return order.pages([each.number for each in members].index(image.number), shape)
 

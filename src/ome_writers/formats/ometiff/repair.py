@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 _COMPANION = ".companion.ome"
 
 
-def find_problems(root: Path, *, dry_run: bool) -> Iterator[Finding]:
-    """Repair an OME-TIFF and yield the findings; raise UnsupportedError if it was not written by this library."""
+def find_problems(root: Path, *, dry_run: bool, quick: bool = False) -> Iterator[Finding]:
+    """Repair an OME-TIFF and yield the findings; raise UnsupportedError if it was not written by this library.
+
+    It is always quick.
+    """
     return _TiffRepair(root, dry_run).findings()
 
 
@@ -93,14 +96,14 @@ class _TiffRepair:
         kept = kept_ifds(stored, outcome)
         rewritten = set()
         for name, chain in chains.items():
-            ifds = [ifd for ifd in kept[name] if ifd < len(chain.pages)]
-            if len(ifds) == len(chain.pages):
+            ifds = [ifd for ifd in kept[name] if ifd < len(chain)]
+            if len(ifds) == len(chain):
                 if name not in unfinished and chain.trailing_bytes:
                     yield Finding(
                         self._path(name), f"{chain.trailing_bytes} unreferenced trailing bytes"
                     )
                 continue
-            what = f"{len(ifds)} of {len(chain.pages)} planes were written: the others removed"
+            what = f"{len(ifds)} of {len(chain)} planes were written: the others removed"
             yield Finding(self._path(name), what)
             if ifds[-1] + 1 != len(ifds):
                 rewritten.add(name)  # below, together with the OME-XML that numbers the IFDs

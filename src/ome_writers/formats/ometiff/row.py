@@ -23,6 +23,7 @@ FORMAT = FormatRow(
     frame_metadata=_lazy("frame_metadata:read_frames"),
     open_pixels=_lazy("pixels:open_pixels"),
     find_problems=_lazy("repair:find_problems"),
+    extends=True,
     resumable=_lazy("stored_frames:resumable"),
     check=_lazy("check:check"),
     edit=_lazy("edit:edit"),

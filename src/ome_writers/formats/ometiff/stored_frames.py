@@ -37,10 +37,11 @@ from ome_writers.formats.resumption import (
     finish_attempts,
     frame_mask,
 )
-from ome_writers.routing import PageOrder
+from ome_writers.routing import PageOrder, Plan
 from ome_writers.storage import ExistingArray, files
 
 Mask = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
 
 
 def resumable(root: Path) -> ResumableDataset:
@@ -88,7 +89,7 @@ def reopen(dataset: ResumableDataset) -> Reopened:
     journal = Journal.open_existing(
         layout.root, layout.journals, durable=plan.settings.durability == "disk"
     )
-    ifds = _page_ifds(stored, shapes, planes)
+    ifds = _page_ifds(stored, plan, shapes, planes)
     metadata = _ContinuedMetadata(plan, layout)
     metadata.resume(stored, shapes, journal, dataset)
     existing = [
@@ -120,28 +121,36 @@ def _planes_on_disk(stored: StoredDocuments, image: ImageSpec, shape: Sequence[i
 
 
 def _page_ifds(
-    stored: StoredDocuments, shapes: Sequence[Sequence[int]], planes: Sequence[Mask]
-) -> dict[str, dict[int, tuple[int, ...]]]:
-    """Return the offsets of the IFDs of the pages with a frame, by file and page; see `storage.Options`."""
-    found: dict[str, dict[int, tuple[int, ...]]] = {}
-    for key in dict.fromkeys(image.key for image in stored.plan.images):
+    stored: StoredDocuments, plan: Plan, shapes: Sequence[Sequence[int]], planes: Sequence[Mask]
+) -> dict[str, tuple[Numbers, Numbers]]:
+    """Return the pages with a frame in the new `plan`, and the offsets of their IFDs; see `storage.Options`."""
+    found: dict[str, tuple[Numbers, Numbers]] = {}
+    for key in dict.fromkeys(image.key for image in plan.images):
         chain = IfdRepair(files.path_below(stored.layout.root, key))
         try:
             chain.refuse_foreign()
         except UnsupportedError as error:
             raise UnsupportedError(str(error).replace("repaired", "resumed")) from error
-        members = [image for image in stored.plan.images if image.key == key]
-        order = PageOrder([image.array for image in members])
-        kept = None
+        members = [image.number for image in plan.images if image.key == key]
+        before, after = (
+            PageOrder([each.images[number].array for number in members])
+            for each in (stored.plan, plan)
+        )
+        old, new = (
+            np.concatenate(
+                [order.pages(n, shapes[i])[planes[i]].ravel() for n, i in enumerate(members)]
+            )
+            for order in (before, after)
+        )
         if stored.files.renumbers:  # the chain has the remaining pages only
-            kept = order.pages_within([shapes[image.number] for image in members])
-        of_file = found.setdefault(key, {})
-        for number, image in enumerate(members):
-            mask = planes[image.number]
-            for page in order.pages(number, shapes[image.number])[mask].tolist():
-                at = page if kept is None else int(np.searchsorted(kept, page))
-                ifd = chain.pages[at]
-                of_file[page] = (ifd.offset, *(level.offset for level in ifd.levels))
+            old = np.searchsorted(before.pages_within([shapes[i] for i in members]), old)
+        if old.max(initial=0) >= len(chain):
+            raise UnsupportedError(
+                f"{chain.path} cannot be resumed: it has {len(chain)} pages, its metadata {old.max() + 1}. Run "
+                f"`ome-writers validate`."
+            )
+        order = np.argsort(new)
+        found[key] = new[order], chain.ifds[old[order]]
     return found
 
 

@@ -51,7 +51,7 @@ class StoredLevels:
         self, chain: IfdRepair, image: ImageSpec, pages: Sequence[int], *, contiguous: bool
     ) -> None:
         self._path: Path = chain.path
-        self._ifds = [(page, chain.pages[page]) for page in pages if page < len(chain.pages)]
+        self._ifds = [(page, chain.page(page)) for page in pages if page < len(chain)]
         count = len(image.reductions)
         for page, ifd in self._ifds:
             if len(ifd.levels) != count:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError
+from ome_writers.storage.tiff import as_numbers, read_pieces
 from ome_writers.untrusted import Limit, check_count, check_memory, open_regular
 
 if sys.platform == "win32":
@@ -31,6 +33,8 @@ MAX_ENTRIES = 4096  # of an IFD
 MAX_LEVELS = 64  # resolution levels of a page
 _MAX_STRIPS = 2**22
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+_MAX_BLOCK_BYTES = 2**22  # from the first to the last IFD
+_MAX_STEP_BYTES = 2**16  # between two IFDs
 FIELD_BYTES = {2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8} | {
     kind: int(word[1]) for kind, word in _INTEGERS.items()
 }
@@ -47,11 +51,39 @@ class TiffEntry(NamedTuple):
 
 
 class TiffDirectory(NamedTuple):
-    """IFD: its offset, its entries by tag, and the offset of the next IFD (0 for the last)."""
+    """IFD: its offset, its entries by tag, the offset of the next IFD (0 for the last), and where that is stored."""
 
     offset: int
     entries: dict[int, TiffEntry]
     next_offset: int
+    next_pointer_at: int
+
+
+@dataclass(frozen=True)
+class IfdBlock:
+    """IFDs that follow each other in the chain and have the same entries, but for their values.
+
+    Attributes
+    ----------
+    first
+        The first of them.
+    offsets
+        Of the IFDs.
+    values
+        By tag, the bytes of the value of each IFD, or of its offset if it is larger; shape (IFDs, bytes).
+    next_offset
+        Offset of the IFD after the last one; 0 for none.
+    """
+
+    first: TiffDirectory
+    offsets: NDArray[np.int64]
+    values: Mapping[int, NDArray[np.uint8]]
+    next_offset: int
+
+    def without(self, count: int, first: TiffDirectory) -> IfdBlock:
+        """Return the block without its first `count` IFDs; `first` is the one after them."""
+        values = {tag: value[count:] for tag, value in self.values.items()}
+        return replace(self, first=first, offsets=self.offsets[count:], values=values)
 
 
 class TiffStructure:
@@ -104,7 +136,70 @@ class TiffStructure:
                 )
             entries.setdefault(tag, TiffEntry(kind, count, begin, nbytes, content))
         (next_offset,) = struct.unpack_from(self._word, body, number * entry_bytes)
-        return TiffDirectory(offset, entries, next_offset)
+        pointer_at = offset + count_bytes + number * entry_bytes
+        return TiffDirectory(offset, entries, next_offset, pointer_at)
+
+    def blocks(self) -> Iterator[IfdBlock]:
+        """Iterate over the IFD chain of the file, as far as possible by many IFDs at once.
+
+        Raises InvalidFileError if an IFD is not inside the file, or the chain is a loop.
+        """
+        offset = self.first
+        loops = LoopDetector(self._name)
+        while offset:
+            loops.visit(offset)
+            first = self.directory(offset)
+            step = first.next_offset - offset
+            count = _MAX_BLOCK_BYTES // step if 0 < step <= _MAX_STEP_BYTES else 1
+            offsets = offset + step * np.arange(max(1, count))
+            block = self.block(first, offsets, in_chain=True)
+            yield block
+            offset = block.next_offset
+
+    def block(
+        self, first: TiffDirectory, offsets: NDArray[np.int64], *, in_chain: bool = False
+    ) -> IfdBlock:
+        """Return the IFDs at `offsets` up to one with other entries than the first.
+
+        With `in_chain`, up to one that the previous one does not refer to, either.
+        """
+        count_bytes, entry_bytes = (8, 20) if self._big else (2, 12)
+        inline, size = struct.calcsize(self._word), os.fstat(self._fd).st_size
+        nbytes = first.next_pointer_at + inline - first.offset
+        offsets = offsets[: max(1, _MAX_BLOCK_BYTES // nbytes)]
+        inside = (offsets >= 0) & (offsets <= size - nbytes)
+        offsets = offsets if inside.all() else offsets[: max(1, int(np.argmin(inside)))]
+        ifds = read_pieces(self._fd, offsets, nbytes)
+        fixed = np.ones(nbytes - inline, bool)
+        for start in range(count_bytes, len(fixed), entry_bytes):
+            fixed[start + entry_bytes - inline : start + entry_bytes] = False
+        ifds_fixed = ifds[:, : len(fixed)][:, fixed]
+        same = (ifds_fixed == ifds_fixed[0]).all(axis=1)
+        following = as_numbers(ifds[:, -inline:], self._word)[:, 0]
+        if in_chain:
+            same[1:] &= following[:-1] == offsets[1:]
+        values: dict[int, NDArray[np.uint8]] = {}
+        for start in range(count_bytes, len(fixed), entry_bytes):
+            tag = int(as_numbers(ifds[:1, start : start + 2], f"{self._order}u2")[0, 0])
+            value = ifds[:, start + entry_bytes - inline : start + entry_bytes]
+            values.setdefault(tag, value)
+            entry = first.entries[tag]
+            if entry.nbytes > inline:
+                begin = as_numbers(value, self._word)[:, 0]
+                same &= (begin >= 0) & (begin <= size - entry.nbytes)
+        count = len(same) if same.all() else max(1, int(np.argmin(same)))
+        kept = {tag: value[:count] for tag, value in values.items()}
+        return IfdBlock(first, offsets[:count], kept, int(following[count - 1]) % 2**64)
+
+    def numbers(self, block: IfdBlock, tag: int) -> NDArray[np.int64]:
+        """Return the values of an entry in each IFD of a block, shape (IFDs, values); see `integers`."""
+        entry = block.first.entries.get(tag)
+        if entry is None or entry.kind not in _INTEGERS or not entry.nbytes:
+            return np.zeros((len(block.offsets), 0), np.int64)
+        content = block.values[tag]
+        if entry.nbytes > content.shape[1]:
+            content = read_pieces(self._fd, as_numbers(content, self._word)[:, 0], entry.nbytes)
+        return as_numbers(content[:, : entry.nbytes], f"{self._order}{_INTEGERS[entry.kind]}")
 
     def next_directory(self, offset: int) -> int:
         """Return the offset of the next IFD (0 for none) without reading the entries of the one at `offset`.

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,35 +43,100 @@ class _Chunk(NamedTuple):
     """A stored chunk: its coordinate, its file and the recovered index of that if it is a shard, its stored size."""
 
     coordinate: tuple[int, ...]
-    path: Path
+    path: str
     entries: NDArray[np.uint64] | None
     size: int
 
 
-class ArraySurvey:
-    """The chunks of one array on disk."""
+class ChunkListing(NamedTuple):
+    """The files below the folder ``c`` of an array."""
 
-    def __init__(self, folder: Path, level: LevelSpec) -> None:
+    chunks: list[
+        tuple[tuple[int, ...], str, int]
+    ]  # coordinate, path and size of chunk files or shards, sorted
+    others: list[str]  # paths of entries that cannot be chunks, such as temporary files
+
+
+def list_chunks(folder: Path, level: LevelSpec, *, quick: bool = False) -> ChunkListing:
+    """List the chunk files or shards of an array; links are ignored.
+
+    With `quick`, a folder in which the array can have one chunk only is not listed if that chunk exists. That saves
+    most of the time if every plane is a file.
+    """
+    outer = level.shards or level.chunks
+    rank = len(outer)
+    single = rank  # the first axis from which on all have a single chunk
+    while quick and single and level.shape[single - 1] <= outer[single - 1]:
+        single -= 1
+        if single == level.growing:
+            single += 1
+            break
+    found = ChunkListing([], [])
+    zeros = (0,) * (rank - single)
+    suffix = "/0" * len(zeros)
+
+    def walk(path: str, parents: tuple[int, ...]) -> None:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name, at = entry.name, entry.path
+                if not (name.isascii() and name.isdigit()):
+                    found.others.append(at)
+                    continue
+                if entry.is_symlink() or (os.name == "nt" and is_link(at)):
+                    continue
+                coordinate = (*parents, int(name))
+                if len(coordinate) == rank:
+                    if entry.is_file():
+                        found.chunks.append((coordinate, at, entry.stat().st_size))
+                    continue
+                if len(coordinate) == single:
+                    with suppress(OSError):
+                        status = os.lstat(at + suffix)
+                        if stat.S_ISREG(status.st_mode) and status.st_size:
+                            chunk = (coordinate + zeros, at + suffix, status.st_size)
+                            found.chunks.append(chunk)
+                            continue
+                if entry.is_dir():
+                    walk(at, coordinate)
+
+    top = folder / "c"
+    if top.is_dir() and not is_link(top):
+        walk(str(top), ())
+    found.chunks.sort()
+    return found
+
+
+class ArraySurvey:
+    """The chunks of one array on disk; `quick` is that of `list_chunks`."""
+
+    def __init__(self, folder: Path, level: LevelSpec, *, quick: bool = False) -> None:
         self._root = folder.parents[level.key.count("/")] if level.key else folder
-        self._folder = folder / "c"
+        self._folder, self._quick = folder, quick
         self._level = level
         self._grid = Grid(level)
         self._recovery = ShardRecovery(level)
+
+    @cached_property
+    def listing(self) -> ChunkListing:
+        """The files of the array when they were first needed."""
+        return list_chunks(self._folder, self._level, quick=self._quick)
 
     def recover(self, *, dry_run: bool, truncate: bool = True) -> Iterator[Finding]:
         """Bring all files into the state in which `close` leaves them; yield the problems found.
 
         Without `truncate`, valid shards may be longer than their data, as `close` leaves them for concurrent readers.
         """
-        for coordinate, path in self._files():
-            if not path.stat().st_size:
-                if not dry_run:
-                    path.unlink()
-                yield Finding(path, "empty chunk file: removed")
-            elif self._grid.sharded:
+        for coordinate, name, size in self.listing.chunks if self._grid.sharded else ():
+            if size:
                 yield from self._recovery.recover_shard(
-                    coordinate, path, dry_run=dry_run, truncate=truncate
+                    coordinate, Path(name), dry_run=dry_run, truncate=truncate
                 )
+        empty = [name for _, name, size in self.listing.chunks if not size]
+        for name in empty:
+            if not dry_run:
+                os.unlink(name)
+            yield Finding(Path(name), "empty chunk file: removed")
+        self.listing.chunks[:] = [file for file in self.listing.chunks if file[2]]
 
     def check(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
         """Yield chunks and shards that cannot be read, or are outside an array with `chunks` chunks per axis.
@@ -76,7 +144,8 @@ class ArraySurvey:
         Chunks with a compression or a checksum are decoded; of others the size is checked. Planes outside the array
         with missing chunks are ignored: they were written after the last flush.
         """
-        for coordinate, path in self._files() if self._grid.sharded else ():
+        for coordinate, name, _ in self.listing.chunks if self._grid.sharded else ():
+            path = Path(name)
             index = self._recovery.read_index(path, coordinate)
             # while it is written, the writer may be replacing the index
             if index is None or (index.torn and chunks):
@@ -84,18 +153,18 @@ class ArraySurvey:
                 what = "without a readable index" if index is None else "with a damaged index"
                 yield Finding(path, f"{planes}: shard {what}", solved=False)
             for number in index.damaged if index else ():
-                at = self._recovery.chunk_coordinate(coordinate, number)
+                (at,) = self._recovery.chunk_coordinates(coordinate, number)
                 name, planes = "/".join(map(str, at)), self._describe(at)
                 what = f"{planes}, chunk {name}: its index entry is damaged"
                 yield Finding(path, what, solved=False)
-        unreadable: set[Path] = set()
+        unreadable: set[str] = set()
         for coordinate, _ in self._moved_files():
-            path = self._folder.joinpath(*map(str, coordinate))
+            path = self._folder.joinpath("c", *map(str, coordinate))
             try:
                 with locate(self._root, path.relative_to(self._root).as_posix()).open_range():
                     pass
             except MovedFileError as error:
-                unreadable.add(path)
+                unreadable.add(str(path))
                 yield Finding(path, str(error), solved=False)
         complete: set[tuple[int, ...]] | None = None
         for chunk in self._chunks():
@@ -107,9 +176,9 @@ class ArraySurvey:
                 complete = self.complete_cells() if complete is None else complete
                 if chunk.coordinate[:-2] in complete:
                     what = f"chunk {name} is outside the array"
-                    yield Finding(chunk.path, what, solved=False)
+                    yield Finding(Path(chunk.path), what, solved=False)
             elif problem := self._problem(chunk):
-                yield Finding(chunk.path, f"{planes}, chunk {name}: {problem}", solved=False)
+                yield Finding(Path(chunk.path), f"{planes}, chunk {name}: {problem}", solved=False)
 
     def survey(self, axis: int | None, channel: int | None, *, complete: bool) -> Survey:
         """Return how far the array was filled along `axis`, and the value ranges along axis `channel`.
@@ -126,7 +195,7 @@ class ArraySurvey:
                     edge.clear()
                 if not edge or at[axis] == edge[0][0].coordinate[axis]:
                     edge.append(cell)
-            found.planes += self._grid.planes_in(at[:-2])
+            found.planes += 1 if self._grid.depth == 1 else self._grid.planes_in(at[:-2])
             sample = samples.setdefault(0 if channel is None else at[channel], [])
             sample[1:] = cell[:1]  # the first chunk, and the last one so far
         if edge and axis is not None:
@@ -157,47 +226,33 @@ class ArraySurvey:
         if not complete:
             yield from parts.values()
 
-    def _files(self) -> Iterator[tuple[tuple[int, ...], Path]]:
-        """Yield coordinate and path of each chunk file or shard; links are ignored."""
-
-        def walk(folder: Path, parents: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Path]]:
-            if is_link(folder):
-                return
-            numbers = sorted(int(e.name) for e in os.scandir(folder) if _is_number(e))
-            for number in numbers:
-                path, coordinate = folder / str(number), (*parents, number)
-                if len(coordinate) < len(self._level.chunks):
-                    if path.is_dir():
-                        yield from walk(path, coordinate)
-                elif path.is_file():
-                    yield coordinate, path
-
-        if self._folder.is_dir():
-            yield from walk(self._folder, ())
-
     def _chunks(self) -> Iterator[_Chunk]:
         """Yield all chunks that can be found."""
-        for coordinate, path in self._files():
+        for coordinate, name, size in self.listing.chunks:
             if not self._grid.sharded:
-                size = path.stat().st_size
                 if size:
-                    yield _Chunk(coordinate, path, None, size)
+                    yield _Chunk(coordinate, name, None, size)
                 continue
-            index = self._recovery.read_index(path, coordinate)
+            index = self._recovery.read_index(Path(name), coordinate)
             if index is None:
                 continue
-            for number in np.flatnonzero(index.entries[:, 0] != EMPTY).tolist():
-                at = self._recovery.chunk_coordinate(coordinate, number)
-                yield _Chunk(at, path, index.entries, int(index.entries[number, 1]))
+            numbers = np.flatnonzero(index.entries[:, 0] != EMPTY)
+            sizes = index.entries[numbers, 1].tolist()
+            for at, size in zip(
+                self._recovery.chunk_coordinates(coordinate, numbers), sizes, strict=True
+            ):
+                yield _Chunk(at, name, index.entries, size)
         for coordinate, file in self._moved_files():
-            path = self._folder.joinpath(*map(str, coordinate))
+            name = str(self._folder.joinpath("c", *map(str, coordinate)))
             if not self._grid.sharded:
-                yield _Chunk(coordinate, path, None, file.size)
+                yield _Chunk(coordinate, name, None, file.size)
                 continue
             entries = self._recovery.decode_index(file.shard_index)
-            for number in np.flatnonzero(entries[:, 0] != EMPTY).tolist():
-                at = self._recovery.chunk_coordinate(coordinate, number)
-                yield _Chunk(at, path, entries, int(entries[number, 1]))
+            numbers = np.flatnonzero(entries[:, 0] != EMPTY)
+            for at, number in zip(
+                self._recovery.chunk_coordinates(coordinate, numbers), numbers.tolist(), strict=True
+            ):
+                yield _Chunk(at, name, entries, int(entries[number, 1]))
 
     def _moved_files(self) -> Iterator[tuple[tuple[int, ...], MovedFile]]:
         """Yield coordinate and properties of the chunk files or shards that a mirror has moved."""
@@ -222,7 +277,7 @@ class ArraySurvey:
     def _load(self, chunk: _Chunk) -> NDArray[np.generic]:
         """Return the pixels of a chunk; raise OSError, ValueError or an exception of its codecs."""
         encoding = self._recovery.encoding
-        key = chunk.path.relative_to(self._root).as_posix()
+        key = Path(chunk.path).relative_to(self._root).as_posix()
         with locate(self._root, key).open_range() as (file, (start, nbytes)):
             opened = ChunkFile(encoding, file, nbytes, start, chunk.entries)
             stored = opened.read(chunk.coordinate)
@@ -274,7 +329,3 @@ def describe_planes(coordinate: Sequence[int], chunks: Sequence[int], shape: Seq
     spans = [(i * n, max(i * n + 1, min(i * n + n, extent))) for i, n, extent in axes]
     parts = [str(a) if b == a + 1 else f"{a}:{b}" for a, b in spans]
     return f"index ({', '.join(parts)}{',' * (len(parts) == 1)})"
-
-
-def _is_number(entry: os.DirEntry[str]) -> bool:
-    return entry.name.isascii() and entry.name.isdigit() and not entry.is_symlink()

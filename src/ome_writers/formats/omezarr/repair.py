@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import Layout, Status
 
 
-def find_problems(root: Path, *, dry_run: bool) -> Iterator[Finding]:
-    """Repair an OME-Zarr and yield the findings."""
+def find_problems(root: Path, *, dry_run: bool, quick: bool = False) -> Iterator[Finding]:
+    """Repair an OME-Zarr and yield the findings; for `quick`, see `list_chunks`."""
     plan, layout = plan_of_stored_settings(root)
-    yield from _ZarrRepair(root, plan, layout, dry_run).findings()
+    yield from _ZarrRepair(root, plan, layout, dry_run, quick).findings()
     for image in plan.images:
         for kind, folder in derived.FOLDERS.items():
             group = join_key(image.key, folder)
             found = derived.own_names(root, group)
             missing = set(found) - {*derived.listed_names(root, group, kind)}
             for name in found:
-                yield from find_problems(root / group / name, dry_run=dry_run)
+                yield from find_problems(root / group / name, dry_run=dry_run, quick=quick)
             if missing:  # killed before they were listed
                 path = root / group / "zarr.json"
                 if not dry_run:
@@ -51,8 +51,10 @@ def find_problems(root: Path, *, dry_run: bool) -> Iterator[Finding]:
 
 
 class _ZarrRepair:
-    def __init__(self, root: Path, plan: Plan, layout: Layout, dry_run: bool) -> None:
+    def __init__(self, root: Path, plan: Plan, layout: Layout, dry_run: bool, quick: bool) -> None:
         self._root = root
+        self._quick = quick
+        self._no_chunks: list[str] = []  # entries of chunk folders that cannot be chunks
         self._plan = plan
         self._layout = layout
         self._dry_run = dry_run
@@ -66,13 +68,14 @@ class _ZarrRepair:
         """Repair from the pixels up and yield the findings."""
         surveys, shapes = [], []
         for image in self._plan.images:
-            array = ArraySurvey(files.path_below(self._root, image.array.key), image.array)
+            array = self._survey(image.array)
             yield from array.recover(dry_run=self._dry_run, truncate=self._writing)
             complete = image.array.growing is not None or not self._writing
             surveys.append(array.survey(_axis(image), _channel(image), complete=complete))
             for level in image.levels[1:]:
-                level_array = ArraySurvey(files.path_below(self._root, level.key), level)
-                yield from level_array.recover(dry_run=self._dry_run, truncate=self._writing)
+                yield from self._survey(level).recover(
+                    dry_run=self._dry_run, truncate=self._writing
+                )
             metadata = read_json_object(self._root / image.array.key / "zarr.json")
             shapes.append(tuple(metadata.get("shape", image.shape)))
         for key in self._layout.journals:
@@ -98,6 +101,12 @@ class _ZarrRepair:
         yield from self._complete_levels(self._plan.images if failed else unfinished, shapes)
         yield from self._update_groups(surveys, shapes, journal)
         yield from self._remove_temporary_files()
+
+    def _survey(self, level: LevelSpec) -> ArraySurvey:
+        folder = files.path_below(self._root, level.key)
+        survey = ArraySurvey(folder, level, quick=self._quick)
+        self._no_chunks += survey.listing.others
+        return survey
 
     def _frames(self, surveys: list[Survey]) -> int:
         """Return the number of frames with pixels or metadata; an estimate where a chunk has several planes."""
@@ -237,15 +246,21 @@ class _ZarrRepair:
         return Outcome(status, written, tuple(shapes), windows, frames_in_order=in_order)
 
     def _remove_temporary_files(self) -> Iterator[Finding]:
+        chunks = {self._root / a.key / "c" for i in self._plan.images for a in i.levels}
+        found = [Path(name) for name in self._no_chunks]
         for folder, names, file_names in os.walk(self._root):
-            for name in sorted((*names, *file_names)):
-                path = Path(folder, name)
-                if self._is_temporary(path):
-                    what = "folder" if path.is_dir() else "file"
-                    self._remove(path)
-                    yield Finding(path, f"temporary {what} of the writer: removed")
+            found += (Path(folder, name) for name in (*names, *file_names))
             subfolders = [Path(folder, name) for name in sorted(names)]
-            names[:] = [s.name for s in subfolders if not (self._is_temporary(s) or is_link(s))]
+            names[:] = [
+                s.name
+                for s in subfolders
+                if not (s in chunks or self._is_temporary(s) or is_link(s))
+            ]
+        for path in sorted(found):
+            if self._is_temporary(path):
+                what = "folder" if path.is_dir() else "file"
+                self._remove(path)
+                yield Finding(path, f"temporary {what} of the writer: removed")
 
     def _is_temporary(self, path: Path) -> bool:
         """Return whether name and location are those of a temporary file or folder of an engine."""

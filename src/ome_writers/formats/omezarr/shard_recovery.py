@@ -152,11 +152,14 @@ class ShardRecovery:
         finally:
             os.close(fd)
 
-    def chunk_coordinate(self, shard: tuple[int, ...], number: int) -> tuple[int, ...]:
-        """Return the coordinate of a chunk, by its number in a shard."""
+    def chunk_coordinates(
+        self, shard: tuple[int, ...], numbers: NDArray[np.int64] | int
+    ) -> Iterator[tuple[int, ...]]:
+        """Return the coordinates of chunks, by their numbers in a shard."""
         chunks = self.encoding.per_file
-        inner = np.unravel_index(number, chunks)
-        return tuple(c * n + int(i) for c, n, i in zip(shard, chunks, inner, strict=True))
+        inner = np.unravel_index(np.atleast_1d(numbers), chunks)
+        axes = [(c * n + i).tolist() for c, n, i in zip(shard, chunks, inner, strict=True)]
+        return zip(*axes, strict=True)
 
     @property
     def stored_as_is(self) -> bool:

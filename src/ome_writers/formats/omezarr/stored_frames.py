@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import Journal
+from ome_writers.formats.omezarr.array_survey import list_chunks
 from ome_writers.formats.omezarr.continued_metadata import ContinuedMetadata
 from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.formats.omezarr.node_metadata import (
@@ -37,7 +37,7 @@ from ome_writers.routing import Plan
 from ome_writers.settings import find_engine
 from ome_writers.storage import ExistingArray, files
 from ome_writers.storage.zarr import EMPTY, ChunkReader, Grid
-from ome_writers.untrusted import check_shape, is_link, moved_files, read_json_object
+from ome_writers.untrusted import check_shape, moved_files, read_json_object
 
 Mask = NDArray[np.bool_]
 
@@ -211,19 +211,16 @@ def _complete_cells(root: Path, level: LevelSpec, grid: Grid) -> Mask:
     recovery = ShardRecovery(level)
     rank = len(level.chunks) - 2
     per_file = recovery.encoding.per_file if grid.sharded else (1,) * len(level.chunks)
-    coordinates, paths = [], []
-    for coordinate, path in _files(root / level.key / "c", len(level.chunks)):
-        coordinates.append(coordinate)
-        paths.append(path)
+    listed = list_chunks(root / level.key, level, quick=True).chunks
     found_moved = moved_files(root)
     moved = [] if found_moved is None else [*found_moved.chunks(level.key, len(level.chunks))]
-    coordinates += [coordinate for coordinate, _ in moved]
+    coordinates = [coordinate for coordinate, *_ in (*listed, *moved)]
     at = np.asarray(coordinates, np.int64).reshape(-1, rank + 2)
     extent = (at[:, :rank].max(axis=0, initial=-1) + 1) * per_file[:rank]
     counts = np.zeros(extent, np.int32)
     if not grid.sharded:
         np.add.at(counts, tuple(at[:, :rank].T), 1)
-    for coordinate, path in zip(coordinates if grid.sharded else (), paths, strict=False):
+    for coordinate, path, _ in listed if grid.sharded else ():
         if (index := recovery.read_index(Path(path), coordinate)) is not None:
             _count_chunks(counts, coordinate, index.entries, per_file)
     for coordinate, file in moved if grid.sharded else ():
@@ -244,25 +241,6 @@ def _count_chunks(
         slice(i * n, (i + 1) * n) for i, n in zip(shard, per_file[: counts.ndim], strict=False)
     )
     counts[window] += present
-
-
-def _files(folder: Path, depth: int) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Yield coordinate and path of each chunk file or shard of an array with `depth` axes; links are ignored."""
-
-    def walk(path: str, parents: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], str]]:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                name = entry.name
-                if not (name.isascii() and name.isdigit()) or entry.is_symlink():
-                    continue
-                coordinate = (*parents, int(name))
-                if len(coordinate) == depth:
-                    yield coordinate, entry.path
-                elif entry.is_dir():
-                    yield from walk(entry.path, coordinate)
-
-    if folder.is_dir() and not is_link(folder):
-        yield from walk(str(folder), ())
 
 
 def _in_frames(image: ImageSpec, planes: Mask) -> Mask:

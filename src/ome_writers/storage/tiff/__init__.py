@@ -4,8 +4,8 @@ This package does not interpret descriptions and never moves pixels that were wr
 
 `engine` gathers frames of adjacent pages in `page_blocks`; a background thread writes each block to its `file`.
 `geometry` computes offsets, `ifd` and `ifd_encoder` encode the IFDs, `page_store` writes pixels and publishes their
-pages (`page_visibility`), `allocator` assigns space after the planes. `ifd_chain` is the final chain of a run that ends
-early.
+pages (`page_visibility`), `allocator` assigns space after the planes. `existing_file` continues a file, whose IFDs
+`scattered_read` reads. `ifd_chain` is the final chain of a run that ends early.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ome_writers.storage.tiff.ifd import aligned as aligned
     from ome_writers.storage.tiff.ifd_template import IfdTemplate as IfdTemplate
     from ome_writers.storage.tiff.page_tags import expected_tags as expected_tags
+    from ome_writers.storage.tiff.scattered_read import as_numbers as as_numbers
+    from ome_writers.storage.tiff.scattered_read import read_pieces as read_pieces
     from ome_writers.storage.tiff.tiles import TileGrid as TileGrid
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -57,6 +59,7 @@ else:
             ),
             ".ifd_template": ("IfdTemplate",),
             ".page_tags": ("expected_tags",),
+            ".scattered_read": ("as_numbers", "read_pieces"),
             ".tiles": ("TileGrid",),
         },
     )

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import os
 import struct
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.storage.positional_io import read_at, write_at
+from ome_writers.storage.positional_io import write_at
 from ome_writers.storage.tiff.allocator import Extent
 from ome_writers.storage.tiff.ifd import aligned
 from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
+from ome_writers.storage.tiff.scattered_read import as_numbers, read_pieces
 from ome_writers.storage.tiff.sparse_file import extend_file
 
 if TYPE_CHECKING:
     from ome_writers.storage.tiff.geometry import Geometry, Segment
 
     Parts = Sequence[tuple[int, bytearray]]
+    Numbers = NDArray[np.int64]
 
 _SECTOR_BYTES = 512
 
@@ -55,11 +56,12 @@ def append_start(
     geometry: Geometry,
     description: bytes,
     rows: int,
-    ifds: Mapping[int, Sequence[int]],
+    pages: Numbers,
+    ifds: Numbers,
 ) -> NewStart:
     """Write another start of an open file, which has `rows` rows of pages.
 
-    `ifds` has the offsets of the IFDs of each page with pixels, full resolution first, by page number.
+    `pages` and `ifds` are those of `storage.Options.existing_ifds`.
     """
     offset = aligned(os.fstat(fd).st_size, _SECTOR_BYTES)
     geometry = geometry.without_segments()
@@ -74,16 +76,18 @@ def append_start(
     parts = [(offset, start)]
     parts += [(at, bytearray(run)) for at, run in encoder.blank_ifds(head.segment, capacity)]
     parts.sort(key=lambda part: part[0])
-    pages = []
+    existing = []
     for level, of_level in enumerate((geometry, *geometry.levels)):
-        of_pages = {page: of[level] for page, of in ifds.items() if level < len(of)}
+        old = ifds[:, level] if level < ifds.shape[1] else np.zeros(len(pages), np.int64)
         first = encoder if not level else None
-        pages.append(_refer_to_planes(fd, of_level, first, offset, of_pages, parts))
+        existing.append(
+            _refer_to_planes(fd, of_level, first, offset, pages[old > 0], old[old > 0], parts)
+        )
     write_at(fd, [description.ljust(capacity, b"\0"), head.blank_strips], extent.offset)
     for at, run in parts:
         write_at(fd, [memoryview(run)], at)
     extend_file(fd, head.segment.end)
-    return NewStart(offset, encoder, head.segment, extent, pages)
+    return NewStart(offset, encoder, head.segment, extent, existing)
 
 
 def _refer_to_planes(
@@ -91,46 +95,60 @@ def _refer_to_planes(
     geometry: Geometry,
     full: IfdEncoder | None,
     first_ifd: int,
-    ifds: Mapping[int, int],
+    pages: Numbers,
+    ifds: Numbers,
     parts: Parts,
 ) -> ExistingPages:
-    """Give the blank IFDs in `parts`, runs with their offsets, the strips of the old IFDs of the same pages.
+    """Give the blank IFDs in `parts`, runs with their offsets, the strips of the old `ifds` of the same `pages`.
 
     `full` is the encoder of full resolution, None of a reduced one.
     """
     segment = geometry.segments[0]
-    starts = [at for at, _ in parts]
+    starts = np.array([at for at, _ in parts])
     planes: dict[int, int] = {}
     tables: dict[int, int] = {}
-    for page, old in ifds.items():
-        series = geometry.series_of(page)
-        is_first = page == 0 and full is not None
-        template = full.first if full is not None and is_first else series.template
-        strips_at = old + template.strips_at
-        if (
-            template.strips_at != template.offsets_at
-        ):  # a copy of an IFD refers to the tables of the original
-            (strips_at,) = struct.unpack("<Q", read_at(fd, 8, old + template.offsets_at))
-        stored = read_at(fd, template.strips_span, strips_at)
-        at = (first_ifd if is_first else geometry.ifd_offset(page)) + template.strips_at
-        begin, run = parts[bisect_right(starts, at) - 1]
-        run[at - begin : at - begin + len(stored)] = stored
-        if template.checksum_at:
-            moved = at - template.strips_at + template.checksum_at - begin
-            run[moved : moved + 8] = read_at(fd, 8, old + template.checksum_at)
-        if not series.compressed:
-            plane = template.decode_strips(stored)[0][0]
-            if series.is_tiled:
-                tables[page] = plane
-                (plane,) = struct.unpack("<Q", read_at(fd, 8, plane))
-            planes[page] = plane
-    blank = set()
+    blank: set[int] = set()
+    within = pages % geometry.pages_per_row
     every = np.arange(segment.rows * geometry.pages_per_row)
-    for page in (every if full is not None else geometry.pages_of_series(every)).tolist():
-        series = geometry.series_of(page)
-        if page not in ifds and not series.compressed:
-            planes[page] = segment.blank_plane
-            blank.add(page)
+    for series in geometry.series:
+        of_series = (within >= series.first) & (within < series.first + series.count)
+        is_first = of_series & (pages == 0) & (full is not None)
+        for template, chosen in (
+            (series.template, of_series & ~is_first),
+            *(((full.first, is_first),) if full is not None else ()),
+        ):
+            if not chosen.any():
+                continue
+            old, strips_at = ifds[chosen], ifds[chosen] + template.strips_at
+            if template.strips_at != template.offsets_at:
+                # a copy of an IFD refers to the tables of the original
+                strips_at = as_numbers(read_pieces(fd, old + template.offsets_at, 8))[:, 0]
+            stored = read_pieces(fd, strips_at, template.strips_span)
+            new = segment.ifds + pages[chosen] * geometry.ifd_stride
+            at = np.where(is_first[chosen], first_ifd, new) + template.strips_at
+            of_run = np.searchsorted(starts, at, side="right") - 1
+            for number in np.unique(of_run).tolist():
+                begin, run = parts[number]
+                target = np.frombuffer(run, np.uint8)  # writable, as a bytearray is
+                columns = np.arange(template.strips_span)
+                target[(at[of_run == number] - begin)[:, None] + columns] = stored[of_run == number]
+                if template.checksum_at:
+                    columns = template.checksum_at - template.strips_at + np.arange(8)
+                    checksums = read_pieces(fd, old[of_run == number] + template.checksum_at, 8)
+                    target[(at[of_run == number] - begin)[:, None] + columns] = checksums
+            if not series.compressed:
+                found = as_numbers(stored[:, :8])[:, 0]
+                if series.is_tiled:
+                    tables.update(zip(pages[chosen].tolist(), found.tolist(), strict=True))
+                    found = as_numbers(read_pieces(fd, found, 8))[:, 0]
+                planes.update(zip(pages[chosen].tolist(), found.tolist(), strict=True))
+        if not series.compressed:
+            in_row = every % geometry.pages_per_row
+            possible = every[(in_row >= series.first) & (in_row < series.first + series.count)]
+            missing = np.setdiff1d(possible, pages).tolist()
+            planes.update(dict.fromkeys(missing, segment.blank_plane))
+            blank.update(missing)
             if series.is_tiled:
-                tables[page] = segment.blank_plane + series.tables_at
-    return ExistingPages(planes, tables, blank, np.array(sorted(ifds), np.int64))
+                at_tables = segment.blank_plane + series.tables_at
+                tables.update(dict.fromkeys(missing, at_tables))
+    return ExistingPages(planes, tables, blank, pages)

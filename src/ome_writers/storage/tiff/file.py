@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ from ome_writers.storage.tiff.sparse_file import Preallocation, extend_file
 if TYPE_CHECKING:
     from ome_writers.storage.file_handles import FileHandles
     from ome_writers.storage.tiff.ifd_encoder import IfdEncoder
+
+    Pages = NDArray[np.int64]
 
 
 class TiffFile:
@@ -59,7 +61,7 @@ class TiffFile:
         self.pages, *self.levels = self.stores
         self._first_ifd = len(HEADER)
         self._created = False
-        self._existing: tuple[int, Mapping[int, Sequence[int]]] | None = None  # see `reopen`
+        self._existing: tuple[int, Pages, Pages] | None = None  # see `reopen`
         self._last_page: int | None = None  # set by `finish`
         self._final_pages: NDArray[np.int64] | None = None  # from `finish` to `truncate`
         self._single_file = False
@@ -119,9 +121,9 @@ class TiffFile:
             if not self._created and self._existing is None:
                 self._create(None)
 
-    def reopen(self, rows: int, ifds: Mapping[int, Sequence[int]]) -> None:
+    def reopen(self, rows: int, pages: Pages, ifds: Pages) -> None:
         """Continue an existing file: the first description is written with a new start; see `append_start`."""
-        self._existing = rows, ifds
+        self._existing = rows, pages, ifds
 
     def allocate_page(self, page: int) -> None:
         """Allocate `page` and all rows before it."""
@@ -292,20 +294,18 @@ class TiffFile:
         self._handles.sync(self.path)
         self._created = True
 
-    def _append_start(
-        self, description: bytes, rows: int, ifds: Mapping[int, Sequence[int]]
-    ) -> None:
+    def _append_start(self, description: bytes, rows: int, pages: Pages, ifds: Pages) -> None:
         from ome_writers.storage.tiff.existing_file import append_start
 
         with self._handles.use(self.path) as fd:
-            start = append_start(fd, self.geometry, description, rows, ifds)
+            start = append_start(fd, self.geometry, description, rows, pages, ifds)
             self._handles.sync(self.path)
             write_at(fd, [struct.pack("<Q", start.offset)], len(HEADER) - 8)
         self._handles.sync(self.path)
         self.geometry.clear_segments()
         self.geometry.append_segment(start.segment)
-        for store, pages in zip(self.stores, start.pages, strict=True):
-            store.restore(pages)
+        for store, existing in zip(self.stores, start.pages, strict=True):
+            store.restore(existing)
         self._encoder, self._capacity = start.encoder, start.description.capacity
         self._first_ifd = self.pages.first_ifd = start.offset
         self._allocator.reset(start.description, start.segment.end)
