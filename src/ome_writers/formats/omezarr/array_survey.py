@@ -3,6 +3,7 @@
 Independent of the engine that wrote the array. A chunk that can be decoded is never dropped.
 """
 
+# Longer than 300 lines: listing, checking and surveying the chunks of one array.
 from __future__ import annotations
 
 import math

@@ -1,5 +1,6 @@
 """Recovery of an OME-Zarr: shards and chunks first, then array metadata, group metadata and journals."""
 
+# Longer than 300 lines: one repair, from the pixels up to the metadata.
 from __future__ import annotations
 
 import json
