@@ -109,7 +109,7 @@ class MDAWriter:
         self._resume = resume
         self._sequence = sequence
         self._copy = copy
-        self._writer = writer
+        self._writer: Literal["thread", "process"] | None = writer
         self._core = core
         if core is not None:
             end_notifications_at_exit(core)
