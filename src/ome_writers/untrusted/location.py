@@ -144,11 +144,12 @@ class LocalLocation:
         try:
             return read_regular((self.root / self.key), limit, root=self.root)
         except FileNotFoundError:
-            if (moved := self._moved()) is None:
+            if (found := self._moved()) is None:
                 raise
-        if (size := moved[self.key].size) > limit:
+        moved, key = found
+        if (size := moved[key].size) > limit:
             raise InvalidFileError(f"{self.root / self.key} is too large: {size:,} bytes.")
-        return moved.read(self.key)
+        return moved.read(key)
 
     @contextmanager
     def open_range(self) -> Iterator[tuple[BinaryIO, ByteRange]]:
@@ -157,19 +158,27 @@ class LocalLocation:
         except FileNotFoundError:
             if (moved := self._moved()) is None:
                 raise
-            with moved.open_range(self.key) as found:
+            with moved[0].open_range(moved[1]) as found:
                 yield found
             return
         with open(fd, "rb") as file:
             yield file, ByteRange(0, os.fstat(file.fileno()).st_size)
 
-    def _moved(self) -> MovedFiles | None:
-        """Return the files of the dataset that a mirror has moved, if this is one: a chunk or shard."""
+    def _moved(self) -> tuple[MovedFiles, str] | None:
+        """Return the files that a mirror has moved, and the key of this one, if it is one of them: a chunk or shard.
+
+        The root may be an image of the dataset, as in ``run.ome.zarr/0``.
+        """
         if not self.key[-1:].isdigit():
             return None
         from ome_writers.untrusted.moved_record import moved_file
 
-        return moved_file(self.root, self.key)
+        root, key = Path(os.path.abspath(self.root)), self.key
+        while (found := moved_file(root, key)) is None:
+            root, key = root.parent, f"{root.name}/{key}"
+            if not (root / "zarr.json").is_file():
+                return None
+        return found, key
 
     def stat(self) -> os.stat_result:
         return (self.root / self.key).stat()

@@ -307,3 +307,24 @@ def test_killed_and_resumed_until_it_is_complete(tmp_path: Path, kills: int) -> 
     assert ome_writers.read(path).status == ome_writers.read(share).status == "complete"
     for copy in (path, share):
         assert (np.asarray(ome_writers.open(copy)) == FRAMES).all()
+
+
+def test_image_of_a_partly_moved_dataset_is_read(tmp_path: Path) -> None:
+    """By its own path, which does not contain the record of moved files."""
+    path = tmp_path / "a.ome.zarr"
+    dimensions = [
+        Dimension(name="p", coords=["left", "right"], type="position"),
+        Dimension(name="t", count=12, type="time"),
+        Dimension(name="y", count=16),
+        Dimension(name="x", count=16),
+    ]
+    fields = {"mirror": Mirror(str(tmp_path / "share"), evict=True), "dtype": "uint16"}
+    acquisition = AcquisitionSettings(root_path=path, dimensions=dimensions, **fields)
+    with create_stream(acquisition) as stream:
+        record(stream, range(24))
+    assert not chunks(path)
+    for image, expected in enumerate((FRAMES[:12], FRAMES[12:])):
+        assert (np.asarray(ome_writers.open(path / str(image))) == expected).all()
+    shutil.move(tmp_path / "share", tmp_path / "away")
+    with pytest.raises(MovedFileError, match="0/0/c/0/0/0 was moved to"):
+        ome_writers.open(path / "0")[0]
