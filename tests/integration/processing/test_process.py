@@ -385,7 +385,9 @@ def peak_bytes(pid: int) -> int:
     sys.platform != "linux",
     reason="memory of a worker: only Linux reports the peak since its start",
 )
-@pytest.mark.parametrize("compression", ["none", "blosc-zstd"])
+@pytest.mark.parametrize(
+    "compression", ["none", pytest.param("blosc-zstd", marks=pytest.mark.sweep)]
+)
 def test_worker_needs_memory_for_three_shards(tmp_path: Path, compression: str) -> None:
     """Above that of a worker which has processed a small dataset; for any number of planes of a projection."""
     planes, size = 64, 512
