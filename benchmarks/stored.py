@@ -30,7 +30,7 @@ class Kind(NamedTuple):
 
     suffix: str
     shard: int | None = None
-    compression: str = "none"
+    compression: Any = "none"
 
 
 KINDS = {
