@@ -321,3 +321,19 @@ def test_an_open_view_follows_a_resumed_stream(tmp_path: Path, name: str, t: int
                 stream.flush()
                 assert view[divmod(number, 4)][0, 0] == number + 1
     assert np.asarray(view)[..., 0, 0].ravel().tolist() == [n + 1 for n in range(24)]
+
+
+def test_a_black_frame_of_a_closed_unbounded_dataset_is_not_missing(tmp_path: Path) -> None:
+    """In a chunk of several planes, without frame metadata, the number of frames alone tells that it was written."""
+    dimensions = [
+        Dimension(name="t", count=None),
+        Dimension(name="z", count=4, chunk_size=2),
+        Dimension(name="y", count=4),
+        Dimension(name="x", count=6),
+    ]
+    path = tmp_path / "a.ome.zarr"
+    with omew.create_stream(root_path=path, dimensions=dimensions, dtype="uint16") as stream:
+        for number in range(6):
+            stream.append(frame(-1 if number == 1 else number))
+    with omew.resume(path) as stream:
+        assert next(iter(stream.remaining())) == {"t": 1, "z": 2}

@@ -282,7 +282,8 @@ class ZarrMetadata:
             status["updated"] = outcome.timestamp
         if outcome.extents:
             status["extents"] = dict(outcome.extents)
-        if outcome.extents or (outcome.frames_in_order and outcome.status != "complete"):
+        resumable = outcome.status != "complete" or self._plan.frames is None
+        if outcome.extents or (outcome.frames_in_order and resumable):
             status["frames"]["in_order"] = outcome.frames_in_order
         return status
 
