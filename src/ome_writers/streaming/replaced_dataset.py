@@ -15,13 +15,16 @@ from pathlib import Path
 from ome_writers import file_sharing
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import OMEWritersError, OutputExistsError
-from ome_writers.formats import foreign_files
+from ome_writers.formats import foreign_files, foreign_files_of_aborted_start
 from ome_writers.settings import split_suffix
 from ome_writers.storage import (
     LOCK_NAME,
+    acquire_lock,
     is_part_of_lock,
     is_running,
     lock_content,
+    lock_owner,
+    lock_path,
     remove_attempts,
     sibling_path,
 )
@@ -108,6 +111,25 @@ def keep_interrupted(aside: Path, path: Path) -> Path:
 def is_half_removed(aside: Path) -> bool:
     """Return whether a process was killed while it removed this folder."""
     return aside.is_dir() and ((aside / _MARK).is_file() or not os.listdir(aside))
+
+
+def remove_killed_start(path: Path) -> bool:
+    """Remove what a stream left that was killed before it had created its dataset; return whether that is at the path.
+
+    Such a path has the lock of a process that has ended, or is an empty folder, and contains nothing of a frame.
+    """
+    claim = acquire_lock(sibling_path(path, "claim"), path)
+    try:
+        lock = lock_path(path, folder=path.is_dir())
+        locked = lock.exists()
+        if lock_owner(lock) is not None or not (locked or is_half_removed(path)):
+            return False
+        if foreign_files_of_aborted_start(path, is_mark, locked=locked):
+            return False
+        remove(path, last=LOCK_NAME)
+        return True
+    finally:
+        claim.release()
 
 
 def remove_aside(aside: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ome_writers.errors import (
+    InvalidFileError,
     OMEWritersError,
     OutputExistsError,
     RestartError,
@@ -148,10 +149,27 @@ def resume_existing(settings: AcquisitionSettings, folder: str) -> OMEStream | N
 
     `folder` is that of a relative path.
     """
-    path = Path(folder, settings.output_path)
-    if not settings.root_path or not os.path.lexists(path):
+    if not settings.root_path or (path := existing_dataset(settings, folder)) is None:
         return None
     return resumed_stream(open_existing(path, settings), OMEStream)
+
+
+def existing_dataset(settings: AcquisitionSettings, folder: str) -> Path | None:
+    """Return the output path of settings if something is there; what a stream left that was killed at its start is not.
+
+    That is removed. `folder` is that of a relative path.
+    """
+    path = Path(folder, settings.output_path)
+    if not os.path.lexists(path):
+        return None
+    try:
+        find_resumable(path)
+    except (UnsupportedError, InvalidFileError):
+        from ome_writers.streaming.replaced_dataset import remove_killed_start
+
+        if remove_killed_start(path):
+            return None
+    return path
 
 
 def resumed_stream(output: Output, kind: type[_Stream]) -> _Stream:

@@ -337,3 +337,40 @@ def test_a_black_frame_of_a_closed_unbounded_dataset_is_not_missing(tmp_path: Pa
             stream.append(frame(-1 if number == 1 else number))
     with omew.resume(path) as stream:
         assert next(iter(stream.remaining())) == {"t": 1, "z": 2}
+
+
+_KILLED_START = """
+import json, os, signal, sys
+import ome_writers
+
+settings, operations = json.load(sys.stdin)
+settings = ome_writers.AcquisitionSettings.model_validate(settings)
+left = [operations]
+
+
+def count(event, arguments):
+    if event in ("open", "os.mkdir", "os.rename", "os.remove") and "/a.ome." in str(arguments[0]).replace(os.sep, "/"):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", 9))
+
+
+sys.addaudithook(count)
+ome_writers.create_stream(settings)
+os._exit(3)  # without closing it
+"""
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
+def test_resume_after_a_kill_while_the_dataset_was_created(tmp_path: Path, name: str) -> None:
+    """At any file operation: what is there is continued, or created again if it is not a dataset yet."""
+    for operations in range(1, 60, 3):
+        folder = tmp_path / str(operations)
+        output = settings(folder / name)
+        arguments = json.dumps([output.model_dump(mode="json"), operations])
+        ended = run_python(["-c", _KILLED_START], stdin=arguments).returncode
+        record(output, 24)
+        assert values(folder / name) == [*range(1, 25)]
+        if ended == 3:
+            break
+    assert ended == 3

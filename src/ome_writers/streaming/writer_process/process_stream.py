@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
@@ -23,7 +22,7 @@ from ome_writers.streaming.dataset_writer import DatasetWriter, Output
 from ome_writers.streaming.first_frame import FirstFrameInference
 from ome_writers.streaming.frame_writer import FrameWriter, as_frame
 from ome_writers.streaming.lifecycle import State
-from ome_writers.streaming.resumption import find_resumable
+from ome_writers.streaming.resumption import existing_dataset, find_resumable
 from ome_writers.streaming.stats import StreamStats
 from ome_writers.streaming.stream import OMEStream
 from ome_writers.streaming.writer_process.frame_ring import FRAME, SKIP
@@ -71,9 +70,8 @@ def create_process_stream(
     """Start the writer's process, and return the stream that passes frames to it; see `create_stream`."""
     plan = resolve(settings)
     choose(settings.format.backend, plan)  # raises before a process is started
-    path = Path(folder, settings.output_path)
-    existing = str(path) if resume and os.path.lexists(path) else ""
-    return _stream(WriterProcess(settings, folder, existing, _frame_bytes(plan)))
+    existing = existing_dataset(settings, folder) if resume else None
+    return _stream(WriterProcess(settings, folder, str(existing or ""), _frame_bytes(plan)))
 
 
 def resume_in_own_process(path: str | os.PathLike[str], writer: Writer) -> ProcessStream | None:
