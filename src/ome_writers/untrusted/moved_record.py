@@ -89,10 +89,10 @@ class MovedFiles:
             if version is None or (self._version and version[1] != self._version[1]):
                 self._files, self._parsed, self._claimed = {}, 0, False
                 self.url = self.dataset = ""
-            self._version = version
             if version is not None:
                 with suppress(FileNotFoundError):
                     self._parse()
+            self._version = version  # last: until then, other threads wait for the lock
 
     def _parse(self) -> None:
         with open(open_regular(self.path, root=self.root), "rb") as file:

@@ -288,7 +288,7 @@ class _ZarrRepair:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)  # a level that was computed again has replaced it
 
 
 def _axis(image: ImageSpec) -> int | None:

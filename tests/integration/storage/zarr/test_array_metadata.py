@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ome_writers import Dimension
-from ome_writers.codecs import COMPRESSIONS, ZARR
+from ome_writers.codecs import COMPRESSIONS, ZARR_COMPRESSIONS
 from ome_writers.dataset import LevelSpec
 from ome_writers.routing import resolve
 from ome_writers.storage.zarr import render_array_metadata
@@ -22,7 +22,7 @@ DTYPES = [
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128"),
 ]
-CODECS = [name for name in COMPRESSIONS if name in ZARR]
+CODECS = [name for name in COMPRESSIONS if name in ZARR_COMPRESSIONS]
 SHAPE = (5, 2, 8, 6)
 
 
