@@ -156,13 +156,11 @@ __all__ = [
 # `open` is public too, but not in `__all__`: a star import must not replace the builtin.
 
 _USEQ = ("AcquisitionSettingsDict", "dims_from_useq", "useq_to_acquisition_settings")
-_TOOLS = ("Conversion", "convert", "edit", "process")
 # Imported on first use: `import ome_writers` must be fast, and must not load engines, adapters or pydantic.
 _MODULES = {
     "ome_writers.formats.omezarr": ("add_pyramid", "convert_ngff_version"),
     "ome_writers.dataset": ("ArraySpec", "AxisSpec", "DatasetSpec", "ImageSpec", "LevelSpec"),
     "ome_writers.formats": ("frame_table", "read", "read_frame_metadata"),
-    "ome_writers_tools.mirroring": ("Upload", "mirror"),
     "ome_writers.settings": (
         "AcquisitionSettings",
         "Author",
@@ -198,9 +196,16 @@ _MODULES = {
     "ome_writers.validation": ("validate",),
     "ome_writers.views": ("StreamView", "follow", "open", "wait_for"),
     "ome_writers_tools.conversion": ("Conversion", "convert", "edit"),
+    "ome_writers_tools.mirroring": ("Upload", "mirror"),
     "ome_writers_tools.processing": ("process",),
     "ome_writers_useq": _USEQ,
 }
+_TOOLS = [
+    name
+    for module, names in _MODULES.items()
+    if module.startswith("ome_writers_tools.")
+    for name in names
+]
 _exported = lazy_exports(__name__, _MODULES)[0]
 
 

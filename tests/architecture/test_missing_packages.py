@@ -77,6 +77,7 @@ for _ in range(2):
             stream.append(numpy.full((32, 32), number, "uint16"), frame_metadata={"n": number})
 assert ome_writers.open(path)[1].max() == 1
 assert [frame["n"] for frame in ome_writers.read_frame_metadata(path)] == [0, 1]
+from ome_writers import *
 assert not ome_writers.repair(path).findings
 assert ome_writers.validate(path).valid, ome_writers.validate(path)
 """

@@ -328,3 +328,13 @@ def test_image_of_a_partly_moved_dataset_is_read(tmp_path: Path) -> None:
     shutil.move(tmp_path / "share", tmp_path / "away")
     with pytest.raises(MovedFileError, match="0/0/c/0/0/0 was moved to"):
         ome_writers.open(path / "0")[0]
+
+
+def test_writer_in_a_process_of_its_own_removes_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    with create_stream(settings(path, tmp_path / "share"), writer="process") as stream:
+        record(stream, range(24))
+    assert not chunks(path)
+    moved = sum(map(len, chunks(tmp_path / "share").values()))
+    assert stream.stats().bytes_evicted == moved
+    assert (np.asarray(ome_writers.open(path)) == FRAMES).all()

@@ -348,7 +348,7 @@ class RemoteWriter(FrameWriter):
 
     def stats(self) -> StreamStats:
         ring = self._ring
-        written, nbytes, depth, files, sent, *_ = ring.stats()
+        written, nbytes, depth, files, sent, evicted, *_ = ring.stats()
         return StreamStats(
             frames_accepted=self.accepted,
             frames_written=written,
@@ -360,6 +360,7 @@ class RemoteWriter(FrameWriter):
             bytes_lent=ring.lent_bytes,
             files_mirrored=files,
             bytes_mirrored=sent,
+            bytes_evicted=evicted,
             writers_replaced=self.process.deaths,
         )
 

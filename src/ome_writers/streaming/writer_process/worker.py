@@ -209,6 +209,7 @@ class ServedStream(OMEStream):
             stats.queue_depth,
             stats.files_mirrored,
             stats.bytes_mirrored,
+            stats.bytes_evicted,
         )
         ring.publish_stats(figures)
 
