@@ -77,7 +77,6 @@ for _ in range(2):
             stream.append(numpy.full((32, 32), number, "uint16"), frame_metadata={"n": number})
 assert ome_writers.open(path)[1].max() == 1
 assert [frame["n"] for frame in ome_writers.read_frame_metadata(path)] == [0, 1]
-from ome_writers import *
 assert not ome_writers.repair(path).findings
 assert ome_writers.validate(path).valid, ome_writers.validate(path)
 """
@@ -175,7 +174,7 @@ def package(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     "suffix", [".ome.zarr", pytest.param(".ome.tiff", marks=pytest.mark.sweep)]
 )
 def test_verbs_without_package(package: str, suffix: str, tmp_path: Path) -> None:
-    check = f"import importlib.util\nassert importlib.util.find_spec({package!r}) is None\n"
+    check = f"import importlib.util\nassert importlib.util.find_spec({package!r}) is None\nfrom ome_writers import *\n"
     verbs = _VERBS if package == "ome_writers_tools" else _VERBS + _TOOLS
     _run(tmp_path, "-c", check + verbs, tmp_path, suffix, CORE.parent)
 
