@@ -101,6 +101,7 @@ def _installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     engines._installed_rows.cache_clear()
     yield
     engines._installed_rows.cache_clear()
+    engines._temporary_patterns.cache_clear()  # computed from these rows
 
 
 class TestPlaneFileEngine(EngineContract):
