@@ -30,33 +30,22 @@ PARTS = {
     "OME-Zarr": Part(
         ".ome.zarr",
         ("formats/ometiff", "storage/tiff"),
-        ("unit/formats/omezarr/test_versions.py", "integration/conversion/test_ngff_version.py"),
+        ("omezarr/test_versions.py", "tools/conversion/test_ngff_version.py"),
         (
-            "unit/formats/omezarr",
-            "unit/storage/direct",
-            "unit/storage/zarr",
-            "integration/conversion/test_labels_and_levels.py",
-            "integration/conversion/test_ngff_version.py",
-            "integration/conversion/test_ozx.py",
-            "integration/conversion/test_pyramid.py",
-            "integration/conversion/test_write_ome_zarr_04.py",
-            "integration/repair/test_omezarr.py",
-            "integration/storage/direct",
-            "integration/storage/zarr",
-            "integration/validation/test_damaged_omezarr.py",
+            "omezarr",
+            "tools/conversion/test_labels_and_levels.py",
+            "tools/conversion/test_ngff_version.py",
+            "tools/conversion/test_ozx.py",
+            "tools/conversion/test_pyramid.py",
+            "tools/conversion/test_write_ome_zarr_04.py",
         ),
         "tiff or convert_writes_levels or shard_in_archive or unsuitable_sources",
     ),
     "OME-TIFF": Part(
         ".ome.tiff",
         ("formats/omezarr", "storage/direct", "storage/zarr"),
-        ("unit/formats/ometiff/test_edited_document.py", "unit/storage/tiff/test_tiff_levels.py"),
-        (
-            "unit/formats/ometiff",
-            "unit/storage/tiff",
-            "integration/formats/ometiff",
-            "integration/repair/test_ometiff.py",
-        ),
+        ("ometiff/test_edited_document.py", "ometiff/test_tiff_levels.py"),
+        ("ometiff",),
         "every_command or parsed_once and convert",
     ),
 }
@@ -103,17 +92,12 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Others
 PACKAGES = ("ome_writers_tools", "ome_writers_engines", *sorted(p.name for p in ADAPTERS.iterdir()))
 _ROWS = CORE.parent / "ome_writers_engines" / "rows.py"
 _OF_PACKAGES = (  # tests of the rest; files that import the package are left out
-    "unit/formats",
-    "unit/routing",
-    "unit/settings",
-    "unit/storage",
-    "unit/streaming",
-    "unit/views",
-    "integration/formats",
-    "integration/repair",
-    "integration/storage",
-    "integration/validation",
-    "integration/views",
+    "core",
+    "omezarr",
+    "ometiff",
+    "system/test_read_other_writers.py",
+    "system/test_rewritten.py",
+    "system/test_validate.py",
 )
 
 

@@ -170,7 +170,7 @@ def test_large_mosaic_is_multiscale(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ngff-zarr-0.50.ome.zarr", "ome-zarr-py-0.21.ome.zarr"])
 def test_stored_levels_are_the_levels_of_a_layer(repository: Path, name: str) -> None:
-    path = repository / "tests/integration/formats/data" / name
+    path = repository / "tests/data" / name
     spec = ome_writers.read(path).images[0]
     for data, options in _layers(path).values():
         assert options["multiscale"]
