@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_reader import referenced_copy as referenced_copy
     from ome_writers.formats.derivation import Derivation as Derivation
     from ome_writers.formats.derivation import DerivedKind as DerivedKind
-    from ome_writers.formats.detection import abbreviated_list as abbreviated_list
-    from ome_writers.formats.detection import detect_format as detect_format
-    from ome_writers.formats.detection import entry_folder as entry_folder
-    from ome_writers.formats.detection import resolve_entry_file as resolve_entry_file
     from ome_writers.formats.frame_metadata import Journal as Journal
     from ome_writers.formats.frame_metadata import JournalEntry as JournalEntry
     from ome_writers.formats.frame_metadata import latest_entries as latest_entries
@@ -51,12 +47,16 @@ if TYPE_CHECKING:
     from ome_writers.formats.plan_spec import spec_of_plan as spec_of_plan
     from ome_writers.formats.registry import FormatRow as FormatRow
     from ome_writers.formats.registry import OpenPixels as OpenPixels
+    from ome_writers.formats.registry import abbreviated_list as abbreviated_list
     from ome_writers.formats.registry import archive_format as archive_format
     from ome_writers.formats.registry import create_metadata as create_metadata
+    from ome_writers.formats.registry import detect_format as detect_format
+    from ome_writers.formats.registry import entry_folder as entry_folder
     from ome_writers.formats.registry import find_format as find_format
     from ome_writers.formats.registry import format_row as format_row
     from ome_writers.formats.registry import format_rows as format_rows
     from ome_writers.formats.registry import lay_out as lay_out
+    from ome_writers.formats.registry import resolve_entry_file as resolve_entry_file
     from ome_writers.formats.report import Check as Check
     from ome_writers.formats.report import Finding as Finding
     from ome_writers.formats.resumption import Reopened as Reopened
@@ -97,12 +97,6 @@ else:
                 "referenced_copy",
             ),
             ".derivation": ("Derivation", "DerivedKind"),
-            ".detection": (
-                "abbreviated_list",
-                "detect_format",
-                "entry_folder",
-                "resolve_entry_file",
-            ),
             ".frame_metadata": ("Journal", "JournalEntry", "latest_entries"),
             ".frame_metadata_table": ("frame_columns", "frame_table"),
             ".in_place": ("edit_in_place",),
@@ -113,12 +107,16 @@ else:
             ".registry": (
                 "FormatRow",
                 "OpenPixels",
+                "abbreviated_list",
                 "archive_format",
                 "create_metadata",
+                "detect_format",
+                "entry_folder",
                 "find_format",
                 "format_row",
                 "format_rows",
                 "lay_out",
+                "resolve_entry_file",
             ),
             ".report": ("Check", "Finding"),
             ".resumption": ("Reopened", "ResumableDataset"),

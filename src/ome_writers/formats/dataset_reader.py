@@ -11,10 +11,9 @@ from typing import Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import checked_call
-from ome_writers.formats.detection import detect_format, resolve_entry_file
 from ome_writers.formats.frame_index import frame_index
 from ome_writers.formats.ome_xml import parse_once
-from ome_writers.formats.registry import FramesByImage
+from ome_writers.formats.registry import FramesByImage, detect_format, resolve_entry_file
 from ome_writers.untrusted import guard_reader, locate, path_or_url
 
 IndexedFrame = tuple[int, dict[str, Any], dict[str, Any]]

@@ -17,8 +17,8 @@ from ome_writers import (
     read_frame_metadata,
     validate,
 )
-from ome_writers.formats.detection import detect_format
 from ome_writers.formats.ometiff import first_tiff
+from ome_writers.formats.registry import detect_format
 from ome_writers.views import open_dataset
 from ome_writers_tools.cli import main
 

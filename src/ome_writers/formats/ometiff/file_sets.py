@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats.detection import abbreviated_list, resolve_entry_file
 from ome_writers.formats.ometiff.first_page import read_first_page, read_ome_xml
+from ome_writers.formats.registry import abbreviated_list, resolve_entry_file
 from ome_writers.untrusted import MAX_IMAGES, check_count
 
 TIFF_SUFFIXES = (".tif", ".tiff")
