@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from ome_writers.settings.acquisition import DTypeStr as DTypeStr
     from ome_writers.settings.acquisition import SettingsFields as SettingsFields
     from ome_writers.settings.camera_noise import CameraNoise as CameraNoise
-    from ome_writers.settings.consistency import DimensionList as DimensionList
-    from ome_writers.settings.consistency import storage_order_of as storage_order_of
     from ome_writers.settings.coordinates import Camera as Camera
     from ome_writers.settings.coordinates import Channel as Channel
     from ome_writers.settings.coordinates import Position as Position
     from ome_writers.settings.coordinates import duplicates as duplicates
     from ome_writers.settings.dimension import Dimension as Dimension
+    from ome_writers.settings.dimension import DimensionList as DimensionList
     from ome_writers.settings.dimension import DimensionType as DimensionType
     from ome_writers.settings.dimension import PositionDimension as PositionDimension
     from ome_writers.settings.dimension import StandardAxis as StandardAxis
     from ome_writers.settings.dimension import dims_from_standard_axes as dims_from_standard_axes
+    from ome_writers.settings.dimension import storage_order_of as storage_order_of
     from ome_writers.settings.dtypes import PIXEL_TYPES as PIXEL_TYPES
     from ome_writers.settings.dtypes import dtype_of as dtype_of
     from ome_writers.settings.engines import ENGINES as ENGINES
@@ -68,14 +68,15 @@ else:
         {
             ".acquisition": ("AcquisitionSettings", "DTypeStr", "SettingsFields"),
             ".camera_noise": ("CameraNoise",),
-            ".consistency": ("DimensionList", "storage_order_of"),
             ".coordinates": ("Camera", "Channel", "Position", "duplicates"),
             ".dimension": (
                 "Dimension",
+                "DimensionList",
                 "DimensionType",
                 "PositionDimension",
                 "StandardAxis",
                 "dims_from_standard_axes",
+                "storage_order_of",
             ),
             ".dtypes": ("PIXEL_TYPES", "dtype_of"),
             ".engines": (

@@ -26,17 +26,23 @@ from pydantic_core.core_schema import no_info_plain_validator_function
 
 from ome_writers.codecs import COMPRESSIONS, Compression
 from ome_writers.errors import SettingsError
-from ome_writers.settings import consistency
 from ome_writers.settings.coordinates import Position
-from ome_writers.settings.dimension import Dimension
+from ome_writers.settings.dimension import (
+    Dimension,
+    check_dimensions,
+    check_order,
+    permutation_of,
+    storage_order_of,
+)
 from ome_writers.settings.dtypes import read_dtype
+from ome_writers.settings.engines import engines_of, find_engine
 from ome_writers.settings.experiment import Experiment
 from ome_writers.settings.formats import Format, read_format
 from ome_writers.settings.instrument import Instrument
 from ome_writers.settings.model import Model
 from ome_writers.settings.paths import read_root_path
 from ome_writers.settings.plate import Plate
-from ome_writers.settings.pyramid import Pyramid, PyramidField, PyramidMethod, check_pyramid
+from ome_writers.settings.pyramid import Pyramid, PyramidMethod, check_pyramid
 from ome_writers.settings.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -186,7 +192,7 @@ class AcquisitionSettings(Model):
     direct_io: bool = False
     instrument: Instrument | None = None
     acquisition_date: datetime | None = None
-    pyramid: PyramidField = None
+    pyramid: Pyramid | None = None
     mirror: Annotated[Any, BeforeValidator(_read_mirror)] | None = None
     experiment: Experiment | None = None
     quantize: Annotated[Any, BeforeValidator(_read_noise)] | None = None
@@ -209,6 +215,11 @@ class AcquisitionSettings(Model):
     def _read_format(cls, value: Any, info: ValidationInfo) -> Any:
         return read_format(value, info.data.get("root_path", ""))
 
+    @field_validator("pyramid", mode="before")
+    @classmethod
+    def _no_pyramid(cls, value: Any) -> Any:
+        return None if value is False else value
+
     # The plate is checked when plate or dimensions change, not in `_check_consistency`: it may warn, and should only
     # warn once.
     @field_validator("dimensions", mode="after")
@@ -218,7 +229,7 @@ class AcquisitionSettings(Model):
     ) -> tuple[Dimension, ...]:
         if not dimensions:
             return ()
-        dimensions = consistency.check_dimensions(dimensions)
+        dimensions = check_dimensions(dimensions)
         if plate := info.data.get("plate"):
             from ome_writers.settings.positions_and_schedule import check_plate
 
@@ -237,7 +248,7 @@ class AcquisitionSettings(Model):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if self.compression is not None:
-            consistency.check_compression(self.format, self.compression)
+            _check_compression(self.format, self.compression)
         if self.pyramid is not None:
             check_pyramid(self.pyramid, self.format)
         if self.dimensions:
@@ -247,7 +258,7 @@ class AcquisitionSettings(Model):
     def _check_axes(self) -> None:
         """Check the fields that refer to dimensions by name."""
         if not isinstance(self.storage_order, str):
-            consistency.check_order(self.storage_order, [d.name for d in self.dimensions])
+            check_order(self.storage_order, [d.name for d in self.dimensions])
         if self.schedule is not None:
             from ome_writers.settings.positions_and_schedule import check_schedule
 
@@ -258,7 +269,7 @@ class AcquisitionSettings(Model):
         if name == "root_path" and "format" not in self.model_fields_set:
             fields = read_format("auto", self.root_path)
             self._derive(format=_FORMAT.validate_python(fields))
-            consistency.check_compression(self.format, self.compression)
+            _check_compression(self.format, self.compression)
             check_pyramid(self.pyramid, self.format)
 
     def _repr_html_(self) -> str:
@@ -281,7 +292,7 @@ class AcquisitionSettings(Model):
                     f"settings.{name} must be set before creating a stream: add {example}."
                 )
         try:
-            consistency.check_dimensions(self.dimensions)
+            check_dimensions(self.dimensions)
             self._check_axes()
         except ValueError as error:
             raise SettingsError(str(error)) from error
@@ -364,18 +375,31 @@ class AcquisitionSettings(Model):
     def storage_index_dimensions(self) -> tuple[Dimension, ...]:
         """`index_dimensions` in storage order."""
         self._known_dimensions("storage_index_dimensions")
-        return consistency.storage_order_of(
-            self.index_dimensions, self.storage_order, self.format.axis_order
-        )
+        return storage_order_of(self.index_dimensions, self.storage_order, self.format.axis_order)
 
     @property
     def storage_index_permutation(self) -> tuple[int, ...] | None:
         """Index in `index_dimensions` of each storage index dimension; None if the orders are equal."""
         self._known_dimensions("storage_index_permutation")
-        return consistency.permutation_of(self.index_dimensions, self.storage_index_dimensions)
+        return permutation_of(self.index_dimensions, self.storage_index_dimensions)
 
     @property
     def array_storage_dimensions(self) -> tuple[Dimension, ...]:
         """The dimensions of one position's array, in storage order."""
         self._known_dimensions("array_storage_dimensions")
         return (*self.storage_index_dimensions, *self.frame_dimensions)
+
+
+def _check_compression(format_: Format, compression: str | None) -> None:
+    """Raise ValueError unless the backend, or with ``"auto"`` one of the format, supports the compression."""
+    if compression is None or not format_.needs_path:  # the format of settings without a path yet
+        return
+    checks = [(format_.title, engines_of(format_.name))]
+    if (row := find_engine(format_.backend)) is not None:
+        checks.append((f"backend {format_.backend!r}", [row]))
+    for label, rows in checks:
+        names = tuple(n for n in COMPRESSIONS if any(n in row.compressions for row in rows))
+        if rows and compression not in names:
+            raise ValueError(
+                f"Compression {compression!r} is not supported for {label}. Supported: {names}."
+            )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from ome_writers.settings.model import Model
 
@@ -20,7 +19,7 @@ class Pyramid(Model):
     """Resolution levels of each image, each half as large as the one before along `axes`.
 
     A level has ``ceil(n / 2)`` samples along an axis of n; the last sample of an odd axis is repeated. An axis of one
-    sample is not reduced.
+    sample is not reduced. A bare string is a pyramid with that method, True one with the mean.
 
     Attributes
     ----------
@@ -43,17 +42,12 @@ class Pyramid(Model):
     )
     smallest: PositiveInt = 256
 
-
-def _read_pyramid(value: Any) -> Any:
-    """Return the input of a `Pyramid` for a method, True or False."""
-    if isinstance(value, bool):
-        return {} if value else None
-    if isinstance(value, str):
-        return {"method": value}
-    return dict(value) if isinstance(value, Mapping) else value
-
-
-PyramidField: TypeAlias = Annotated[Pyramid | None, BeforeValidator(_read_pyramid)]
+    @model_validator(mode="before")
+    @classmethod
+    def _method_alone(cls, value: Any) -> Any:
+        if value is True:
+            return {}
+        return {"method": value} if isinstance(value, str) else value
 
 
 def check_pyramid(pyramid: Pyramid | None, format_: FormatSettings) -> None:
