@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from ome_writers.routing import Address as Address
     from ome_writers.routing import camera_axis as camera_axis
     from ome_writers.routing import resolve as resolve
-    from ome_writers.routing import view_names as view_names
     from ome_writers.settings import MAX_LEVELS as MAX_LEVELS
     from ome_writers.settings import Format as Format
     from ome_writers.settings import FormatSettings as FormatSettings
@@ -144,6 +143,7 @@ if TYPE_CHECKING:
     from ome_writers.validation import Validation as Validation
     from ome_writers.views import OpenDataset as OpenDataset
     from ome_writers.views import open_dataset as open_dataset
+    from ome_writers.views import view_names as view_names
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -228,7 +228,6 @@ else:
                 "Address",
                 "camera_axis",
                 "resolve",
-                "view_names",
             ),
             "ome_writers.settings": (
                 "mirror_of",
@@ -312,6 +311,7 @@ else:
             "ome_writers.views": (
                 "OpenDataset",
                 "open_dataset",
+                "view_names",
             ),
         },
     )

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from ome_writers.routing.axis_labels import coordinate_labels as coordinate_labels
     from ome_writers.routing.axis_labels import coordinates as coordinates
     from ome_writers.routing.axis_labels import make_distinct as make_distinct
-    from ome_writers.routing.axis_labels import view_names as view_names
     from ome_writers.routing.cameras import camera_axis as camera_axis
     from ome_writers.routing.cameras import camera_name as camera_name
     from ome_writers.routing.cameras import cameras_along as cameras_along
@@ -32,7 +31,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            ".axis_labels": ("coordinate_labels", "coordinates", "make_distinct", "view_names"),
+            ".axis_labels": ("coordinate_labels", "coordinates", "make_distinct"),
             ".cameras": ("camera_axis", "camera_name", "cameras_along"),
             ".extents": ("Progress",),
             ".levels": ("plan_levels", "reduced_level", "with_shape"),

@@ -26,12 +26,6 @@ def _label(coord: Any) -> str:
     return f"{row}{coord.plate_column}/{name}" if row else name
 
 
-def view_names(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
-    """Return the axis names of views and ``coords_expanded`` events: the position axis is called ``p``."""
-    names = [d.name for d in dimensions]
-    return tuple("p" if d.type == "position" and "p" not in names else d.name for d in dimensions)
-
-
 def coordinates(dimension: Dimension, extent: int) -> Sequence[Any]:
     """Return the first `extent` coordinates: names of channels, positions and cameras, a range for space and time."""
     if dimension.type not in ("space", "time") and dimension.coords:

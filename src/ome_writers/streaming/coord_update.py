@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.routing import Plan, coordinates, view_names
+from ome_writers.routing import Plan, coordinates
+from ome_writers.views import view_names
 
 Source = int | range | Mapping[str, int]
 """What an event reports: the offset of a frame in acquisition order, the offsets that `skip` has skipped, or the

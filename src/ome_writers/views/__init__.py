@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ome_writers.views.dataset import open_dataset as open_dataset
     from ome_writers.views.frame_follower import follow as follow
     from ome_writers.views.frame_follower import wait_for as wait_for
+    from ome_writers.views.stream_source import view_names as view_names
     from ome_writers.views.streamview import StreamView as StreamView
     from ome_writers.views.summary import Summary as Summary
     from ome_writers.views.summary import html_summary as html_summary
@@ -23,6 +24,7 @@ else:
         {
             ".dataset": ("OpenDataset", "open", "open_dataset"),
             ".frame_follower": ("follow", "wait_for"),
+            ".stream_source": ("view_names",),
             ".streamview": ("StreamView",),
             ".summary": ("Summary", "html_summary", "summary_line"),
             "ome_writers.formats": ("OpenPixels",),

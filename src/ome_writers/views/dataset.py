@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ome_writers.dataset import DatasetSpec, Region
 from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedError
 from ome_writers.formats import OpenPixels, detect_format, resolve_entry_file
-from ome_writers.routing import Plan, Router, Step, resolve, view_names
+from ome_writers.routing import Plan, Router, Step, resolve
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory, guard_reader, path_or_url
-from ome_writers.views.stream_source import FrameGrid, StreamSource
+from ome_writers.views.stream_source import FrameGrid, StreamSource, view_names
 from ome_writers.views.streamview import StreamView
 from ome_writers.views.summary import Summary
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from ome_writers.errors import InvalidFileError, UnsupportedError, WriteError
 from ome_writers.formats import resolve_entry_file
-from ome_writers.routing import view_names
 from ome_writers.storage import ProgressHeader, ProgressReader, lock_owner, lock_path
 from ome_writers.untrusted import locate, path_or_url
 from ome_writers.views.dataset import OpenDataset
+from ome_writers.views.stream_source import view_names
 
 _MIN_POLL_INTERVAL_S, _MAX_POLL_INTERVAL_S = 0.001, 0.02  # of the progress file
 _POLLS_PER_FLUSH = 8

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import ImageSpec, Region
 from ome_writers.errors import UnsupportedError
-from ome_writers.routing import Plan, Router, Step, view_names
+from ome_writers.routing import Plan, Router, Step
 from ome_writers.settings import Dimension
 from ome_writers.views.source import pad_frame
 
@@ -180,6 +180,12 @@ class StreamSource:
 
     def summary(self) -> Summary:
         return self._frames.summary()
+
+
+def view_names(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
+    """Return the axis names of views and ``coords_expanded`` events: the position axis is called ``p``."""
+    names = [d.name for d in dimensions]
+    return tuple("p" if d.type == "position" and "p" not in names else d.name for d in dimensions)
 
 
 def _planned_grid(plan: Plan | None, level: int, names: tuple[str, ...] | None = None) -> FrameGrid:
