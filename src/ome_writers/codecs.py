@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ome_writers.errors import UnsupportedError
+from ome_writers.errors import EngineMissingError, UnsupportedError
 
 # for type checkers and editors; a test compares them with the table, which decides what is valid
 ZarrCompression: TypeAlias = Literal[
@@ -144,6 +144,13 @@ def crc32c(content: Any) -> bytes:
     return int(value(np.frombuffer(content, np.uint8))).to_bytes(CRC32C_BYTES, "little")
 
 
+def _remove_crc32c(stored: bytes, max_bytes: int) -> bytes:
+    content = stored[:-CRC32C_BYTES]
+    if crc32c(content) != stored[-CRC32C_BYTES:]:
+        raise OSError("the CRC-32C does not match")
+    return content
+
+
 def _lazy_decoder(name: str) -> Decoder:
     """Return a decoder of `decompression`, which is imported when it is first used."""
 
@@ -173,10 +180,18 @@ def _numcodecs_encoder(configuration: Json) -> Encoder:
     return lambda content: bytes(codec().encode(content))
 
 
+@cache
 def _lzw() -> Any:
-    from ome_writers.decompression import lzw
-
-    return lzw()
+    """Return the library that encodes and decodes LZW."""
+    try:
+        import imagecodecs
+    except ImportError:
+        able = [name for name in TIFF_COMPRESSIONS if name not in ("lzw", "none")]
+        raise EngineMissingError(
+            "Compression 'lzw' needs the package imagecodecs: pip install \"ome-writers[tifffile]\". "
+            f"Compressions {', '.join(map(repr, able))} work without."
+        ) from None
+    return imagecodecs
 
 
 def blosc(cname: str, level: int, *, bitshuffle: bool = False) -> ZarrCodec:
@@ -207,7 +222,7 @@ _MAX_BLOSC_BYTES = 2**31 - 1 - 16  # the header stores sizes as int32, including
 CRC32C = ZarrCodec(
     name="crc32c",
     encode=lambda content: bytes(content) + crc32c(content),
-    decode=_lazy_decoder("remove_crc32c"),
+    decode=_remove_crc32c,
     members={},
 )
 COMPRESSIONS: dict[str, CompressionRow] = {
@@ -361,3 +376,21 @@ def tiff_codec(compression: str) -> TiffCodec:
             f"Compression {compression!r} is not supported for OME-TIFF. Supported: {tuple(TIFF_COMPRESSIONS)}."
         )
     return codec
+
+
+_READ_ONLY = (CRC32C, ZarrCodec("zlib", zlib.compress, decompress_zlib))
+"""Codecs of other programs, which no row has."""
+
+
+def find_zarr_codec(name: str) -> ZarrCodec | None:
+    """Return a codec that has this name in array metadata; None if it is not in the table."""
+    codecs = (codec for row in COMPRESSIONS.values() for codec in row.zarr or ())
+    return next((codec for codec in (*codecs, *_READ_ONLY) if codec.name == name), None)
+
+
+def compression_of_tag(tag: int) -> str:
+    """Return the compression that a value of the TIFF tag Compression means; ``tiff-N`` if it is not in the table."""
+    for name, row in COMPRESSIONS.items():
+        if row.tiff is not None and tag in (row.tiff.tag, *row.tiff.other_tags):
+            return name
+    return f"tiff-{tag}"

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import codecs, decompression
+from ome_writers import codecs
+from ome_writers.formats.omezarr.node_metadata import compression_of_codecs
 from ome_writers.repair import repair
 from ome_writers.storage import ENGINES
 from ome_writers.storage.background import available_cpus
@@ -276,7 +277,7 @@ def test_codecs_of_the_same_name_are_distinguished() -> None:
     shuffled = codecs.blosc("lz4", 5)
     (bits,) = row.zarr or ()
     assert bits.v2 is not None
-    of = decompression.compression_of_codecs
+    of = compression_of_codecs
     start = {"name": "bytes", "configuration": {"endian": "little"}}
     stored = {"name": "blosc", "configuration": {"cname": "lz4", "clevel": 9, "shuffle": "shuffle"}}
     assert of([start, stored]) == "blosc-lz4"

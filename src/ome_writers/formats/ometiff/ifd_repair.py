@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import tiff_codec
-from ome_writers.decompression import compression_of_tag
+from ome_writers.codecs import compression_of_tag, tiff_codec
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.file_sync import sync
 from ome_writers.formats.ometiff.tiff_structure import (

@@ -9,8 +9,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ome_writers.codecs import compression_of_tag
 from ome_writers.dataset import AxisType, DatasetLayout, DatasetSpec, ImageSpec, LevelSpec
-from ome_writers.decompression import compression_of_tag
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.micromanager import NAMESPACE, written_by
 from ome_writers.formats.ome_xml import (

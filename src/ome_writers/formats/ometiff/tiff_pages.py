@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import TIFF_COMPRESSIONS, tiff_codec
+from ome_writers.codecs import TIFF_COMPRESSIONS, compression_of_tag, tiff_codec
 from ome_writers.dataset import Region
-from ome_writers.decompression import compression_of_tag
 from ome_writers.errors import EngineMissingError, InvalidFileError
 from ome_writers.formats.ome_xml import is_same_acquisition
 from ome_writers.formats.ometiff.first_page import read_description, read_first_page

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ome_writers.decompression import find_zarr_codec
+from ome_writers.codecs import find_zarr_codec
 
 _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
     "zarr_format": int,

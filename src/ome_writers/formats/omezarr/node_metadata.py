@@ -4,22 +4,27 @@ Sources: https://ngff.openmicroscopy.org/0.5/, https://zarr-specs.readthedocs.io
 of the sharding codec, and https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html
 """
 
+# Longer than 300 lines: the nodes of one specification.
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from ome_writers.codecs import COMPRESSIONS, CRC32C, ZarrCodec
 from ome_writers.errors import InvalidFileError, UnsupportedError
+from ome_writers.settings import OmeZarrFormat
 from ome_writers.untrusted import (
     check_chunk_shape,
     check_count,
     check_distinct,
     check_shape,
+    locate,
     member,
     read_json_object,
 )
@@ -27,7 +32,21 @@ from ome_writers.untrusted import (
 Json = dict[str, Any]
 
 _MAX_CHUNKS_PER_SHARD = 2**24  # 16 bytes each in the index
+_ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
 KEYS_04 = ("multiscales", "omero", "plate", "well", "bioformats2raw.layout", "series", "labels")
+
+
+def is_omezarr(path: Path) -> bool:
+    """Return whether a folder, or a single-file archive, is a group or an array of Zarr v3."""
+    if (path / "zarr.json").is_file():
+        return True
+    is_archive = path.suffix.lower() == OmeZarrFormat.archive_suffix
+    return is_archive and locate(path).child("zarr.json").exists()
+
+
+def is_zarr_v2(path: Path) -> bool:
+    """Return whether a folder is a group or an array of Zarr v2."""
+    return not is_omezarr(path) and any((path / name).is_file() for name in _ZARR_2_FILES)
 
 
 def image_groups(root: Path) -> list[str]:
@@ -281,3 +300,33 @@ def _checked_codecs(codecs: Any) -> tuple[Json, ...]:
     for codec in codecs:
         _ = codec["name"], codec.get("configuration", {}).get("")
     return (codecs[0], *codecs[1:])
+
+
+def compression_of_codecs(stored: Sequence[Json]) -> str:
+    """Return the compression whose codecs are in array metadata; the name of another codec if it is not in the table.
+
+    Codecs of arrays are ignored, and checksums are unless the compression has one.
+    """
+    codecs = [codec for codec in stored if codec["name"] not in ("bytes", "transpose")]
+    unchecked = [codec for codec in codecs if codec["name"] != CRC32C.name]
+    for candidates in (codecs, unchecked):
+        found = [
+            (sum(len(codec.identity) for codec in row.zarr), name)
+            for name, row in COMPRESSIONS.items()
+            if row.zarr is not None
+            and len(row.zarr) == len(candidates)
+            and all(map(_matches, row.zarr, candidates))
+        ]
+        if found:  # a row that compares more members is more specific
+            return max(found)[1]
+    name, library = unchecked[0]["name"], unchecked[0].get("configuration", {}).get("cname")
+    return f"{name}-{library}" if name == "blosc" else str(name)
+
+
+def _matches(codec: ZarrCodec, stored: Json) -> bool:
+    """Whether `stored`, an entry of array metadata (see `ArrayMetadata.codecs`), is this codec."""
+    found = stored.get("configuration", {})
+    own = (codec.v2 or {}) if "id" in found else codec.configuration(1)
+    return stored["name"] == codec.name and all(
+        found.get(member) == own.get(member) for member in codec.identity
+    )

@@ -14,21 +14,22 @@ from typing import Any
 
 from ome_writers.codecs import CRC32C
 from ome_writers.dataset import AxisSpec, DatasetSpec, ImageSpec, LevelSpec
-from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import InvalidFileError, UnsupportedError
 from ome_writers.formats.dataset_metadata import RESERVED_NAMESPACES
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr.layout import XML_KEY, compose, stored_image_keys
 from ome_writers.formats.omezarr.node_metadata import (
     array_metadata_file,
+    compression_of_codecs,
     group_attributes,
     image_groups,
+    is_omezarr,
+    is_zarr_v2,
     layout_and_groups,
     ome_writers_attributes,
     parse_array_metadata,
 )
 from ome_writers.formats.omezarr.plain_array import is_plain_array, parse_plain_array
-from ome_writers.formats.omezarr.row import is_omezarr, is_zarr_v2
 from ome_writers.formats.plates import stored_plate
 from ome_writers.formats.stored_settings import (
     own_dimensions,

@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers.codecs import CRC32C, Decoder
+from ome_writers.codecs import CRC32C, Decoder, find_zarr_codec
 from ome_writers.dataset import DatasetSpec
-from ome_writers.decompression import find_zarr_codec
 from ome_writers.errors import InvalidFileError, MovedFileError, TornChunkError, UnsupportedError
 from ome_writers.formats.omezarr.node_metadata import (
     ArrayMetadata,

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ome_writers.dataset import DatasetSpec
-from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import UnsupportedError
-from ome_writers.formats.omezarr.node_metadata import array_metadata_file, parse_array_metadata
+from ome_writers.formats.omezarr.node_metadata import (
+    array_metadata_file,
+    compression_of_codecs,
+    parse_array_metadata,
+)
 from ome_writers.formats.plane_files import axes_of_shape, image_of_planes
 from ome_writers.untrusted import read_json, read_json_object
 

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ome_writers.formats.registry import FormatRow, lazy_functions, read_only_settings
 from ome_writers.settings import OmeZarrFormat
 
-_ZARR_2_FILES = (".zattrs", ".zgroup", ".zarray")
 _lazy = lazy_functions("ome_writers.formats.omezarr")
-
-
-def is_omezarr(path: Path) -> bool:
-    if (path / "zarr.json").is_file():
-        return True
-    return path.suffix.lower() == OmeZarrFormat.archive_suffix and _has_metadata(path)
-
-
-def _has_metadata(archive: Path) -> bool:
-    from ome_writers.untrusted import locate
-
-    return locate(archive).child("zarr.json").exists()
-
-
-def is_zarr_v2(path: Path) -> bool:
-    return not is_omezarr(path) and any((path / name).is_file() for name in _ZARR_2_FILES)
 
 
 # Zarr, in all versions
@@ -41,7 +23,7 @@ _ZARR: dict[str, Any] = {
 
 FORMAT_04 = FormatRow(
     settings=read_only_settings("ome-zarr-0.4", "OME-Zarr"),
-    recognizes=is_zarr_v2,
+    recognizes=_lazy("node_metadata:is_zarr_v2"),
     rewritten=_lazy("zarr_v2:rewritten"),
     **_ZARR,
 )
@@ -49,7 +31,7 @@ FORMAT = FormatRow(
     settings=OmeZarrFormat,
     lay_out=_lazy("layout:lay_out"),
     create_metadata=_lazy("metadata:ZarrMetadata"),
-    recognizes=is_omezarr,
+    recognizes=_lazy("node_metadata:is_omezarr"),
     owned_files=_lazy("ownership:owned_files"),
     dataset_id=_lazy("ownership:dataset_id"),
     is_startup_file=_lazy("ownership:is_startup_file"),

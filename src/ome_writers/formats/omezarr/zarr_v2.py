@@ -18,11 +18,10 @@ import numpy as np
 
 from ome_writers import codecs
 from ome_writers.dataset import DatasetSpec
-from ome_writers.decompression import compression_of_codecs
 from ome_writers.errors import OutputExistsError, SettingsError, UnsupportedError
 from ome_writers.file_sharing import rename
 from ome_writers.file_sync import sync_folder, sync_tree
-from ome_writers.formats.omezarr.node_metadata import KEYS_04
+from ome_writers.formats.omezarr.node_metadata import KEYS_04, compression_of_codecs
 from ome_writers.settings import OmeZarrFormat
 from ome_writers.untrusted import read_json
 
