@@ -14,7 +14,6 @@ from support.sources import ADAPTERS, CORE, name_of, parse, source_files
 
 # By a file of each: how many files it has. They only become fewer.
 CIRCLES = {
-    "codecs.py": 2,  # rows of the table refer to decoders, which use the table
     "storage/direct/arrays.py": 2,  # an array, and its files that a mirror has moved
     "storage/tiff/geometry.py": 3,
     "streaming/stream.py": 8,  # a new and a resumed stream, in this process or in one of its own

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 LIMITS = {
-    "modules loaded by writing: OME-Zarr": 104,
-    "modules loaded by writing: OME-TIFF": 102,
-    "modules loaded by writing: scratch": 80,
+    "modules loaded by writing: OME-Zarr": 100,
+    "modules loaded by writing: OME-TIFF": 98,
+    "modules loaded by writing: scratch": 76,
     "lines loaded by writing: OME-Zarr": 17250,
     "lines loaded by writing: OME-TIFF": 17450,
     "lines loaded by writing: scratch": 14100,
@@ -40,16 +40,16 @@ LIMITS = {
     # resolve, parse, stored_plan; and how copies of label images are written
     "places that describe arrays": 4,
     "open, own OME-Zarr: functions": 120,
-    "open, own OME-Zarr: files": 31,
+    "open, own OME-Zarr: files": 25,
     "view[i], own OME-Zarr: functions": 25,
     # `Location`, with all branches on it, and `ChunkFile`, which all readers of chunks share
     "view[i], own OME-Zarr: files": 10,
     "open, other OME-Zarr: functions": 76,
-    "open, other OME-Zarr: files": 21,
+    "open, other OME-Zarr: files": 17,
     "view[i], other OME-Zarr: functions": 24,
     "view[i], other OME-Zarr: files": 10,
     "open, OME-TIFF: functions": 153,
-    "open, OME-TIFF: files": 43,
+    "open, OME-TIFF: files": 40,
     "view[i], OME-TIFF: functions": 30,
     "view[i], OME-TIFF: files": 9,
     "calls per position of a plan": 6,
