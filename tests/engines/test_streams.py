@@ -33,7 +33,7 @@ PAIRS = [
         row,
         case,
         id=f"{row.name}-{case}",
-        marks=() if number % (2 if row.name in OURS else 10) == 0 else pytest.mark.sweep,
+        marks=() if number % (5 if row.name in OURS else 20) == 0 else pytest.mark.sweep,
     )
     for row in READY
     for number, case in enumerate(CASES[row.format])

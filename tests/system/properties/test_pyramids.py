@@ -44,7 +44,7 @@ def most_frequent(level: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.take_along_axis(samples, counts.argmax(axis=0)[None], axis=0)[0]
 
 
-@settings(deadline=None, max_examples=max(8, settings.default.max_examples // 8))
+@settings(deadline=None, max_examples=max(5, settings.default.max_examples // 20))
 @given(data=st.data())
 @pytest.mark.parametrize("engine", READY)
 def test_levels_equal_the_reduction_of_the_level_above(engine: str, data: st.DataObject) -> None:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 pytest.importorskip("tifffile", reason="tifffile reads the pages")
@@ -100,6 +101,7 @@ def document(path: Path) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
+@hypothesis_settings(max_examples=max(30, hypothesis_settings.default.max_examples // 4))
 @given(acquisition=acquisitions(), data=st.data())
 def test_repaired_ometiff_equals_closed_one(acquisition: dict[str, Any], data: Any) -> None:
     """Byte for byte, or in meaning where a client has edited the OME-XML."""
