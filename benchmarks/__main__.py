@@ -12,7 +12,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import analysis, competitors, environments, plot, report, stored, visible, workloads
+from benchmarks import (
+    amplification,
+    analysis,
+    competitors,
+    environments,
+    plot,
+    report,
+    stored,
+    visible,
+    workloads,
+)
 from benchmarks.runner import Conditions, run_contest
 
 if TYPE_CHECKING:
@@ -35,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--visible" in arguments:
         return visible.main([argument for argument in arguments if argument != "--visible"])
+    if "--amplification" in arguments:
+        return amplification.main([a for a in arguments if a != "--amplification"])
     if "--stored" in arguments:
         return stored.main([argument for argument in arguments if argument != "--stored"])
     options = _parser().parse_args(arguments)
@@ -108,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--stored", action="store_true", help="R1 and R2 instead: reading and resuming a dataset"
+    )
+    parser.add_argument(
+        "--amplification", action="store_true", help="D3 instead: bytes written per byte stored"
     )
     parser.add_argument("--silent", action="store_true", help="print tables only, without progress")
     return parser

@@ -33,7 +33,7 @@ ENGINE_NAMES = [
     if row.format == "ome-zarr" and row.survives_kill and row.missing_requirement() is None
 ]
 OFTEN = [
-    ("direct", "chunks over t and z", "zstd"),
+    ("direct", "chunks over t and z", "none"),
     ("direct", "shards", "none"),
     ("tensorstore", "unbounded", "none"),
     ("zarr-python", "chunks over t and z", "blosc-lz4"),
@@ -43,6 +43,7 @@ OFTEN = [
 
 SHORT = [
     ("direct", "frame chunks", "none"),
+    ("direct", "chunks over t and z", "none"),
     ("direct", "chunks over t and z", "zstd"),
     ("direct", "shards", "none"),
     ("direct", "shards of chunks over t and z", "blosc-lz4"),

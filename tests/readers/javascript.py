@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from readers.samples import limits
 from readers.verdict import Reader, Unavailable
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def package_version(name: str) -> str:
     return str(json.loads(manifest.read_bytes())["version"]) if manifest.is_file() else ""
 
 
-def _read(library: str, sample: Sample, level: int = 0) -> Images:
+def _read(library: str, sample: Sample, level: int = 0, derived: tuple[str, ...] = ()) -> Images:
     """Read every image in node, which prints one JSON line per image: shape, and pixels in base64."""
     folder = _installed()
     if sample.format == "zarr":
-        targets = [str(sample.path / path) for path in sample.images]
+        targets = [str(sample.path / path) for path in derived or sample.images]
     elif library == "geotiff.js tiff":  # reads pages and ignores OME-XML
         targets = [str(path) for path in sample.files]
     else:
@@ -72,38 +73,34 @@ def _read(library: str, sample: Sample, level: int = 0) -> Images:
     return found
 
 
-NO_ZSTD = "the geotiff.js that it carries has no decoder for zstd (50000): write deflate for it"
+NO_ZSTD = limits(
+    "the geotiff.js that it carries has no decoder for zstd (50000): write deflate for it",
+    lambda recipe: recipe.compression == "zstd",
+)
 
 
-def _reader(name: str, format: str, limits: dict[str, str] | None = None) -> Reader:
+def _reader(name: str, format: str, refused: dict[str, str] | None = None) -> Reader:
     task = f"{name} {format}"
     return Reader(
         name,
         format,
         lambda sample: _read(task, sample),
-        limits or {},
+        refused or {},
         None if name == "geotiff.js" else lambda sample, level: _read(task, sample, level)[0],
+        lambda sample, path: _read(task, sample, 0, (path,))[0],
     )
 
 
-ONE_IMAGE = (
+ONE_IMAGE = limits(
     "without a companion file it takes several Images of a file for the resolutions of the first one "
-    "(resolveMetadata of its loaders): write multi_file_metadata='companion-file' for it"
+    "(resolveMetadata of its loaders): write multi_file_metadata='companion-file' for it",
+    lambda recipe: recipe.positions > 1 and not recipe.companion,
 )
 
 READERS = (
     _reader("zarrita", "zarr"),
     _reader("ome-zarr.js", "zarr"),
     _reader("viv", "zarr"),
-    _reader(
-        "viv",
-        "tiff",
-        {
-            **dict.fromkeys(("zstd", "tiles zstd"), NO_ZSTD),
-            **dict.fromkeys(
-                ("redundant", "master", "one file", "plate", "tiles in a set"), ONE_IMAGE
-            ),
-        },
-    ),
+    _reader("viv", "tiff", {**NO_ZSTD, **ONE_IMAGE}),
     _reader("geotiff.js", "tiff"),
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from readers.samples import limits
 from readers.verdict import Reader, Unavailable
 
 if TYPE_CHECKING:
@@ -128,16 +129,17 @@ def _tiffinfo(sample: Sample) -> Images:
     return []
 
 
-NO_COMPANION = (
+NO_COMPANION = limits(
     "it opens TIFF files only, and does not follow a BinaryOnly element to the companion file, as the "
-    "specification of OME-TIFF asks (tifffile below it does not either): choose another form for it"
+    "specification of OME-TIFF asks (tifffile below it does not either): choose another form for it",
+    lambda recipe: recipe.companion,
 )
 
 READERS = (
     Reader("tifffile", "tiff", _tifffile, {}, _tifffile_level),
     Reader("ome-types", "tiff", _ome_types, {}),
-    Reader("bioio-ome-tiff", "tiff", _bioio_ome_tiff, {"companion": NO_COMPANION}),
-    Reader("bioio-tifffile", "tiff", _bioio_tifffile, {"companion": NO_COMPANION}),
+    Reader("bioio-ome-tiff", "tiff", _bioio_ome_tiff, NO_COMPANION),
+    Reader("bioio-tifffile", "tiff", _bioio_tifffile, NO_COMPANION),
     Reader("Bio-Formats", "tiff", _bioformats, {}, _bioformats_level),
     Reader("tiffinfo", "tiff", _tiffinfo, {}),
 )

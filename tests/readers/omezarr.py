@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from readers.samples import RECIPES
 from readers.verdict import Reader
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ def _zarr_python(sample: Sample) -> Images:
 
 
 def _zarr_python_level(sample: Sample, level: int) -> Any:
+    return _zarr_python_array(sample, str(level))
+
+
+def _zarr_python_array(sample: Sample, path: str) -> Any:
     import zarr
 
-    return np.asarray(zarr.open_group(sample.path, mode="r")[str(level)][...])
+    return np.asarray(zarr.open_group(sample.path, mode="r")[path][...])
 
 
 def _zarrs(sample: Sample) -> Images:
@@ -35,11 +40,11 @@ def _zarrs(sample: Sample) -> Images:
         return _zarr_python(sample)
 
 
-def _zarrs_level(sample: Sample, level: int) -> Any:
+def _zarrs_array(sample: Sample, path: str) -> Any:
     import zarr
 
     with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
-        return _zarr_python_level(sample, level)
+        return _zarr_python_array(sample, path)
 
 
 def _tensorstore(sample: Sample) -> Images:
@@ -70,10 +75,27 @@ def _ome_zarr_py_levels(path: Path) -> Any:
     return next(node.data for node in Nodes(location)() if node.data)
 
 
+def _ome_zarr_py_derived(sample: Sample, path: str) -> Any:
+    """Return the pixels of labels as a node of the image, and of other images from their group."""
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader as Nodes
+
+    image, _, name = path.rpartition("labels/")
+    if not name:
+        return _ome_zarr_py_levels(sample.path / path)[0]
+    location = parse_url(sample.path / image, mode="r")
+    assert location is not None, f"no OME-Zarr at {image}"
+    nodes = {node.zarr.basename(): node for node in Nodes(location)() if node.data}
+    assert name in nodes, f"labels {sorted(nodes)}"
+    return nodes[name].data[0]
+
+
 def _ome_zarr_models(sample: Sample) -> Images:
     from ome_zarr_models import open_ome_zarr
 
     for path in ["", *sample.images] if sample.plate else sample.images:
+        open_ome_zarr(sample.path / path, version="0.5")
+    for path in sample.derived:
         open_ome_zarr(sample.path / path, version="0.5")
     return []
 
@@ -81,7 +103,8 @@ def _ome_zarr_models(sample: Sample) -> Images:
 def _yaozarrs(sample: Sample) -> Images:
     import yaozarrs
 
-    yaozarrs.validate_zarr_store(str(sample.path))
+    for path in ["", *sample.derived]:
+        yaozarrs.validate_zarr_store(str(sample.path / path))
     return []
 
 
@@ -100,6 +123,12 @@ def _ngff_zarr_level(sample: Sample, level: int) -> Any:
     import ngff_zarr
 
     return np.asarray(ngff_zarr.from_ngff_zarr(str(sample.path)).images[level].data)
+
+
+def _ngff_zarr_derived(sample: Sample, path: str) -> Any:
+    import ngff_zarr
+
+    return np.asarray(ngff_zarr.from_ngff_zarr(str(sample.path / path)).images[0].data)
 
 
 def _iohub(sample: Sample) -> Images:
@@ -180,6 +209,21 @@ def _ngio_level(sample: Sample, level: int) -> Any:
     return image.get_as_numpy()
 
 
+def _ngio_derived(sample: Sample, path: str) -> Any:
+    import ngio
+
+    image, _, name = path.rpartition("labels/")
+    if not name:
+        return (
+            ngio.open_ome_zarr_container(str(sample.path / path), mode="r")
+            .get_image()
+            .get_as_numpy()
+        )
+    container = ngio.open_ome_zarr_container(str(sample.path / image), mode="r")
+    assert container.list_labels() == [name], f"labels {container.list_labels()}"
+    return container.get_label(name).get_as_numpy()
+
+
 def _napari(sample: Sample) -> Images:
     """Open what a user drops on the window: the root, or a field of view of a plate."""
     from napari_ome_zarr import napari_get_reader
@@ -188,6 +232,7 @@ def _napari(sample: Sample) -> Images:
     for path in sample.images if sample.plate else [""]:
         target = str(sample.path / path)
         layers = napari_get_reader(target)(target)
+        layers = [layer for layer in layers if layer[2] != "labels"]
         for data, looks, *_ in layers:
             assert looks["scale"][-2:] == [0.25, 0.25], f"scale {looks['scale']}"
             assert [name.split(": ")[-1] for name in looks["name"]] == ["DAPI", "BF"], "no names"
@@ -198,8 +243,23 @@ def _napari(sample: Sample) -> Images:
 def _napari_level(sample: Sample, level: int) -> Any:
     from napari_ome_zarr import napari_get_reader
 
-    ((data, *_),) = napari_get_reader(str(sample.path))(str(sample.path))
+    layers = napari_get_reader(str(sample.path))(str(sample.path))
+    ((data, *_),) = [layer for layer in layers if layer[2] != "labels"]
     return np.asarray(data[level])
+
+
+def _napari_derived(sample: Sample, path: str) -> Any:
+    from napari_ome_zarr import napari_get_reader
+
+    image, _, name = path.rpartition("labels/")
+    target = str(sample.path / (image if name else path))
+    layers = napari_get_reader(target)(target)
+    if not name:
+        ((data, *_),) = layers
+        return np.asarray(data[0])
+    found = [np.asarray(data[0]) for data, looks, kind in layers if kind == "labels"]
+    assert len(found) == 1, f"{len(found)} layers of labels"
+    return found[0]
 
 
 XARRAY = (
@@ -209,24 +269,57 @@ XARRAY = (
 )
 
 READERS = (
-    Reader("zarr-python", "zarr", _zarr_python, {}, _zarr_python_level),
     Reader(
-        "tensorstore", "zarr", _tensorstore, {}, lambda s, k: _tensorstore_array(s.path / str(k))
+        "zarr-python",
+        "zarr",
+        _zarr_python,
+        {},
+        _zarr_python_level,
+        lambda s, p: _zarr_python_array(s, f"{p}/0"),
     ),
-    Reader("zarrs", "zarr", _zarrs, {}, _zarrs_level),
-    Reader("ome-zarr-py", "zarr", _ome_zarr_py, {}, lambda s, k: _ome_zarr_py_levels(s.path)[k]),
+    Reader(
+        "tensorstore",
+        "zarr",
+        _tensorstore,
+        {},
+        lambda s, k: _tensorstore_array(s.path / str(k)),
+        lambda s, p: _tensorstore_array(s.path / p / "0"),
+    ),
+    Reader(
+        "zarrs",
+        "zarr",
+        _zarrs,
+        {},
+        lambda s, k: _zarrs_array(s, str(k)),
+        lambda s, p: _zarrs_array(s, f"{p}/0"),
+    ),
+    Reader(
+        "ome-zarr-py",
+        "zarr",
+        _ome_zarr_py,
+        {},
+        lambda s, k: _ome_zarr_py_levels(s.path)[k],
+        _ome_zarr_py_derived,
+    ),
     Reader("ome-zarr-models", "zarr", _ome_zarr_models, {}),
     Reader("yaozarrs", "zarr", _yaozarrs, {}),
-    Reader("ngff-zarr", "zarr", _ngff_zarr, {}, _ngff_zarr_level),
+    Reader("ngff-zarr", "zarr", _ngff_zarr, {}, _ngff_zarr_level, _ngff_zarr_derived),
     Reader("iohub", "zarr", _iohub, {}, _iohub_level),
     Reader("bioio-ome-zarr", "zarr", _bioio, {}, _bioio_level),
-    Reader("dask", "zarr", _dask, {}, lambda s, k: _dask_array(s, str(k))),
+    Reader(
+        "dask",
+        "zarr",
+        _dask,
+        {},
+        lambda s, k: _dask_array(s, str(k)),
+        lambda s, p: _dask_array(s, f"{p}/0"),
+    ),
     Reader(
         "xarray",
         "zarr",
         _xarray,
-        dict.fromkeys(("levels", "levels in shards", "writing levels"), XARRAY),
+        {recipe.name: XARRAY for recipe in RECIPES if recipe.format == "zarr" and recipe.levels},
     ),
-    Reader("ngio", "zarr", _ngio, {}, _ngio_level),
-    Reader("napari-ome-zarr", "zarr", _napari, {}, _napari_level),
+    Reader("ngio", "zarr", _ngio, {}, _ngio_level, _ngio_derived),
+    Reader("napari-ome-zarr", "zarr", _napari, {}, _napari_level, _napari_derived),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from readers.samples import RECIPES
+from readers.samples import limits
 from readers.verdict import Reader, Unavailable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _imagemagick(path: Path) -> list[np.ndarray[Any, Any]]:
 def _reader(
     name: str,
     pages: Callable[[Path], Sequence[np.ndarray[Any, Any]]],
-    limits: Mapping[str, str] | None = None,
+    refused: Mapping[str, str] | None = None,
 ) -> Reader:
     """Return a reader whose images are the pages of all files, one image after the other."""
 
@@ -89,15 +89,16 @@ def _reader(
         shape = next(iter(sample.images.values())).shape
         return list(np.concatenate(found).reshape(len(sample.images), *shape))
 
-    return Reader(name, "tiff", read, limits or {})
+    return Reader(name, "tiff", read, refused or {})
 
 
-NO_ZSTD = dict.fromkeys(
-    ("zstd", "tiles zstd"), "its package is built without zstd: write deflate or LZW for it"
+NO_ZSTD = limits(
+    "its package is built without zstd: write deflate or LZW for it",
+    lambda recipe: recipe.compression == "zstd",
 )
-NO_TILES = dict.fromkeys(
-    (recipe.name for recipe in RECIPES if "tiles" in recipe.name),
+NO_TILES = limits(
     "ITK reads tiles of 8-bit samples only, and others as 8-bit RGBA: set tile=None for it",
+    lambda recipe: recipe.tiled,
 )
 
 READERS = (

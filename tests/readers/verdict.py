@@ -35,6 +35,8 @@ class Reader:
         Names of samples to what this reader does not support, in one sentence, with the reason.
     read_level
         Returns the pixels of a resolution level, at least 1, of the only image.
+    read_derived
+        Returns the pixels of labels or a projection, by the path of their group.
     """
 
     name: str
@@ -42,13 +44,15 @@ class Reader:
     read: Callable[[Sample], Images]
     limits: Mapping[str, str]
     read_level: Callable[[Sample, int], np.ndarray[Any, Any]] | None = None
+    read_derived: Callable[[Sample, str], np.ndarray[Any, Any]] | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The result: ``ok``, ``valid`` (no pixels compared), ``limit``, ``skip`` or ``FAIL``, with the reason.
 
-    ``full`` means that only full resolution was compared, of a sample with resolution levels.
+    ``full`` means that only full resolution was compared, of a sample with resolution levels; ``images`` that its
+    labels and projections were not.
     """
 
     word: str
@@ -62,6 +66,8 @@ def judge(reader: Reader, sample: Sample) -> Verdict:
         images = list(reader.read(sample))
         if images and reader.read_level is not None:
             images += [reader.read_level(sample, k + 1) for k in range(len(sample.levels))]
+        if images and reader.read_derived is not None:
+            images += [reader.read_derived(sample, path) for path in sample.derived]
     except Unavailable as reason:
         return Verdict("skip", str(reason))
     except Exception as error:  # readers may raise any exception
@@ -69,6 +75,7 @@ def judge(reader: Reader, sample: Sample) -> Verdict:
     if not images:
         return Verdict("valid")
     wanted = [*sample.images.values(), *(sample.levels if reader.read_level else ())]
+    wanted += sample.derived.values() if reader.read_derived else ()
     if len(images) != len(wanted):
         return _failed(limit, f"found {len(images)} images, there are {len(wanted)}")
     for number, (found, right) in enumerate(zip(images, wanted, strict=True)):
@@ -78,6 +85,8 @@ def judge(reader: Reader, sample: Sample) -> Verdict:
             return _failed(limit, f"image {number} has wrong pixels")
     if limit:
         return Verdict("FAIL", f"it reads this now: take away the limit {limit!r}")
+    if sample.derived and reader.read_derived is None:
+        return Verdict("images")
     return Verdict("full" if sample.levels and reader.read_level is None else "ok")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,8 +107,13 @@ class Disk:
         self._handles.sync_all()
         with self._lock:
             changed, self._changed_folders = self._changed_folders, set()
-        for folder in changed:
-            sync_folder(folder)
+        self.sync_folders(changed)
+
+    def sync_folders(self, folders: Iterable[str]) -> None:
+        """Sync directories, if `durable`."""
+        if self.durable:
+            for folder in folders:
+                sync_folder(folder)
 
     def sync_open(self, fd: int) -> None:
         """Sync an open file, if `durable`."""

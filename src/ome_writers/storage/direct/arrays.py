@@ -34,6 +34,7 @@ from ome_writers.storage.zarr import (
 if TYPE_CHECKING:
     from ome_writers.storage.direct.existing_chunks import ExistingChunks
     from ome_writers.storage.direct.finished_files import MovedChunks
+    from ome_writers.storage.zarr import GrowingChunk
 
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
 _MAX_WRITE_THROUGH_BYTES = 2**18
@@ -101,6 +102,14 @@ class StoredArray:
         )
         # the filled slots of columns that were written before they were full, and are not in memory
         self.partial_columns: dict[Cell, set[int]] = {}
+        # columns in files that are published while they are filled
+        self._growing: dict[Cell, list[GrowingChunk]] = {}
+        self._grows = (
+            self.identity
+            and self.grid.depth > 1
+            and isinstance(self._chunks, ChunkFiles)
+            and not self.grid.sharded
+        )
         self.existing: ExistingChunks | None = (
             None  # of an array that an earlier stream has written
         )
@@ -112,6 +121,8 @@ class StoredArray:
 
     def store(self, block: Block, slots: frozenset[int] | None) -> None:
         """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""
+        if self._grows and self._store_growing(block, slots):
+            return
         columns = block.columns if slots is None else block.snapshot(slots)
         if not self.grid.sharded:
             across = self.grid.tiles[1]
@@ -152,6 +163,32 @@ class StoredArray:
                 shard.write_chunks(inner, sizes, chunks, final=slots is None)
             finally:
                 self._release(key, shard)
+
+    def _store_growing(self, block: Block, slots: frozenset[int] | None) -> bool:
+        """Add planes to the files of a column that is published while it is filled; return False if it is not."""
+        ((cell, _),) = block.entries
+        growing = self._growing.pop(cell, None)
+        if block.replaced or (slots is None and growing is None):
+            for chunk in growing or ():
+                chunk.discard()
+            return False
+        if growing is None:
+            from ome_writers.storage.zarr import GrowingChunk
+
+            chunks, across = self._chunks, self.grid.tiles[1]
+            assert isinstance(chunks, ChunkFiles)
+            keys = [(*cell, *divmod(tile, across)) for tile in range(len(block.columns[0]))]
+            growing = [GrowingChunk(chunks.folder(k), str(k[-1]), self._disk) for k in keys]
+        with ExitStack() as hidden:  # removed after the last time, and after an error
+            for chunk in growing:
+                hidden.callback(chunk.discard)
+            for chunk, pixels in zip(growing, block.columns[0], strict=True):
+                chunk.publish(pixels, frozenset(block.slots) if slots is None else slots)
+            self._disk.sync_folders({chunk.folder for chunk in growing})
+            if slots is not None:
+                hidden.pop_all()
+                self._growing[cell] = growing
+        return True
 
     def _write_chunk(self, key: tuple[int, ...], chunk: NDArray[np.generic]) -> None:
         self._chunks.write(key, *self._codec.encode_parts(chunk))
@@ -253,6 +290,8 @@ class StoredArray:
         Waits for other processes that have a shard open until `deadline` (`time.monotonic`).
         """
         self.release_current_shard()
+        for chunk in (chunk for growing in self._growing.values() for chunk in growing):
+            chunk.discard()
         with self._lock, ExitStack() as steps:  # concurrent `load` waits for the final files
             for key in reversed(self.shards):
                 steps.callback(self._finish_before, deadline, key)

@@ -56,6 +56,9 @@ class Block(Unit):
         self._grid = sink.grid
         self._cell = cell
         self._rewriting = False  # whether the column was full before, and frames are written again
+        self.replaced = (
+            False  # whether frames of a column that spans several planes were written again
+        )
         self._zeroed = False  # whether empty slots contain the fill value
         self._partial_columns = sink.partial_columns
 
@@ -73,7 +76,7 @@ class Block(Unit):
         """Continue a column that was on disk, with these filled slots; an empty set: the column was full."""
         self.columns[0][...] = column
         self.slots |= slots
-        self._rewriting = not slots
+        self._rewriting = self.replaced = not slots
         self._zeroed = True
 
     def seal(self, *, resume: bool) -> None:
@@ -126,6 +129,8 @@ class Block(Unit):
     ) -> None:
         """Add a plane: a copy, or a reference to `frame`: a view of the budget's `buffer`, or of other memory."""
         column = len(self.entries) if self._grid.depth == 1 else 0
+        if slot in self.slots:
+            self.replaced = True
         if isinstance(self.columns, list):
             self.columns[column:] = [frame.reshape(self._grid.column_shape)]
             if buffer is None:

@@ -1,9 +1,9 @@
 """Writing of Zarr v3 arrays, independent of engines and frames; `formats.omezarr` reads and recovers them.
 
 `chunk_grid` maps planes to chunks and shards, `codec` encodes chunks, and `chunk_files` and `shard_file` (with
-`shard_index` and `free_list`) write chunks so that readers never see a partial one. `array_metadata` writes
-``zarr.json``. `chunk_file` reads stored chunks, `shard_reader` the shards that a library has written, as part of
-writing.
+`shard_index` and `free_list`) write chunks so that readers never see a partial one; `growing_chunk` publishes an
+uncompressed chunk while it is filled. `array_metadata` writes ``zarr.json``. `chunk_file` reads stored chunks,
+`shard_reader` the shards that a library has written, as part of writing.
 
 Source: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.zarr.chunk_grid import Grid as Grid
     from ome_writers.storage.zarr.chunk_grid import ShardPart as ShardPart
     from ome_writers.storage.zarr.codec import Codec as Codec
+    from ome_writers.storage.zarr.growing_chunk import GrowingChunk as GrowingChunk
     from ome_writers.storage.zarr.shard_file import Shard as Shard
     from ome_writers.storage.zarr.shard_file import ShardShape as ShardShape
     from ome_writers.storage.zarr.shard_index import EMPTY as EMPTY
@@ -43,6 +44,7 @@ else:
             ".chunk_files": ("ChunkFiles", "ChunkKeys"),
             ".chunk_grid": ("Cell", "Grid", "ShardPart"),
             ".codec": ("Codec",),
+            ".growing_chunk": ("GrowingChunk",),
             ".shard_file": ("Shard", "ShardShape"),
             ".shard_index": ("EMPTY", "ShardIndexFormat", "TornIndexError"),
             ".shard_reader": ("ShardReader",),

@@ -33,12 +33,7 @@ class ChunkFiles:
 
         `key` is its coordinate along all axes, `writer` a part of the temporary file's name.
         """
-        folder = self._folder
-        for number in key[:-1]:
-            folder = f"{folder}/{number}"
-        if folder not in self._existing:
-            self._make_folders(key[:-1])
-        name = key[-1]
+        folder, name = self.folder(key), key[-1]
         temporary = f"{folder}/.{name}{writer}.tmp"
         try:
             self._disk.create(temporary, stored, *more)
@@ -51,6 +46,15 @@ class ChunkFiles:
                 raise
             # A KeyboardInterrupt in an earlier write of this chunk may have left its temporary file open.
             self.write(key, stored, *more, writer=f".{os.getpid()}-{threading.get_ident()}")
+
+    def folder(self, key: Sequence[int]) -> str:
+        """Return the directory of a chunk, which is created."""
+        folder = self._folder
+        for number in key[:-1]:
+            folder = f"{folder}/{number}"
+        if folder not in self._existing:
+            self._make_folders(key[:-1])
+        return folder
 
     def read(self, key: Sequence[int]) -> bytes | None:
         """Return a stored chunk; None if it does not exist."""
