@@ -14,11 +14,7 @@ from support.sources import ADAPTERS, CORE, name_of, parse, source_files
 
 # By a file of each: how many files it has. They only become fewer.
 CIRCLES = {
-    "storage/direct/arrays.py": 2,  # an array, and its files that a mirror has moved
-    "storage/tiff/geometry.py": 3,
-    "streaming/stream.py": 8,  # a new and a resumed stream, in this process or in one of its own
     "untrusted/files.py": 5,  # a path may be a URL, in an archive, or moved
-    "views/source.py": 6,  # a view is converted and summarized by functions that take views
 }
 
 

@@ -29,7 +29,7 @@ from ome_writers.streaming.derived import derived_settings
 from ome_writers.streaming.first_frame import FirstFrameInference
 from ome_writers.streaming.frame_writer import FrameWriter
 from ome_writers.streaming.output_claim import OutputClaim
-from ome_writers.streaming.resumption import ResumeClaim
+from ome_writers.streaming.resumable import ResumeClaim
 from ome_writers.untrusted import local_path, refuse_archive
 
 if TYPE_CHECKING:

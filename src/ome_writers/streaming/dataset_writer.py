@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ome_writers.storage import Engine, EngineRow
     from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.output_claim import OutputClaim
-    from ome_writers.streaming.resumption import ResumeClaim
+    from ome_writers.streaming.resumable import ResumeClaim
     from ome_writers.streaming.stored_frames import StoredFrames
 
     Runs = Sequence[tuple[int, int]]

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ome_writers.streaming.coord_update import CoordUpdate
     from ome_writers.streaming.dataset_writer import DatasetWriter, Snapshot
     from ome_writers.streaming.output_claim import OutputClaim
-    from ome_writers.streaming.projection import Projection
     from ome_writers.views import StreamView, Summary
 
     Shapes = Sequence[tuple[int, ...]]
@@ -161,10 +160,10 @@ class DerivedStream:
         shape = " x ".join(map(str, plan.images[0].shape))
         return f"<DerivedStream {self.name!r} {self.kind}, {shape} {plan.images[0].array.dtype}>"
 
-    def use_projection(self, projection: Projection) -> None:
-        """Accept no frames; `projection` writes them."""
+    def use_projection(self, write_incomplete: Callable[[], None]) -> None:
+        """Accept no frames: a projection writes them, and those that are not complete when this is called."""
         self._projected = True
-        self.writer.before_flush = projection.write_incomplete
+        self.writer.before_flush = write_incomplete
 
     def close_events(self) -> None:
         """End the thread of listeners; called when the stream is closed."""

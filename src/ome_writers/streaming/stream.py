@@ -356,7 +356,8 @@ class OMEStream:
             )
         plan = self.plan
         derived = self._add_derived(*projection_settings(plan, method, axis, name))
-        derived.use_projection(projection := Projection(derived.writer, method, axis, plan))
+        projection = Projection(derived.writer, method, axis, plan)
+        derived.use_projection(projection.write_incomplete)
         self._projections.append(projection)
         return derived
 

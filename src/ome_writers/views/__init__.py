@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from ome_writers.views.dataset import open_dataset as open_dataset
     from ome_writers.views.frame_follower import follow as follow
     from ome_writers.views.frame_follower import wait_for as wait_for
+    from ome_writers.views.source import Summary as Summary
     from ome_writers.views.stream_source import view_names as view_names
     from ome_writers.views.streamview import StreamView as StreamView
-    from ome_writers.views.summary import Summary as Summary
     from ome_writers.views.summary import html_summary as html_summary
     from ome_writers.views.summary import summary_line as summary_line
 else:
@@ -24,9 +24,10 @@ else:
         {
             ".dataset": ("OpenDataset", "open", "open_dataset"),
             ".frame_follower": ("follow", "wait_for"),
+            ".source": ("Summary",),
             ".stream_source": ("view_names",),
             ".streamview": ("StreamView",),
-            ".summary": ("Summary", "html_summary", "summary_line"),
+            ".summary": ("html_summary", "summary_line"),
             "ome_writers.formats": ("OpenPixels",),
         },
     )

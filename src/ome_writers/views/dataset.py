@@ -18,9 +18,9 @@ from ome_writers.formats import OpenPixels, detect_format, resolve_entry_file
 from ome_writers.routing import Plan, Router, Step, resolve
 from ome_writers.settings import Dimension
 from ome_writers.untrusted import check_memory, guard_reader, path_or_url
+from ome_writers.views.source import Summary
 from ome_writers.views.stream_source import FrameGrid, StreamSource, view_names
 from ome_writers.views.streamview import StreamView
-from ome_writers.views.summary import Summary
 
 
 class OpenDataset:

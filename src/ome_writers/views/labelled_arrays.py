@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.settings import Dimension, split_suffix
-from ome_writers.views.streamview import StreamView
+from ome_writers.views.source import LabelledArray
 
 if TYPE_CHECKING:
     import dask.array
     import xarray
 
 
-def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> dask.array.Array:
+def to_dask(view: LabelledArray, stored: Sequence[int], chunks: Any = None) -> dask.array.Array:
     """Return `view.to_dask(chunks)`; `stored` are the extents of a shard, along all axes."""
     try:
         import dask.array
@@ -45,7 +45,7 @@ def to_dask(view: StreamView, stored: Sequence[int], chunks: Any = None) -> dask
     return array
 
 
-def to_xarray(view: StreamView) -> xarray.DataArray:
+def to_xarray(view: LabelledArray) -> xarray.DataArray:
     """Return `view.to_xarray()`."""
     try:
         import xarray
@@ -99,7 +99,7 @@ def _attributes(path: str, dimensions: Sequence[Dimension]) -> dict[str, Any]:
 class _FixedShape:
     """A view whose shape does not change, as dask expects of an array."""
 
-    def __init__(self, view: StreamView, shape: tuple[int, ...]) -> None:
+    def __init__(self, view: LabelledArray, shape: tuple[int, ...]) -> None:
         self._view = view
         self.shape = shape
         self.dtype = view.dtype

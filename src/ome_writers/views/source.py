@@ -1,8 +1,9 @@
-"""`PlaneSource`, what a view reads from; names and coordinates of axes."""
+"""`PlaneSource`, what a view reads from; its state, and names and coordinates of its axes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,7 +14,53 @@ from ome_writers.routing import coordinates
 from ome_writers.settings import Dimension
 
 if TYPE_CHECKING:
-    from ome_writers.views.summary import Summary
+    import dask.array
+
+    from ome_writers.dataset import DatasetSpec
+
+
+@dataclass(frozen=True)
+class Summary:
+    """State of a stream or dataset.
+
+    Attributes
+    ----------
+    path
+        Path of the dataset; empty for memory.
+    state
+        ``open``, ``failed`` or ``closed`` of a stream; ``writing``, ``complete``, ``cancelled`` or ``failed`` of a
+        dataset on disk; empty if unknown.
+    frames, expected
+        Numbers of frames written and planned; None if unknown or unbounded.
+    """
+
+    path: str = ""
+    state: str = ""
+    frames: int | None = None
+    expected: int | None = None
+
+    @classmethod
+    def of(cls, spec: DatasetSpec) -> Summary:
+        """Return the summary of a dataset on disk."""
+        if spec.status is None:
+            return cls(str(spec.path))
+        # while writing, 0 may mean that the number is not updated yet
+        frames = spec.frames_written or (None if spec.status == "writing" else spec.frames_written)
+        return cls(str(spec.path), spec.status, frames, spec.frames_expected)
+
+    @property
+    def growing(self) -> bool:
+        """Whether frames may still be added."""
+        return self.state in ("open", "writing")
+
+    @property
+    def count(self) -> str:
+        """Numbers of frames as text; empty if unknown."""
+        if self.frames is None:
+            return f"{_frames(self.expected)} planned" if self.expected else ""
+        if self.expected:
+            return f"{self.frames} of {_frames(self.expected)}"
+        return _frames(self.frames)
 
 
 class PlaneSource(Protocol):
@@ -62,6 +109,40 @@ class PlaneSource(Protocol):
     def summary(self) -> Summary:
         """Return path, state and numbers of frames."""
         ...
+
+
+class LabelledArray(Protocol):
+    """What `summary` and `labelled_arrays` need of a view; see the attributes and methods of `StreamView`."""
+
+    @property
+    def dims(self) -> tuple[str, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def coords(self) -> Mapping[str, Sequence[Any]]: ...
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]: ...
+
+    @property
+    def units(self) -> Mapping[str, str]: ...
+
+    def reached(self) -> tuple[int, ...]: ...
+
+    def summary(self) -> Summary: ...
+
+    def to_dask(self) -> dask.array.Array: ...
+
+    def __getitem__(self, key: Any) -> NDArray[np.generic]: ...
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def pad_frame(frame: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:

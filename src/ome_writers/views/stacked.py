@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ome_writers.dataset import Region
 from ome_writers.settings import Dimension
-from ome_writers.views.source import pad_frame
-from ome_writers.views.summary import Summary
+from ome_writers.views.source import Summary, pad_frame
 
 
 class StackedSource:

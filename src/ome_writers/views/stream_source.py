@@ -16,7 +16,7 @@ from ome_writers.settings import Dimension
 from ome_writers.views.source import pad_frame
 
 if TYPE_CHECKING:
-    from ome_writers.views.summary import Summary
+    from ome_writers.views.source import Summary
 
 
 class FrameReader(Protocol):

@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from psygnal import SignalInstance
     from typing_extensions import Self
 
-    from ome_writers.views.source import PlaneSource
+    from ome_writers.views.source import PlaneSource, Summary
     from ome_writers.views.stream_source import FrameReader
-    from ome_writers.views.summary import Summary
 
 
 class StreamView(Reductions):

@@ -7,70 +7,21 @@ import io
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.formats import abbreviated_list
 from ome_writers.untrusted import printable
-
-if TYPE_CHECKING:
-    from ome_writers.dataset import DatasetSpec
-    from ome_writers.views.streamview import StreamView
+from ome_writers.views.source import LabelledArray, Summary
 
 _THUMBNAIL_PIXELS = 128  # longer side
 _THUMBNAIL_TIMEOUT_S = 1.0  # a slow disk: no thumbnail
 _MAX_CHANNEL_NAMES = 6
 
 
-@dataclass(frozen=True)
-class Summary:
-    """State of a stream or dataset.
-
-    Attributes
-    ----------
-    path
-        Path of the dataset; empty for memory.
-    state
-        ``open``, ``failed`` or ``closed`` of a stream; ``writing``, ``complete``, ``cancelled`` or ``failed`` of a
-        dataset on disk; empty if unknown.
-    frames, expected
-        Numbers of frames written and planned; None if unknown or unbounded.
-    """
-
-    path: str = ""
-    state: str = ""
-    frames: int | None = None
-    expected: int | None = None
-
-    @classmethod
-    def of(cls, spec: DatasetSpec) -> Summary:
-        """Return the summary of a dataset on disk."""
-        if spec.status is None:
-            return cls(str(spec.path))
-        # while writing, 0 may mean that the number is not updated yet
-        frames = spec.frames_written or (None if spec.status == "writing" else spec.frames_written)
-        return cls(str(spec.path), spec.status, frames, spec.frames_expected)
-
-    @property
-    def growing(self) -> bool:
-        """Whether frames may still be added."""
-        return self.state in ("open", "writing")
-
-    @property
-    def count(self) -> str:
-        """Numbers of frames as text; empty if unknown."""
-        if self.frames is None:
-            return f"{_frames(self.expected)} planned" if self.expected else ""
-        if self.expected:
-            return f"{self.frames} of {_frames(self.expected)}"
-        return _frames(self.frames)
-
-
-def newest_time_point(view: StreamView) -> int | None:
+def newest_time_point(view: LabelledArray) -> int | None:
     """Return the index of the newest time point that has all its frames; None without a time axis.
 
     0 before the first one is complete. Frames are assumed to be acquired time point by time point.
@@ -90,7 +41,7 @@ def newest_time_point(view: StreamView) -> int | None:
     return max(0, newest)
 
 
-def summary_line(kind: str, view: StreamView) -> str:
+def summary_line(kind: str, view: LabelledArray) -> str:
     """Return path, state, numbers of frames, axes and dtype in one line; never raises."""
     try:
         summary = view.summary()
@@ -105,7 +56,7 @@ def summary_line(kind: str, view: StreamView) -> str:
         return f"<{kind}, not readable: {type(error).__name__}>"
 
 
-def html_summary(kind: str, view: StreamView) -> str:
+def html_summary(kind: str, view: LabelledArray) -> str:
     """Return the same as an HTML table with progress bar and, if pillow is installed, a thumbnail; never raises.
 
     The thumbnail is the latest time point, the middle of z and other axes, and the first channel and position. It is
@@ -117,7 +68,7 @@ def html_summary(kind: str, view: StreamView) -> str:
         return f"<pre>{escape(summary_line(kind, view))}</pre>"
 
 
-def _html(kind: str, view: StreamView) -> str:
+def _html(kind: str, view: LabelledArray) -> str:
     summary, shape, dtype = view.summary(), view.shape, view.dtype
     rows = {
         "path": summary.path or "in memory",
@@ -147,10 +98,6 @@ def _html(kind: str, view: StreamView) -> str:
         f'<div style="display:flex;align-items:flex-start">{image}<div>'
         f"<strong>{escape(kind)}</strong>{_bar(summary)}<table>{cells}</table></div></div>"
     )
-
-
-def _frames(count: int) -> str:
-    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def _progress(summary: Summary) -> str:
@@ -183,12 +130,12 @@ def _size(shape: Sequence[int], dtype: np.dtype[np.generic]) -> str:
     return f"{size:.3g} TiB"
 
 
-def _channels(view: StreamView) -> str:
+def _channels(view: LabelledArray) -> str:
     names = [name for name in view.coords.get("c", ()) if isinstance(name, str)]
     return abbreviated_list(names, _MAX_CHANNEL_NAMES)
 
 
-def _thumbnail(view: StreamView) -> tuple[str, int, bytes]:
+def _thumbnail(view: LabelledArray) -> tuple[str, int, bytes]:
     """Return caption, width in pixels and PNG. The PNG is empty without pillow, without a frame, or on time-out."""
     result: list[tuple[str, int, bytes]] = []
 
@@ -204,7 +151,7 @@ def _thumbnail(view: StreamView) -> tuple[str, int, bytes]:
     return result[0] if result else ("", 0, b"")
 
 
-def _draw_thumbnail(view: StreamView) -> tuple[str, int, bytes]:
+def _draw_thumbnail(view: LabelledArray) -> tuple[str, int, bytes]:
     from PIL import Image
 
     index = _thumbnail_index(view)
@@ -227,7 +174,7 @@ def _draw_thumbnail(view: StreamView) -> tuple[str, int, bytes]:
     )
 
 
-def _thumbnail_index(view: StreamView) -> dict[str, int] | None:
+def _thumbnail_index(view: LabelledArray) -> dict[str, int] | None:
     """Return the index of the frame to show; None if there is no frame yet."""
     reached = view.reached()
     if 0 in reached or 0 in view.shape:

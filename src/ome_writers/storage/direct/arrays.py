@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from ome_writers.storage.zarr import (
 
 if TYPE_CHECKING:
     from ome_writers.storage.direct.existing_chunks import ExistingChunks
-    from ome_writers.storage.direct.finished_files import MovedChunks
     from ome_writers.storage.zarr import GrowingChunk
 
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
@@ -55,6 +54,18 @@ class _CurrentShard(NamedTuple):
     shard: Shard
     file: ExitStack
     fd: int
+
+
+class MovedChunks(Protocol):
+    """The chunks of one array in files that a mirror has moved."""
+
+    def read(self, key: Cell, numbers: Iterable[int]) -> list[bytes | None]:
+        """Return stored chunks of a shard, by their numbers, or a chunk; empty if the file was not moved."""
+        ...
+
+    def restore(self, key: Cell) -> None:
+        """Copy a file that was moved back to this disk."""
+        ...
 
 
 class StoredArray:

@@ -15,14 +15,13 @@ from ome_writers.storage.zarr import EMPTY, Cell
 from ome_writers.untrusted import moved_file
 
 
-class MovedChunks:
-    """The chunks of one array in files that a mirror has moved."""
+class _MovedChunks:
+    """Implements `MovedChunks`, by the record in the dataset."""
 
     def __init__(self, root: Path, array: StoredArray) -> None:
         self._root, self._array = root, array
 
     def read(self, key: Cell, numbers: Iterable[int]) -> list[bytes | None]:
-        """Return stored chunks of a shard, by their numbers, or a chunk; empty if the file was not moved."""
         name = self._name(key)
         moved = moved_file(self._root, name)
         if moved is None:
@@ -34,7 +33,6 @@ class MovedChunks:
         return [None if at == int(EMPTY) else moved.read(name, at, size) for at, size in found]
 
     def restore(self, key: Cell) -> None:
-        """Copy a file that was moved back to this disk."""
         name = self._name(key)
         if (moved := moved_file(self._root, name)) is not None:
             moved.restore(name)
@@ -47,7 +45,7 @@ def read_moved_chunks(store: Store, arrays: Sequence[StoredArray]) -> None:
     """Let arrays read what a mirror has moved."""
     if isinstance(store, SupportsFiles):
         for array in arrays:
-            array.moved = array.moved or MovedChunks(store.path(""), array)
+            array.moved = array.moved or _MovedChunks(store.path(""), array)
 
 
 class FinishedFiles:

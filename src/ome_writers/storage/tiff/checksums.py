@@ -15,7 +15,6 @@ from ome_writers.storage.tiff.ifd import encode_zeros
 if TYPE_CHECKING:
     from ome_writers.storage.tiff.ifd import PageKind
     from ome_writers.storage.tiff.ifd_template import IfdTemplate
-    from ome_writers.storage.tiff.page_blocks import PageBlock
 
 
 def checksum_of(strips: Iterable[Any]) -> int:
@@ -30,21 +29,6 @@ def checksum_of(strips: Iterable[Any]) -> int:
 def blank_checksum(kind: PageKind) -> int:
     """Return the checksum of a page of zeros, which all pages are before they are written."""
     return checksum_of(encode_zeros(kind.compression, nbytes) for nbytes in kind.strip_bytes)
-
-
-def block_checksums(block: PageBlock) -> list[int]:
-    """Return the checksum of each uncompressed page of a block."""
-    series = block.series
-    buffers, pages = block.buffers(), range(block.count)
-    if len(buffers) > 1 or block.by_reference:  # the strips of each page, with gaps in between
-        size = 2 * len(series.strip_bytes) - 1
-        return [checksum_of(buffers[page * size : (page + 1) * size : 2]) for page in pages]
-    (planes,), stride = buffers, len(buffers[0]) // block.count
-    parts = list(zip(series.strip_starts, series.strip_bytes, strict=True))
-    return [
-        checksum_of(planes[page * stride + at : page * stride + at + size] for at, size in parts)
-        for page in pages
-    ]
 
 
 def write_reference(

@@ -124,6 +124,25 @@ class PageBlock(Unit):
                 buffers += [bytes(self.series.kind.gap), strip]
         return buffers
 
+    def checksums(self) -> list[int]:
+        """Return the checksum of each page, uncompressed; empty if the file does not contain checksums."""
+        if not self.series.kind.checksum:
+            return []
+        from ome_writers.storage.tiff.checksums import checksum_of
+
+        buffers, pages = self.buffers(), range(self.count)
+        if len(buffers) > 1 or self.by_reference:  # the strips of each page, with gaps in between
+            size = 2 * len(self.series.strip_bytes) - 1
+            return [checksum_of(buffers[page * size : (page + 1) * size : 2]) for page in pages]
+        (planes,), stride = buffers, len(buffers[0]) // self.count
+        parts = list(zip(self.series.strip_starts, self.series.strip_bytes, strict=True))
+        return [
+            checksum_of(
+                planes[page * stride + at : page * stride + at + size] for at, size in parts
+            )
+            for page in pages
+        ]
+
     def strips(self) -> Iterable[memoryview]:
         """Return the bytes of each strip of the first page; those of a tile are valid until the next one."""
         frame = self._referenced[0] if self.by_reference else self._strips[0][1][0]

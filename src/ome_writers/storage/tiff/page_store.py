@@ -92,12 +92,7 @@ class PageStore:
             encode = block.series.kind.codec.encode
             self.write_strips(block.page, [encode(strip) for strip in block.strips()])
         else:
-            checksums: Sequence[int] = ()
-            if block.series.kind.checksum:
-                from ome_writers.storage.tiff.checksums import block_checksums
-
-                checksums = block_checksums(block)
-            self.write_planes(block.page, block.buffers(), block.count, checksums)
+            self.write_planes(block.page, block.buffers(), block.count, block.checksums())
 
     def write_planes(
         self,

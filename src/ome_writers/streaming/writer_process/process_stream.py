@@ -22,7 +22,7 @@ from ome_writers.streaming.dataset_writer import DatasetWriter, Output
 from ome_writers.streaming.first_frame import FirstFrameInference
 from ome_writers.streaming.frame_writer import FrameWriter, as_frame
 from ome_writers.streaming.lifecycle import State
-from ome_writers.streaming.resumption import existing_dataset, find_resumable
+from ome_writers.streaming.resumable import existing_dataset, find_resumable
 from ome_writers.streaming.stats import StreamStats
 from ome_writers.streaming.stream import OMEStream
 from ome_writers.streaming.writer_process.frame_ring import FRAME, SKIP
