@@ -37,8 +37,8 @@ LIMITS = {
     "lines loaded by writing: OME-TIFF": 17450,
     "lines loaded by writing: scratch": 14100,
     "classes that describe images and arrays": 6,
-    # resolve, parse, stored_plan; and how copies of label images are written
-    "places that describe arrays": 4,
+    # resolve, parse, stored_plan
+    "places that describe arrays": 3,
     "open, own OME-Zarr: functions": 120,
     "open, own OME-Zarr: files": 25,
     "view[i], own OME-Zarr: functions": 25,
@@ -200,7 +200,7 @@ def test_classes_that_describe_images_and_arrays() -> None:
 PLACES = {
     "routing/(planning|levels)": "resolve",
     "formats/(.*/parse.*|plane_files)": "parse",
-    "formats/stored_settings": "stored_plan",
+    "formats/(stored_settings|omezarr/stored_plan)": "stored_plan",
 }
 
 

@@ -16,8 +16,9 @@ from ome_writers.formats.omezarr.layout import compose, level_path
 from ome_writers.formats.omezarr.ngff import as_transformations
 from ome_writers.formats.omezarr.parse import parse_image
 from ome_writers.formats.omezarr.pixels import open_array
-from ome_writers.formats.omezarr.pyramid import array_plan, plane_runs
+from ome_writers.formats.omezarr.pyramid import plane_runs
 from ome_writers.formats.omezarr.stored_groups import open_metadata
+from ome_writers.formats.omezarr.stored_plan import array_plan
 from ome_writers.formats.omezarr.versions import at_version
 from ome_writers.routing import with_shape
 from ome_writers.storage import Options
@@ -102,8 +103,8 @@ class ImageCopy:
         sharded = self.new.levels[0].shards is not None
         arrays = []
         for level in image.levels:
-            plan = replace(array_plan(level), key=level.key.removeprefix(f"{key}/"))
-            arrays.append((level, plan if sharded else replace(plan, shards=None)))
+            plan = array_plan(level, sharded=sharded)
+            arrays.append((level, replace(plan, key=level.key.removeprefix(f"{key}/"))))
         self._write(group, arrays)
         ome = at_version(attributes.pop("ome"), self.copy.version)
         _write_group(group, ome, attributes)

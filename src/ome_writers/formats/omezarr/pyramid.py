@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ome_writers import codecs
 from ome_writers.dataset import Addressing, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
@@ -28,6 +27,7 @@ from ome_writers.formats.in_place import edit_in_place
 from ome_writers.formats.omezarr.layout import level_path
 from ome_writers.formats.omezarr.pixels import ZarrArray, open_array
 from ome_writers.formats.omezarr.stored_groups import open_metadata
+from ome_writers.formats.omezarr.stored_plan import array_plan
 from ome_writers.formats.omezarr.versions import with_levels
 from ome_writers.formats.registry import format_row
 from ome_writers.formats.stored_settings import stored_plan
@@ -136,18 +136,6 @@ def _with_missing_levels(image: ImageSpec, whole: LevelSpec, pyramid: Pyramid) -
             replace(level, key=level_path(k), shape=shape, growing=None)
             for k, (level, shape) in enumerate(zip(stored_image.levels, shapes, strict=True))
         ),
-    )
-
-
-def array_plan(level: LevelSpec) -> LevelSpec:
-    """Return an array for writing as it is on disk; one with a codec that is not written gets the default."""
-    known = level.compression in codecs.ZARR_COMPRESSIONS
-    return replace(
-        level,
-        growing=None,
-        order=None,
-        reduction=None,
-        compression=level.compression if known else "blosc-zstd",
     )
 
 

@@ -1,10 +1,12 @@
-"""The plan of an OME-Zarr that a writer left behind, from the settings stored in it."""
+"""The plan of an OME-Zarr on disk: of its stored settings, and of its arrays, to write them again."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ome_writers import codecs
 from ome_writers.dataset import LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.omezarr.layout import stored_layout
@@ -74,3 +76,19 @@ def _refuse_rewritten(root: Path, planned: LevelSpec, stored: LevelSpec) -> None
             f"{root} cannot be repaired: {' and '.join(differs)} in {stored.key}/zarr.json differ from the settings "
             f"that the dataset was written with. Another program has rewritten it. Nothing was changed."
         )
+
+
+def array_plan(level: LevelSpec, *, sharded: bool = True) -> LevelSpec:
+    """Return an array for writing as it is on disk, with shards if it has them and `sharded`.
+
+    One with a codec that is not written gets the default.
+    """
+    known = level.compression in codecs.ZARR_COMPRESSIONS
+    return replace(
+        level,
+        shards=level.shards if sharded else None,
+        growing=None,
+        order=None,
+        reduction=None,
+        compression=level.compression if known else "blosc-zstd",
+    )
