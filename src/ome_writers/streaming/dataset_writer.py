@@ -7,6 +7,7 @@ An error in one step is kept and the following steps still run, so that as much 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     Runs = Sequence[tuple[int, int]]
     """First number and length of runs of frames; see `Cursor.pop_runs`."""
     Snapshot = tuple[Sequence[JournalEntry], Outcome, Runs]
+    Outcomes = Sequence[tuple[AddedMetadata, Outcome]]
+
+_COUNT_INTERVAL_S = 0.1  # with `counts_later`
 
 
 class Output(NamedTuple):
@@ -138,6 +142,8 @@ class DatasetWriter:
         self._progress = None if claim is None else claim.progress
         self._synced_folder = synced_folder
         self._frames_removed = -1  # number of frames reported lost because the output was removed
+        self._counting: threading.Thread | None = None  # writes the number of frames
+        self._next_count = 0.0
         self._flush_lock = threading.Lock()
         self._metadata_lock = threading.Lock()
 
@@ -210,11 +216,15 @@ class DatasetWriter:
                 self._put(writer.image_set.metadata.render())
         return writer
 
-    def flush(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Write to disk what `snapshot` returns, and what those of the added frame writers return."""
+    def flush(self, snapshot: Callable[[], Snapshot], *, counts_later: bool = False) -> bool:
+        """Write to disk what `snapshot` returns, and what those of the added frame writers return.
+
+        With `counts_later`, the number of frames in the metadata is written by a thread, not at each call: replacing a
+        file may take as long as several flushes. Returns whether the metadata counts these frames.
+        """
         with self._flush_lock:
             if self._closed:
-                return
+                return True
             frame_metadata, outcome, runs = snapshot()
             added = [(writer.image_set, *writer.flush_snapshot()[:2]) for writer in self.added]
             shapes = self._array_shapes(outcome.shapes, [each.shapes for *_, each in added])
@@ -222,13 +232,42 @@ class DatasetWriter:
             # before the progress, which tells how many frames are complete on disk
             for image_set, entries, _ in ((self.image_set, frame_metadata, outcome), *added):
                 self._run(partial(image_set.journal.write, entries))
-            if not self.failed:  # otherwise some of these frames are not on disk
-                for image_set, _, of_images in (*added, (self.image_set, frame_metadata, outcome)):
-                    self._write_progress(image_set.metadata, of_images)
-            for image_set, _, of_images in (*added, (self.image_set, frame_metadata, outcome)):
-                self._run(partial(self._write_shapes, image_set.metadata, of_images.shapes))
-            if self._progress is not None and not self.failed:
+            outcomes = [
+                (image_set.metadata, of_images)
+                for image_set, _, of_images in (*added, (self.image_set, frame_metadata, outcome))
+            ]
+            for metadata, of_images in outcomes:
+                self._run(partial(self._write_shapes, metadata, of_images.shapes))
+            if self.failed:  # some of these frames are not on disk
+                return True
+            if self._progress is not None:
                 self._progress.record(runs)
+            if counts_later and not isinstance(self.engine, PatchingEngine):
+                return self._start_counting(outcomes)
+            self._end_counting()
+            self._write_counts(outcomes)
+            return True
+
+    def _start_counting(self, outcomes: Outcomes) -> bool:
+        """Write the number of frames in a thread; False if that was done a moment ago, or is in progress."""
+        now, thread = time.monotonic(), self._counting
+        if now < self._next_count or (thread is not None and thread.is_alive()):
+            return False
+        self._next_count = now + _COUNT_INTERVAL_S
+        self._counting = threading.Thread(
+            target=self._write_counts, args=(outcomes,), name="ome-writers-counts", daemon=True
+        )
+        self._counting.start()
+        return True
+
+    def _end_counting(self) -> None:
+        thread, self._counting = self._counting, None
+        if thread is not None:
+            thread.join()
+
+    def _write_counts(self, outcomes: Outcomes) -> None:
+        for metadata, outcome in outcomes:
+            self._write_progress(metadata, outcome)
 
     def check_output_exists(self, frames: int) -> None:
         """Report the first `frames` frames as lost if the output was removed while the stream wrote to it.
@@ -250,6 +289,7 @@ class DatasetWriter:
         """Write all pixels and frame metadata, and give the arrays their final shapes."""
         with self._flush_lock:
             self._closed = True
+            self._end_counting()
             added = self._added_shapes = [writer.final_shapes() for writer in self.added]
             self._run(lambda: self.engine.close(self._array_shapes(shapes, added)))
             for journal in (self.journal, *(writer.image_set.journal for writer in self.added)):

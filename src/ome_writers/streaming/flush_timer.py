@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
+_MIN_REST = 0.25  # between two calls, as a share of the interval, however long they take
+
 
 class FlushTimer:
-    """Calls the bound method `flush` every `interval_s` seconds until `stop`.
+    """Calls the bound method `flush` every `interval_s` seconds, which includes its duration, until `stop`.
 
     The timer keeps a weak reference only: a stream that is not referenced any more can be garbage collected, which ends
     the thread.
@@ -38,11 +41,15 @@ class FlushTimer:
         self._wake.set()
 
     def _run(self) -> None:
+        elapsed_s = 0.0  # since the last call has begun
         while not self._stopped:
-            if self._wake.wait(self._interval_s):
+            if self._wake.wait(max(self._interval_s - elapsed_s, _MIN_REST * self._interval_s)):
                 self._wake.clear()
+                elapsed_s = 0.0
             else:
+                began = time.monotonic()
                 self._flush_if_alive()
+                elapsed_s = time.monotonic() - began
 
     def _flush_if_alive(self) -> None:
         flush = self._flush()  # a strong reference, which must not exist while `_run` waits

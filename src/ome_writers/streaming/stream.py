@@ -62,6 +62,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ome_writers")
 _IDLE_FLUSH_INTERVAL_S = 0.25  # without new frames
+_OFTEN_S = (
+    0.1  # below this interval, a flush does not wait for the number of frames in the metadata
+)
 _OPEN = State.OPEN  # before Python 3.12, looking up an enum member is slower than taking a lock
 
 
@@ -783,13 +786,17 @@ class OMEStream:
                 return  # a flush visits every array
             self._flushed, self._next_idle_flush = state, now + _IDLE_FLUSH_INTERVAL_S
             with suppress(Exception):  # recorded as a failure, which the next append raises
-                self._flush()
+                often = self.settings.flush_interval < _OFTEN_S
+                if not self._flush(counts_later=often):
+                    self._flushed = ()
 
-    def _flush(self) -> None:
+    def _flush(self, *, counts_later: bool = False) -> bool:
+        """Flush; return whether the metadata counts all frames on disk."""
         self._refuse_child_process()
         with self._restart_lock:
-            self._dataset_writer.flush(self._flush_snapshot)
+            counted = self._dataset_writer.flush(self._flush_snapshot, counts_later=counts_later)
         self._dataset_writer.check_output_exists(self._writer.accepted)
+        return counted
 
     def _flush_snapshot(self) -> tuple[list[JournalEntry], Outcome, list[tuple[int, int]]]:
         with self._lock:

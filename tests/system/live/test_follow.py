@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,6 +195,25 @@ def test_frame_is_readable_by_other_libraries_when_it_is_yielded(tmp_path: Path)
             for index, _ in ow.follow(settings.root_path, timeout=30):
                 plane = read(settings.root_path, index["t"], index["c"])
                 assert (plane == 2 * index["t"] + index["c"] + 1).all()
+
+
+def test_metadata_is_not_replaced_for_each_frame_that_is_reported(tmp_path: Path) -> None:
+    """Replacing a file may take as long as several flushes. The number of frames in it is correct a moment later."""
+    settings = settings_of(tmp_path, "OME-Zarr, shards", flush_interval=0.01)
+    document = tmp_path / "a.ome.zarr" / "zarr.json"
+    replaced, began = set(), time.monotonic()
+    with ow.create_stream(settings) as stream:
+        followed = ow.follow(settings.root_path, timeout=20)
+        for number in range(40):
+            stream.append(np.full((SIZE, SIZE), number + 1, np.uint16))
+            assert next(followed)[1][0, 0] == number + 1
+            replaced.add(document.stat().st_mtime_ns)
+        elapsed = time.monotonic() - began
+        assert len(replaced) <= 3 + 10 * elapsed
+        while ow.read(settings.root_path).frames_written != 40:
+            assert time.monotonic() < began + 60
+            time.sleep(0.02)
+        assert ow.read(settings.root_path).status == "writing"
 
 
 READERS: dict[str, Callable[[str, int, int], np.ndarray[Any, Any]]] = {

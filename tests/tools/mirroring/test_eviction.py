@@ -99,7 +99,7 @@ def test_target_equals_a_run_without_a_mirror(
     ) as stream:
         record(stream, range(24))
     expected = chunks(tmp_path / "b.ome.zarr")
-    if LAYOUTS[layout] == (2, 3):  # where chunks are in a shard depends on the time of flushes
+    if "shards" in layout:  # where chunks are in a shard depends on the time of flushes
         assert chunks(target).keys() == expected.keys()
     else:
         assert chunks(target) == expected

@@ -145,9 +145,11 @@ class RemoteDatasetWriter(DatasetWriter):
     def can_carry_over(self) -> bool:
         return self._can_carry_over
 
-    def flush(self, snapshot: object) -> None:
+    def flush(self, snapshot: object, *, counts_later: bool = False) -> bool:
+        del snapshot, counts_later
         if not self._closed:
             self.process.flush()
+        return True
 
     def add(self, *_: object, **__: object) -> NoReturn:
         raise UnsupportedError(

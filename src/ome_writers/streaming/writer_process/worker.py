@@ -86,17 +86,17 @@ class ServedStream(OMEStream):
         self._refused_error: BaseException | None = None
         super().__init__(output, create)
 
-    def _flush(self) -> None:
+    def _flush(self, *, counts_later: bool = False) -> bool:
         ring = self.ring
         if ring is None:
-            super()._flush()
-            return
+            return super()._flush(counts_later=counts_later)
         consumed, nbytes = ring.position, ring.unflushed_bytes
-        super()._flush()
+        counted = super()._flush(counts_later=counts_later)
         if not self.failed:
             ring.acknowledge(consumed)
             ring.unflushed_bytes -= nbytes
         self._publish_stats(ring)
+        return counted
 
     def take(self, record: Record, ring: RingReader) -> None:
         """Append the frame of a record."""
