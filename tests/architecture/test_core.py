@@ -315,6 +315,29 @@ def test_walk_of_a_reader(tmp_path: Path, title: str) -> None:
         check_limit(f"{name}, {title}: files", len(files))
 
 
+@pytest.mark.parametrize("title", ["OME-Zarr", "OME-TIFF"])
+def test_open_resolves_the_stored_settings_once(tmp_path: Path, title: str) -> None:
+    name, file_format = FORMATS[title]
+    dimensions = ome_writers.dims_from_standard_axes({"t": 2, "y": 32, "x": 32})
+    settings = ome_writers.AcquisitionSettings(
+        root_path=tmp_path / name, format=file_format, dtype="uint16", dimensions=dimensions
+    )
+    ome_writers.create_stream(settings).close()
+    count = 0
+
+    def profile(called: FrameType, event: str, _argument: Any) -> None:
+        nonlocal count
+        count += event == "call" and called.f_code is resolve.__code__
+
+    previous = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        ome_writers.open(tmp_path / name)
+    finally:
+        sys.setprofile(previous)
+    assert count == 1
+
+
 def test_calls_per_position_of_a_plan() -> None:
     """Functions of this library that `resolve` and `lay_out` call; there may be a million positions."""
 

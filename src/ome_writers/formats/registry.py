@@ -91,7 +91,10 @@ def _refuse(path: Any, *_: object, **__: object) -> Any:
 
 
 class OpenPixels(Protocol):
-    """What a format provides of a dataset on disk. All methods may be called from any thread."""
+    """What a format provides of a dataset on disk. All methods may be called from any thread.
+
+    An attribute ``plan``, that of `DatasetSpec.settings`, is optional: then it is not resolved again.
+    """
 
     def spec(self) -> DatasetSpec:
         """Return what the dataset is; status and numbers of frames are those of now."""

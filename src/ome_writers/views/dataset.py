@@ -38,7 +38,9 @@ class OpenDataset:
 
     def __init__(self, pixels: OpenPixels, spec: DatasetSpec | None = None) -> None:
         self.spec = spec = spec or pixels.spec()
-        self.plan: Plan | None = None if spec.settings is None else resolve(spec.settings)
+        self.plan: Plan | None = getattr(pixels, "plan", None)
+        if self.plan is None or self.plan.settings is not spec.settings:
+            self.plan = None if spec.settings is None else resolve(spec.settings)
         self.router = stored_router(spec) if self.plan is None else self.plan.router
         self._pixels = pixels
         self._reopen: Callable[[int], partial[StreamView]] | None = None

@@ -108,11 +108,11 @@ def parse(path: Path) -> DatasetSpec:
 
     Raises UnsupportedError if it has no OME-XML, or OME-XML without images.
     """
-    return parse_document(load_ome_xml(path), path)
+    return parse_document(load_ome_xml(path), path)[0]
 
 
-def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
-    """Return what an OME-XML of the dataset at `path` contains; see `parse`."""
+def parse_document(source: OmeXml, path: Path) -> tuple[DatasetSpec, Plan | None]:
+    """Return what an OME-XML of the dataset at `path` contains (see `parse`), and the plan of its settings."""
     xml, info = source.xml, _current_info(source)
     elements = image_elements(xml, source.first)
     summary = {} if info else read_summary(source.first)
@@ -148,7 +148,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         text = xml.findtext("{*}Image/{*}Description") or ""
         description = text.partition(ACQUISITION_ORDER)[0].strip()
     updated = info.get("updated")
-    return DatasetSpec(
+    spec = DatasetSpec(
         path=path,
         format="ome-tiff",
         version=xml.tag.rpartition("}")[0].rpartition("/")[2],
@@ -166,6 +166,7 @@ def parse_document(source: OmeXml, path: Path) -> DatasetSpec:
         metadata=user_annotations(xml) | ({NAMESPACE: summary} if summary else {}),
         description=str(description) if description else None,
     )
+    return spec, plan
 
 
 def _current_info(source: OmeXml) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class TiffPixels:
         self._files: dict[str, TiffPages] = {}
         self._lock = threading.Lock()
         self._text = self._source.text
-        self._spec: DatasetSpec = parse_document(self._source, path)
+        self._spec, self.plan = parse_document(self._source, path)
         self._runs: list[tuple[PlaneRun, ...]] = _runs(self._source)
         self._empty: tuple[bytes, dict[int, set[int]]] | None = None  # text, empty planes by image
         self._metadata_changes: dict[Path, tuple[ChangeDetector, bytes]] = {}
@@ -87,7 +87,8 @@ class TiffPixels:
                     source = self._source._replace(
                         xml=parse_ome_xml(text, file), text=text, file=file
                     )
-                    self._spec, self._runs = parse_document(source, self._path), _runs(source)
+                    spec, plan = parse_document(source, self._path)
+                    self._spec, self.plan, self._runs = spec, plan, _runs(source)
                     self._source = source
                 except UnsupportedError:
                     return self._spec, self._runs  # the description is being replaced

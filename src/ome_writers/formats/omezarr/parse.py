@@ -55,6 +55,11 @@ def parse_dataset(root: Path) -> DatasetSpec:
     Raises UnsupportedError if it is of another version, or its images have different axes; InvalidFileError if a file
     is missing or is not what the specification requires.
     """
+    return parse_with_plan(root)[0]
+
+
+def parse_with_plan(root: Path) -> tuple[DatasetSpec, Plan | None]:
+    """Return `parse_dataset`, and the plan of its settings."""
     version_2 = not is_omezarr(root) and is_zarr_v2(root)
     if version_2 and (root / ".zarray").is_file():
         attributes: Any = None
@@ -65,7 +70,7 @@ def parse_dataset(root: Path) -> DatasetSpec:
     ome = attributes.get("ome") if isinstance(attributes, dict) else None
     if not isinstance(attributes, dict) or not isinstance(ome, dict):
         if is_plain_array(root):
-            return parse_plain_array(root)
+            return parse_plain_array(root), None
         inside = f" Open {root.parent}." if (root.parent / "zarr.json").exists() else ""
         raise InvalidFileError(f"{root} is a Zarr node without `ome` in its attributes.{inside}")
     layout, groups = layout_and_groups(root, ome)
@@ -92,7 +97,7 @@ def parse_dataset(root: Path) -> DatasetSpec:
         ]
         dimensions = own_dimensions(plan, images)
     version = own.get("version")
-    return DatasetSpec(
+    spec = DatasetSpec(
         path=root,
         format="ome-zarr-0.4" if version_2 else "ome-zarr",
         version=str(ome.get("version", "")),
@@ -105,6 +110,7 @@ def parse_dataset(root: Path) -> DatasetSpec:
         settings=plan.settings if plan else None,
         metadata=_metadata(attributes),
     )
+    return spec, plan
 
 
 def ome_xml(root: Path) -> bytes | None:

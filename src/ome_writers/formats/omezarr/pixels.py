@@ -30,7 +30,7 @@ from ome_writers.formats.omezarr.node_metadata import (
     array_metadata_file,
     parse_array_metadata,
 )
-from ome_writers.formats.omezarr.parse import parse_dataset, recorded_progress
+from ome_writers.formats.omezarr.parse import parse_with_plan, recorded_progress
 from ome_writers.formats.omezarr.zarr_python import open_with_zarr_python
 from ome_writers.storage.zarr import ChunkEncoding, ChunkFile, ShardIndexFormat
 from ome_writers.untrusted import (
@@ -60,7 +60,7 @@ class ZarrPixels:
     """
 
     def __init__(self, path: Path, cache_bytes: int = 0) -> None:
-        self._spec = parse_dataset(path)
+        self._spec, self.plan = parse_with_plan(path)
         name = ".zattrs" if self._spec.version == "0.4" else "zarr.json"
         self._root = CachedJsonFile(path / name, path)
         self._own: dict[str, Any] | None = None  # the attributes that `_spec` contains
