@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 
 def decompress_blosc(stored: bytes, max_bytes: int) -> bytes:
@@ -44,7 +45,8 @@ def _decompress(library_id: str, stored: bytes, size: int, max_bytes: int) -> by
         )
     from numcodecs.registry import get_codec
 
-    return bytes(get_codec({"id": library_id}).decode(stored))
+    codec: Any = get_codec({"id": library_id})
+    return bytes(codec.decode(stored))
 
 
 def _zstd_size(stored: bytes) -> int:
