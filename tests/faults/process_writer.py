@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -16,7 +17,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
-from ome_writers import AcquisitionSettings, Camera, Dimension, create_stream
+from ome_writers import (
+    AcquisitionSettings,
+    Camera,
+    Dimension,
+    OMEStream,
+    StreamClosedError,
+    create_stream,
+)
 
 HEIGHT, WIDTH = 48, 64
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -81,18 +89,31 @@ def main(case: str, folder: str, frames: int, period_s: float, end: str = "close
     """Append frames; then end as `end` says."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     stream = create_stream(settings(case, folder, frames), writer="process")
-    os.write(1, b"%d\n" % stream._writer.process.pid)
+    process = stream._writer.process
+    os.write(1, b"%d\n" % process.pid)
     for number in range(frames):
         stream.append(frame(number, case), frame_metadata={"number": number})
-        os.write(1, b"%d\n" % number)
+        flushed = min(process.ring.unflushed_frames(), default=number + 1)
+        os.write(1, b"%d %d\n" % (number, flushed))
         time.sleep(period_s)
         if number == 20 and end != "close":
-            leave(end)
+            leave(end, stream)
     stream.close()
 
 
-def leave(end: str) -> None:
-    """End the program, or wait to be ended."""
+def leave(end: str, stream: OMEStream) -> None:
+    """End the program, wait to be ended, or start processes that end."""
+    if end == "forked":
+        fork_children(stream)
+        return
+    if end in ("spawn", "spawned"):
+        context = multiprocessing.get_context("spawn")
+        child = context.Process(target=time.sleep, args=(0 if end == "spawned" else 15,))
+        child.start()
+        if end == "spawned":
+            child.join()
+            return
+        os._exit(0)
     if end == "exit":
         sys.exit(3)
     if end == "exception":
@@ -103,7 +124,23 @@ def leave(end: str) -> None:
         os._exit(4)
     if end == "fork" and os.fork():
         os._exit(0)  # the child that it has forked goes on
-    time.sleep(10)
+    time.sleep(15)
+
+
+def fork_children(stream: OMEStream) -> None:
+    """Fork processes that end in different ways, and check that none of them can append."""
+    for end in (sys.exit, os._exit, stream.close):
+        child = os.fork()
+        if child:
+            code = os.waitpid(child, 0)[1]
+            assert code == 0, (end, code)
+            continue
+        try:
+            stream.append(np.zeros((HEIGHT, WIDTH), "uint16"))
+        except StreamClosedError:
+            end(*((0,) if end in (sys.exit, os._exit) else ()))
+            os._exit(0)
+        os._exit(3)
 
 
 if __name__ == "__main__":

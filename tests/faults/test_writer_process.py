@@ -19,12 +19,22 @@ import pytest
 
 import ome_writers
 from faults.process_writer import CASES, frame, settings
-from ome_writers import WriteError, create_stream, dims_from_standard_axes
-from ome_writers.storage import ENGINES
+from ome_writers import (
+    OutputExistsError,
+    OutputLockedError,
+    RestartError,
+    WriteError,
+    create_stream,
+    dims_from_standard_axes,
+    resume,
+)
+from ome_writers.storage import ENGINES, is_running
 from ome_writers.views import OpenDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ome_writers import OMEStream
 
 PROGRAM = Path(__file__).with_name("process_writer.py")
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
@@ -47,30 +57,36 @@ class Program(NamedTuple):
         """Return the number of frames whose `append` had returned."""
         return len(self.log.read_bytes().splitlines()) - 1
 
+    def flushed(self) -> int:
+        """Return the number of frames of which the writer had reported that they are flushed."""
+        return int(self.log.read_bytes().splitlines()[-1].split()[1]) if self.accepted() else 0
 
-def start(case: str, folder: Path, frames: int, period_s: float, *end: str) -> Program:
+
+def start(
+    case: str, folder: Path, frames: int, period_s: float, *end: str, terminal: int | None = None
+) -> Program:
+    """Start the program; `terminal` (a descriptor) becomes its controlling terminal."""
     log = folder / "log.txt"
     command = [sys.executable, str(PROGRAM), case, str(folder), str(frames), str(period_s), *end]
+    if terminal is not None:
+        command = ["setsid", "--ctty", *command]
     errors = folder / "errors.txt"
     with log.open("wb") as output, errors.open("wb") as error_output:
-        process = subprocess.Popen(command, stdout=output, stderr=error_output)
+        process = subprocess.Popen(command, stdin=terminal, stdout=output, stderr=error_output)
     while not log.read_bytes().endswith(b"\n"):
         assert process.poll() is None, errors.read_text()
         time.sleep(0.01)
     return Program(process, int(log.read_bytes().split()[0]), log)
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
-    except OSError:
-        return False
-    return state != b"Z"
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended
+        os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def wait_for_end(pid: int) -> None:
     deadline = time.monotonic() + END_TIMEOUT_S
-    while is_alive(pid):
+    while is_running(pid):
         assert time.monotonic() < deadline, f"process {pid} does not end"
         time.sleep(0.01)
 
@@ -92,10 +108,14 @@ def check(case: str, folder: Path, frames: int, accepted: int, status: str) -> N
     assert sorted(entry["number"] for entry in entries)[:accepted] == list(range(accepted))
     validation = ome_writers.validate(path)
     assert validation.valid, validation.findings
-    assert not list(path.parent.glob(".*"))
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while list(path.parent.glob(".*")):  # of a writer that was started meanwhile, and is refused
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 
 
 def kill_program(case: str, folder: Path, frames: int, delay_s: float) -> int:
@@ -111,7 +131,56 @@ def kill_program(case: str, folder: Path, frames: int, delay_s: float) -> int:
     return accepted
 
 
-@needs_proc
+def resumed(path: Path) -> OMEStream | None:
+    """Continue a dataset when no process writes it any more; return None if it is complete."""
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while True:
+        try:
+            return resume(path)
+        except OutputLockedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        except OutputExistsError:
+            return None
+
+
+def kill_both(case: str, folder: Path, frames: int, draw: random.Random) -> tuple[int, int, int]:
+    """Kill a program and its writer, and continue the dataset.
+
+    Return how many frames were accepted, were flushed, and are missing.
+    """
+    program = start(case, folder, frames, 0.001)
+    time.sleep(draw.uniform(0, 2))
+    pids = [program.process.pid, program.writer]
+    draw.shuffle(pids)
+    kill(pids[0])
+    time.sleep(draw.choice([0, 0, draw.uniform(0, 0.03)]))
+    kill(pids[1])
+    program.process.wait()
+    accepted, flushed, missing = program.accepted(), program.flushed(), 0
+    stream = resumed(Path(settings(case, str(folder), frames).output_path))
+    if stream is not None:
+        with stream:
+            number_of = stream.plan.router.frame_number
+            for index in stream.remaining():
+                number = number_of(list(index.values()))
+                if number is None or number >= min(frames, accepted + 20):
+                    break
+                assert number >= flushed, f"frame {number} of {flushed} that were flushed"
+                missing += number < accepted
+                stream.append(frame(number, case), frame_metadata={"number": number})
+    finished = "unbounded" in case or accepted + 20 >= frames
+    written = min(frames, accepted + 20)
+    check(case, folder, frames, written, "complete" if finished else "cancelled")
+    return accepted, flushed, missing
+
+
+@pytest.mark.parametrize("case", ["zarr shards", "tiff"])
+def test_program_and_writer_are_killed(tmp_path: Path, case: str) -> None:
+    """Flushed frames are on disk, and the dataset can be continued."""
+    kill_both(case, tmp_path, 4000, random.Random(0))
+
+
 @pytest.mark.parametrize(
     "case", [pytest.param("zarr shards", marks=pytest.mark.short), "tiff deflate"]
 )
@@ -140,7 +209,7 @@ class Run:
         return int(self.stream._writer.process.pid)
 
     def kill_writer(self) -> None:
-        os.kill(self.writer, getattr(signal, "SIGKILL", signal.SIGTERM))
+        kill(self.writer)
 
     def check(self) -> None:
         self.stream.close()
@@ -177,8 +246,7 @@ def test_a_writer_that_always_dies_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match=r"frames 0-\d+ are not on disk.*died 3 times") as caught:
         deadline = time.monotonic() + END_TIMEOUT_S
         while time.monotonic() < deadline:
-            with contextlib.suppress(ProcessLookupError):
-                run.kill_writer()
+            run.kill_writer()
             run.append(10, 0.002)
     assert caught.value.frames[:10] == tuple(range(10))
     with pytest.raises(WriteError) as at_close:
@@ -249,33 +317,119 @@ def test_streams_leave_nothing_behind(tmp_path: Path, count: int) -> None:
     assert set(os.listdir("/dev/shm")) <= shared
 
 
-@needs_proc
 @pytest.mark.parametrize(
-    ("end", "status"),
+    "end",
     [
-        ("exit", "cancelled"),  # atexit closes the stream, as with threads
-        ("exception", "cancelled"),
-        ("abort", "cancelled"),
-        ("_exit", "cancelled"),
-        ("fork", "cancelled"),  # the forked process lives on
-        ("SIGTERM", "cancelled"),
-        ("SIGINT", "cancelled"),
-        ("SIGHUP", "cancelled"),
+        "exit",  # atexit closes the stream, as with threads
+        "exception",
+        "abort",
+        "_exit",
+        "spawn",  # the spawned process lives on
+        pytest.param("fork", marks=needs_fork),  # the forked process lives on
     ],
 )
-def test_how_a_program_may_end(tmp_path: Path, end: str, status: str) -> None:
-    """Ctrl-C reaches all processes of a terminal: the writer is in a session of its own."""
+def test_how_a_program_may_end(tmp_path: Path, end: str) -> None:
     program = start("zarr", tmp_path, 4000, 0.001, end)
-    while program.accepted() < 21:
-        time.sleep(0.01)
-    if end.startswith("SIG"):
-        assert os.getsid(program.writer) == program.writer
-        os.kill(program.writer, getattr(signal, end))  # ignored
-        program.process.send_signal(getattr(signal, end))
     wait_for_end(program.writer)
+    program.process.wait(END_TIMEOUT_S)
+    assert program.accepted() == 21
+    check("zarr", tmp_path, 4000, 21, "cancelled")
+
+
+def wait_for_frames(program: Program, count: int) -> None:
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while program.accepted() < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@needs_proc
+@pytest.mark.parametrize("end", ["SIGTERM", "Ctrl-C", "Ctrl-\\", "closed"])
+def test_terminal_and_session_manager_do_not_end_the_writer(tmp_path: Path, end: str) -> None:
+    """Ctrl-C reaches all processes of a terminal, and so does its end: the writer is in a session of its own."""
+    controller, terminal = os.openpty()
+    program = start("zarr", tmp_path, 4000, 0.001, "wait", terminal=terminal)
+    os.close(terminal)
+    wait_for_frames(program, 21)
+    assert os.getsid(program.writer) == program.writer
+    if end == "SIGTERM":
+        os.kill(program.writer, signal.SIGTERM)  # ignored
+        program.process.terminate()
+    elif end != "closed":
+        os.write(controller, b"\x03" if end == "Ctrl-C" else b"\x1c")
+    os.close(controller)  # SIGHUP
+    wait_for_end(program.writer)
+    program.process.wait(END_TIMEOUT_S)
+    check("zarr", tmp_path, 4000, 21, "cancelled")
+
+
+@needs_proc
+@pytest.mark.parametrize("stopped", ["program", "writer", "both"])
+def test_stopped_processes_go_on(tmp_path: Path, stopped: str) -> None:
+    """As at a breakpoint of a debugger: a stopped program has not ended, and `append` waits for a stopped writer."""
+    program = start("zarr shards", tmp_path, 1000, 0.001)
+    wait_for_frames(program, 100)
+    pids = {"program": [program.process.pid], "writer": [program.writer]}
+    for pid in (chosen := pids.get(stopped) or [*pids["program"], *pids["writer"]]):
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(2.5)
+    accepted = program.accepted()
+    assert accepted < 1000  # 400 frames are in memory
+    assert is_running(program.writer)
+    for pid in chosen:
+        os.kill(pid, signal.SIGCONT)
+    assert program.process.wait(END_TIMEOUT_S) == 0
+    check("zarr shards", tmp_path, 1000, 1000, "complete")
+
+
+@pytest.mark.parametrize("end", ["spawned", pytest.param("forked", marks=needs_fork)])
+def test_child_processes_of_the_program_do_not_end_the_writer(tmp_path: Path, end: str) -> None:
+    """However they end, also while they have a copy of the stream; it cannot append."""
+    program = start("zarr", tmp_path, 100, 0.001, end)
+    assert program.process.wait(END_TIMEOUT_S) == 0, (tmp_path / "errors.txt").read_text()
+    check("zarr", tmp_path, 100, 100, "complete")
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.02, 0.03, 0.05])
+@pytest.mark.parametrize("case", ["zarr", "tiff", "tiff positions"])
+def test_writer_that_dies_during_restart(tmp_path: Path, case: str, delay_s: float) -> None:
+    """The stream is restarted, or unchanged, or an error lists all frames: none is lost without one."""
+    run = Run(case, tmp_path, 40)
+    run.append(20)
+    run.stream.flush()
+    earlier = run.stream.settings
+    threading.Timer(delay_s, run.kill_writer).start()
+    lost: tuple[int, ...] = ()
+    try:
+        run.stream.restart(earlier.model_copy(update={"compression": "zstd"}))
+    except RestartError:
+        assert run.stream.settings == earlier
+    except WriteError as error:
+        lost = error.frames
+    if not lost:
+        time.sleep(delay_s)
+        run.append(20)
+        run.check()
+        return
+    assert lost == tuple(range(20))
+    with pytest.raises(WriteError) as at_close:
+        run.stream.close()
+    assert at_close.value.frames == lost
+
+
+@needs_proc
+def test_errors_after_the_death_of_the_program_are_in_a_file(tmp_path: Path) -> None:
+    program = start("zarr", tmp_path, 4000, 0.001)
+    wait_for_frames(program, 30)
+    os.kill(program.process.pid, signal.SIGSTOP)
+    path = Path(settings("zarr", str(tmp_path), 4000).output_path)
+    path.rename(tmp_path / "renamed")
     program.process.kill()
     program.process.wait()
-    check("zarr", tmp_path, 4000, program.accepted(), status)
+    wait_for_end(program.writer)
+    text = path.with_name(f"{path.name}.error.txt").read_text(encoding="utf-8")
+    assert str(path) in text
+    assert f"frames not on disk: 0-{program.accepted() - 1}: " in text, text
 
 
 # ---------------------------------------------------------------------- sweeps
@@ -283,10 +437,11 @@ def test_how_a_program_may_end(tmp_path: Path, end: str, status: str) -> None:
 
 def rounds() -> Iterator[tuple[str, random.Random]]:
     for number in range(ROUNDS):
+        if number % 20 == 19:
+            print(f"{number} rounds")
         yield INSTALLED[number % len(INSTALLED)], random.Random(number)
 
 
-@needs_proc
 @pytest.mark.skipif(not ROUNDS, reason="the long version: FAULT_ROUNDS=200")
 @pytest.mark.timeout(36000)
 def test_many_kills_of_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,3 +479,22 @@ def test_many_kills_of_the_writer(tmp_path: Path, capsys: pytest.CaptureFixture[
         frames += 200
     with capsys.disabled():
         print(f"\nwriter: {kills} kills, {frames} frames accepted, 0 missing")
+
+
+@pytest.mark.skipif(not ROUNDS, reason="the long version: FAULT_ROUNDS=200")
+@pytest.mark.timeout(36000)
+def test_many_kills_of_the_program_and_its_writer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    totals = np.zeros(3, int)
+    for number, (case, draw) in enumerate(rounds()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        totals += kill_both(case, folder, 4000, draw)
+        shutil.rmtree(folder)
+    accepted, flushed, missing = totals
+    with capsys.disabled():
+        print(
+            f"\nboth: {ROUNDS} kills, {accepted} frames accepted, {flushed} flushed, of which 0 missing; "
+            f"{missing} of the others"
+        )

@@ -55,7 +55,11 @@ def run_python(
             capture_output=True,
             timeout=timeout_s,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                **(env or {}),
+            },
         )
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_MODULES)

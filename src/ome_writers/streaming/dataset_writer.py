@@ -344,9 +344,13 @@ class DatasetWriter:
             self.discarded = True
             added = [[image.shape for image in writer.plan.images] for writer in self.added]
             self.engine.close(self._array_shapes([image.shape for image in self._images], added))
-            for image in range(0 if self.resumed else len(self._images)):
-                with suppress(OSError):  # a journal beside the output; remove the output anyway
-                    self.journal.discard(image)
+            if not self.resumed and self.layout.root != self.layout.output:
+                # Journals beside the output. Pixels first: after a crash they would be frames without metadata.
+                with suppress(OSError):
+                    self.layout.output.unlink()
+                for image in range(len(self._images)):
+                    with suppress(OSError):
+                        self.journal.discard(image)
             claim, self.claim = self.claim, None
             for each in (*(writer.claim for writer in self.added), claim):
                 if each is not None:

@@ -140,12 +140,19 @@ def remove_aside(aside: Path) -> None:
 
 
 def remove(path: Path, *, last: str) -> None:
-    """Remove a file or a folder, the file called `last` after all others. Files may be open for a moment."""
+    """Remove a file or a folder, the file called `last` after all others. Files may be open for a moment.
+
+    Metadata documents are removed before folders, and pages of a TIFF before their metadata, so that an interrupted
+    removal does not leave frames without their metadata.
+    """
     if not path.is_dir() or is_link(path):
         file_sharing.remove(path)
         return
     with os.scandir(path) as entries:
-        for entry in list(entries):
+        order = sorted(
+            entries, key=lambda e: (e.is_dir(follow_symlinks=False), e.name.endswith(".jsonl"))
+        )
+        for entry in order:
             if entry.is_dir(follow_symlinks=False):
                 file_sharing.retry_while_open(partial(shutil.rmtree, entry.path))
             elif entry.name != last:

@@ -426,8 +426,8 @@ class ProcessStream(OMEStream):
             if settings is None:
                 return
             process = self._dataset_writer.process
-            state = process.call("restart", settings, upto=process.ring.head)
-            process.use_state(state)
+            cursor = self._writer.cursor
+            state = process.restart(settings, accepted=cursor.accepted, distinct=cursor.stored)
             self._inference = inference
             self._adopt(state)
 

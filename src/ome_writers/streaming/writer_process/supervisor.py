@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 from ome_writers.errors import (
+    OMEWritersError,
     OutputExistsError,
     UnsupportedError,
     WriteError,
@@ -99,6 +100,8 @@ class WriterProcess:
         self._last_requests: set[int] = set()  # after these the process ends
         self._deaths_without_progress = 0
         self._tail_at_death = -1
+        self._replaced_frames: range | None = None  # of a dataset that `restart` replaces
+        self._distinct_frames = 0
         self._process: subprocess.Popen[bytes]
         self._channel: Channel
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # closed by `_release`
@@ -138,6 +141,21 @@ class WriterProcess:
         if not succeeded:
             raise (self.error() if self.given_up else None) or value
         return value
+
+    def restart(
+        self, settings: AcquisitionSettings, *, accepted: int, distinct: int
+    ) -> OutputState:
+        """Replace the dataset, which has `distinct` of the `accepted` frames: others replaced them.
+
+        If the process dies meanwhile, and the dataset is not the earlier one, all of these frames are among `failures`:
+        flushed frames are not in the ring any more.
+        """
+        self._replaced_frames = range(accepted)
+        self._distinct_frames = distinct
+        state: OutputState = self.call("restart", settings, upto=self.ring.head)
+        self.use_state(state)
+        self._replaced_frames = None
+        return state
 
     def flush(self) -> None:
         """Return when everything in the ring is on disk, or is among `failures`."""
@@ -329,9 +347,15 @@ class WriterProcess:
             self._path = str(self.state.layout.output)
             try:
                 self._launch()
-                self._handshake(warn=False)
+                state = self._handshake(warn=False)
             except _NotStartedError:
                 continue
+            except (OMEWritersError, OSError) as error:
+                if self._replaced_frames is None:
+                    raise
+                raise _replacement_error(self._path, reason) from error
+            if not state.plan.has_arrays_of(self.state.plan) or self._lacks_frames(state):
+                raise _replacement_error(self._path, reason)
             self.deaths += 1
             _log.warning(
                 "%s: the writer's process has died (%s). A new one, process %d, continues the dataset; %d frames in "
@@ -342,6 +366,12 @@ class WriterProcess:
                 len(self.ring.unflushed_frames()),
             )
             return
+
+    def _lacks_frames(self, state: OutputState) -> bool:
+        """Whether frames that were flushed before the dataset was replaced are not in the one that is there."""
+        if self._replaced_frames is None or state.stored is None:
+            return False
+        return state.stored.total + len(self.ring.unflushed_frames()) < self._distinct_frames
 
     def _give_up(self, error: BaseException) -> None:
         """Fail: the frames that are not flushed are lost."""
@@ -356,8 +386,8 @@ class WriterProcess:
         # a dataset is complete when all frames are written: then it has died after that
         if error is not None and not isinstance(error, OutputExistsError):
             others = [failure for failure in self.failures if failure.error is not error]
-            lost = WriteFailure(error, tuple(self.ring.unflushed_frames()))
-            self.failures[:] = [*others, lost]
+            frames = {*(self._replaced_frames or ()), *self.ring.unflushed_frames()}
+            self.failures[:] = [*others, WriteFailure(error, tuple(sorted(frames)))]
 
     def _answer_all(self, error: BaseException) -> None:
         with self._state_lock:
@@ -423,6 +453,13 @@ class WriterProcess:
     def after_fork(self) -> None:
         """In a forked child: close the pipes, whose end tells the writer that this program has ended."""
         self._channel.after_fork()
+
+
+def _replacement_error(path: str, reason: str) -> ChildProcessError:
+    return ChildProcessError(
+        f"the writer's process has died ({reason}) while it replaced the dataset by one with other settings. What is "
+        f"at {path} was not changed since"
+    )
 
 
 def _signature(failures: list[WriteFailure]) -> list[tuple[str, tuple[int, ...]]]:

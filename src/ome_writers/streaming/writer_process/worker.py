@@ -13,16 +13,25 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ome_writers.errors import SettingsError, StreamClosedError, UploadError, WriteError
+from ome_writers.errors import (
+    SettingsError,
+    StreamClosedError,
+    UploadError,
+    WriteError,
+    describe_frames,
+)
 from ome_writers.settings import AcquisitionSettings
 from ome_writers.streaming.create import create_output, log_setting_notes
 from ome_writers.streaming.dataset_writer import Output
@@ -233,7 +242,6 @@ class Worker:
         self._wake = threading.Event()
         self._flush_wanted = threading.Event()
         self._consumed = threading.Condition()
-        self._ended = False  # whether the program has ended
         self._closed = False
         self._behind = (
             self._ring.head
@@ -261,11 +269,26 @@ class Worker:
                 break
         with self._close_lock:
             if not self._closed:
-                self._ended = True
                 self._wake.set()
                 self._wait_for(self._ring.head)
-                self._stream.finish(self._ring, failed=False)
+                closed = self._stream.finish(self._ring, failed=False)
                 self._closed = True
+                if closed.failures or closed.error is not None:
+                    self._save_errors(closed)
+
+    def _save_errors(self, closed: Closed) -> None:
+        """Write the errors of closing the dataset beside it: the program, which would raise them, has ended."""
+        output = self._stream.state().layout.output
+        lines = [f"{datetime.now().astimezone().isoformat(timespec='seconds')} {output}"]
+        for sent, frames in [(f.error, f.frames) for f in closed.failures] + [(closed.error, ())]:
+            if sent is not None:
+                lost = f"frames not on disk: {describe_frames(frames)}: " if frames else ""
+                lines.append(f"{lost}{type(sent.error).__name__}: {sent.error}")
+        for folder in (output.parent, Path(tempfile.gettempdir())):
+            file_path = folder / f"{output.name}.error.txt"
+            with suppress(OSError), file_path.open("a", encoding="utf-8") as file:
+                file.write("\n".join([*lines, ""]))
+                return
 
     def _receive(self) -> None:
         while not self._closed:
