@@ -119,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         "--visible", action="store_true", help="V1 instead: when another process can read a frame"
     )
     parser.add_argument(
-        "--stored", action="store_true", help="R1 and R2 instead: reading and resuming a dataset"
+        "--stored",
+        action="store_true",
+        help="R1, R2 and I2 instead: reading, resuming and validating",
     )
     parser.add_argument(
         "--amplification", action="store_true", help="D3 instead: bytes written per byte stored"

@@ -1,8 +1,11 @@
-"""`python -m benchmarks --stored`: R1, reading a dataset with `ome_writers.open`; R2, resuming a killed one.
+"""`python -m benchmarks --stored`: reading a dataset (R1), resuming a killed one (R2), and `validate` (I2).
 
-R1: all planes of a dataset one by one, and single planes in random order, beside zarr-python and tensorstore, or
-tifffile, in alternating rounds. R2: the time from `ome_writers.resume` to the return of the first `append`, of a
+R1: all planes with `ome_writers.open` one by one, and single planes in random order, beside zarr-python and
+tensorstore, or tifffile, in alternating rounds.
+R2: the time from `ome_writers.resume` to the return of the first `append`, of a
 dataset whose writer was killed after many small frames; beside it, the time to read the dataset's metadata once.
+I2: `validate` of a dataset with checksums, frames of 2048x2048, beside reading each of its files once, in alternating
+rounds. By default it has 10 GB: give `--frames 120` for 1 GB.
 """
 
 from __future__ import annotations
@@ -31,21 +34,30 @@ class Kind(NamedTuple):
     suffix: str
     shard: int | None = None
     compression: Any = "none"
+    checksum: bool = False
 
 
+CHECKED = {
+    "checksums, shards": Kind(".ome.zarr", 25, checksum=True),
+    "checksums, files": Kind(".ome.zarr", checksum=True),
+    "checksums, shards, blosc-zstd": Kind(".ome.zarr", 25, "blosc-zstd", checksum=True),
+    "checksums, OME-TIFF": Kind(".ome.tiff", checksum=True),
+}
 KINDS = {
     "OME-Zarr, shards": Kind(".ome.zarr", 100),
     "OME-Zarr, shards, blosc-zstd": Kind(".ome.zarr", 100, "blosc-zstd"),
     "OME-Zarr, files": Kind(".ome.zarr"),
     "OME-TIFF": Kind(".ome.tiff"),
+    **CHECKED,
 }
 
 
 def write(kind: str, path: Path, frames: int, size: int, *, killed: bool) -> None:
     """Write a dataset; end this process without closing it if `killed`."""
-    from ome_writers import Dimension, create_stream
+    from ome_writers import Dimension, OmeTiffFormat, OmeZarrFormat, create_stream
 
-    suffix, shard, compression = KINDS[kind]
+    suffix, shard, compression, checksum = KINDS[kind]
+    zarr = suffix == ".ome.zarr"
     chunks: dict[str, Any] = {} if suffix == ".ome.tiff" else {"chunk_size": 1}
     chunks |= {"shard_size_chunks": shard} if shard else {}
     planned = frames + 1000 if killed else frames
@@ -55,7 +67,11 @@ def write(kind: str, path: Path, frames: int, size: int, *, killed: bool) -> Non
         Dimension(name="x", count=size),
     ]
     stream = create_stream(
-        root_path=path, dimensions=dimensions, dtype="uint16", compression=compression
+        root_path=path,
+        dimensions=dimensions,
+        dtype="uint16",
+        compression=compression,
+        format=OmeZarrFormat(checksum=checksum) if zarr else OmeTiffFormat(checksum=checksum),
     )
     draw = np.random.default_rng(0)
     noise = draw.poisson(100, (16, size, size)).astype("uint16")
@@ -145,12 +161,41 @@ def measure_resuming(kind: str, path: Path, rounds: int) -> None:
     )
 
 
+def measure_validation(kind: str, path: Path, rounds: int) -> None:
+    """Print I2: the time to read all files once, divided by that of `validate`; medians of the rounds."""
+    from ome_writers import validate
+
+    files = [file for file in [path, *path.rglob("*")] if file.is_file()]
+    nbytes = sum(file.stat().st_size for file in files)
+    ratios, reading, spent = [], [], []
+    buffer = memoryview(bytearray(2**23))
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for file in files:
+            with file.open("rb", buffering=0) as source:
+                while source.readinto(buffer):
+                    pass
+        reading.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        assert validate(path).valid
+        spent.append(time.perf_counter() - start)
+        ratios.append(reading[-1] / spent[-1])
+    print(
+        f"I2, {kind}, {nbytes / 1e9:.1f} GB: reading {statistics.median(reading):.2f} s, validate "
+        f"{statistics.median(spent):.2f} s, relative speed {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
+        f"{max(ratios):.2f})",
+        flush=True,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, or the process that writes a dataset."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks --stored", description=__doc__)
-    parser.add_argument("--row", choices=["R1", "R2"], help="default: both")
+    parser.add_argument("--row", choices=["R1", "R2", "I2"], help="default: all")
     parser.add_argument("--only", choices=[*KINDS])
-    parser.add_argument("--frames", type=int, help="default: 1,000 for R1, 100,000 for R2")
+    parser.add_argument(
+        "--frames", type=int, help="default: 1,000 for R1, 100,000 for R2, 1,200 for I2"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--write", nargs=4, help=argparse.SUPPRESS)
@@ -159,17 +204,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind, path, frames, size = options.write
         write(kind, Path(path), int(frames), int(size), killed=options.row == "R2")
         return 0
-    for row, size, default in (("R1", 512, 1000), ("R2", 16, 100_000)):
+    for row, size, default in (("R1", 512, 1000), ("R2", 16, 100_000), ("I2", 2048, 1200)):
         for kind in KINDS:
-            if options.row in (None, row) and options.only in (None, kind):
+            if (
+                (kind in CHECKED) == (row == "I2")
+                and options.row in (None, row)
+                and options.only in (None, kind)
+            ):
                 frames = options.frames or default
                 with tempfile.TemporaryDirectory(dir=options.dir) as folder:
                     path = Path(folder, f"run{KINDS[kind].suffix}")
                     command = [sys.executable, "-m", "benchmarks.stored", "--row", row, "--write"]
                     command += [kind, str(path), str(frames), str(size)]
-                    subprocess.run(command, check=row == "R1")
+                    subprocess.run(command, check=row != "R2")
                     if row == "R1":
                         measure_reading(kind, path, frames, options.rounds)
+                    elif row == "I2":
+                        measure_validation(kind, path, options.rounds)
                     else:
                         measure_resuming(kind, path, options.rounds)
     return 0

@@ -80,6 +80,8 @@ def _compression(workload: Workload) -> Any:
     compressor, codec, level, shuffle = {
         "blosc-lz4": (blosc, aqz.CompressionCodec.BLOSC_LZ4, 5, 1),
         "blosc-zstd": (blosc, aqz.CompressionCodec.BLOSC_ZSTD, 3, 1),
+        "blosc-lz4-bitshuffle": (blosc, aqz.CompressionCodec.BLOSC_LZ4, 5, 2),
+        "blosc-zstd-bitshuffle": (blosc, aqz.CompressionCodec.BLOSC_ZSTD, 1, 2),
         "zstd": (_ZSTD, _ZSTD_CODEC, 3, 0),
     }[workload.compression]
     return aqz.CompressionSettings(compressor=compressor, codec=codec, level=level, shuffle=shuffle)

@@ -81,5 +81,19 @@ def _compressor(workload: Workload) -> list[dict[str, Any]]:
         None: [],
         "blosc-lz4": [{"name": "blosc", "configuration": {"cname": "lz4", "clevel": 5, **blosc}}],
         "blosc-zstd": [{"name": "blosc", "configuration": {"cname": "zstd", "clevel": 1, **blosc}}],
+        **{
+            f"blosc-{name}-bitshuffle": [
+                {
+                    "name": "blosc",
+                    "configuration": {
+                        **blosc,
+                        "cname": name,
+                        "clevel": level,
+                        "shuffle": "bitshuffle",
+                    },
+                }
+            ]
+            for name, level in (("lz4", 5), ("zstd", 1))
+        },
         "zstd": [{"name": "zstd", "configuration": {"level": 3}}],
     }[workload.compression]

@@ -62,5 +62,7 @@ def _compressor(workload: Workload) -> Any:
         None: None,
         "blosc-lz4": BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
         "blosc-zstd": BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
+        "blosc-lz4-bitshuffle": BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
+        "blosc-zstd-bitshuffle": BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
         "zstd": ZstdCodec(level=3),
     }[workload.compression]

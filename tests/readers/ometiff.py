@@ -118,6 +118,13 @@ def _bioformats_level(sample: Sample, level: int) -> Any:
     return read(sample.path, level)[0].pixels
 
 
+def other_warnings(text: str) -> str:
+    """Return the lines of libtiff's messages that are not about the private tag of checksums."""
+    return "\n".join(
+        line for line in text.splitlines() if "Unknown field with tag 65143" not in line
+    )
+
+
 def _tiffinfo(sample: Sample) -> Images:
     program = shutil.which("tiffinfo")
     if program is None:
@@ -125,7 +132,7 @@ def _tiffinfo(sample: Sample) -> Images:
     for path in sample.files:
         done = subprocess.run([program, "-s", str(path)], capture_output=True, text=True)
         assert done.returncode == 0, f"{path.name}: {done.stderr}"
-        assert not done.stderr, f"{path.name}: {done.stderr}"
+        assert not other_warnings(done.stderr), f"{path.name}: {done.stderr}"
     return []
 
 

@@ -80,8 +80,8 @@ def _ome_zarr_py_derived(sample: Sample, path: str) -> Any:
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader as Nodes
 
-    image, _, name = path.rpartition("labels/")
-    if not name:
+    image, labels, name = path.rpartition("labels/")
+    if not labels:
         return _ome_zarr_py_levels(sample.path / path)[0]
     location = parse_url(sample.path / image, mode="r")
     assert location is not None, f"no OME-Zarr at {image}"
@@ -212,8 +212,8 @@ def _ngio_level(sample: Sample, level: int) -> Any:
 def _ngio_derived(sample: Sample, path: str) -> Any:
     import ngio
 
-    image, _, name = path.rpartition("labels/")
-    if not name:
+    image, labels, name = path.rpartition("labels/")
+    if not labels:
         return (
             ngio.open_ome_zarr_container(str(sample.path / path), mode="r")
             .get_image()
@@ -251,10 +251,10 @@ def _napari_level(sample: Sample, level: int) -> Any:
 def _napari_derived(sample: Sample, path: str) -> Any:
     from napari_ome_zarr import napari_get_reader
 
-    image, _, name = path.rpartition("labels/")
-    target = str(sample.path / (image if name else path))
+    image, labels, _ = path.rpartition("labels/")
+    target = str(sample.path / (image if labels else path))
     layers = napari_get_reader(target)(target)
-    if not name:
+    if not labels:
         ((data, *_),) = layers
         return np.asarray(data[0])
     found = [np.asarray(data[0]) for data, looks, kind in layers if kind == "labels"]

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +25,7 @@ from ome_writers.dataset import LevelSpec
 from ome_writers.errors import MovedFileError
 from ome_writers.formats.omezarr.shard_recovery import ShardRecovery
 from ome_writers.formats.report import Finding
+from ome_writers.storage import available_cpus
 from ome_writers.storage.zarr import EMPTY, ChunkFile, Grid
 from ome_writers.untrusted import is_link, locate, moved_files
 
@@ -168,9 +171,7 @@ class ArraySurvey:
                 unreadable.add(str(path))
                 yield Finding(path, str(error), solved=False)
         complete: set[tuple[int, ...]] | None = None
-        for chunk in self._chunks():
-            if chunk.path in unreadable:
-                continue
+        for chunk, problem in self._problems(unreadable):
             name = "/".join(map(str, chunk.coordinate))
             planes = self._describe(chunk.coordinate)
             if chunks and any(i >= n for i, n in zip(chunk.coordinate, chunks, strict=True)):
@@ -178,7 +179,7 @@ class ArraySurvey:
                 if chunk.coordinate[:-2] in complete:
                     what = f"chunk {name} is outside the array"
                     yield Finding(Path(chunk.path), what, solved=False)
-            elif problem := self._problem(chunk):
+            elif problem:
                 yield Finding(Path(chunk.path), f"{planes}, chunk {name}: {problem}", solved=False)
 
     def survey(self, axis: int | None, channel: int | None, *, complete: bool) -> Survey:
@@ -263,6 +264,22 @@ class ArraySurvey:
     def _describe(self, chunk: tuple[int, ...]) -> str:
         return describe_planes(chunk, self._level.chunks, self._level.shape)
 
+    def _problems(self, excluded: set[str]) -> Iterator[tuple[_Chunk, str]]:
+        """Yield each chunk that is not in excluded files, with the result of `_problem`; read by several threads."""
+        chunks = (chunk for chunk in self._chunks() if chunk.path not in excluded)
+        if self._recovery.stored_as_is:
+            yield from ((chunk, self._problem(chunk)) for chunk in chunks)
+            return
+        workers = available_cpus()
+        with ThreadPoolExecutor(workers) as pool:
+            pending: deque[tuple[_Chunk, Future[str]]] = deque()
+            for chunk in chunks:
+                pending.append((chunk, pool.submit(self._problem, chunk)))
+                if len(pending) > 2 * workers:
+                    first, problem = pending.popleft()
+                    yield first, problem.result()
+            yield from ((chunk, problem.result()) for chunk, problem in pending)
+
     def _problem(self, chunk: _Chunk) -> str:
         """Return why a chunk cannot be read; an empty string if it can."""
         if not self._recovery.is_possible_size(chunk.size):
@@ -270,19 +287,26 @@ class ArraySurvey:
         if self._recovery.stored_as_is:
             return ""
         try:
-            self._load(chunk)
+            if self._recovery.checksum_only:
+                with self._open(chunk) as file:
+                    file.verify(chunk.coordinate)
+            else:
+                self._load(chunk)
         except Exception as error:  # codecs raise various errors for invalid data
             return f"cannot be decoded: {error}"
         return ""
 
     def _load(self, chunk: _Chunk) -> NDArray[np.generic]:
         """Return the pixels of a chunk; raise OSError, ValueError or an exception of its codecs."""
-        encoding = self._recovery.encoding
+        with self._open(chunk) as file:
+            stored = file.read(chunk.coordinate)
+        return self._recovery.encoding.decode(stored or b"")
+
+    @contextmanager
+    def _open(self, chunk: _Chunk) -> Iterator[ChunkFile]:
         key = Path(chunk.path).relative_to(self._root).as_posix()
         with locate(self._root, key).open_range() as (file, (start, nbytes)):
-            opened = ChunkFile(encoding, file, nbytes, start, chunk.entries)
-            stored = opened.read(chunk.coordinate)
-        return encoding.decode(stored or b"")
+            yield ChunkFile(self._recovery.encoding, file, nbytes, start, chunk.entries)
 
     def _load_if_valid(self, chunk: _Chunk) -> NDArray[np.generic] | None:
         try:

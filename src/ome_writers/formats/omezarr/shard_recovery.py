@@ -166,6 +166,11 @@ class ShardRecovery:
         """Whether chunks have neither a compression nor a checksum, so that every chunk can be decoded."""
         return self._codec.identity
 
+    @property
+    def checksum_only(self) -> bool:
+        """Whether chunks have a checksum and no compression."""
+        return not (self._codec.identity or self._codec.compressed)
+
     def is_possible_size(self, size: int) -> bool:
         """Whether a stored chunk can have this size, in bytes."""
         return self._codec.is_possible_size(size, self._grid.chunk_bytes)
