@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,6 @@ from support.sweeps import swept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytest.importorskip("obstore", reason="obstore is not installed")
 
@@ -79,3 +79,50 @@ def test_recording_is_larger_than_the_disk(
         if t % 50 == 0:
             assert np.array_equal(moved[t], pixels), t
     assert ome_writers.read(share).status == "complete"
+
+
+@pytest.mark.parametrize("disk", [64], indirect=True)
+def test_share_is_unmounted_while_files_are_removed(tmp_path: Path, disk: Path) -> None:
+    """Nothing is removed, or written to the folder below, until it is mounted again."""
+    path, share, frames = tmp_path / "a.ome.zarr", tmp_path / "share", 24
+    share.mkdir()
+    dimensions = [
+        Dimension(name="t", count=frames, type="time", chunk_size=1, shard_size_chunks=2),
+        Dimension(name="y", count=64),
+        Dimension(name="x", count=64),
+    ]
+    planes = np.random.default_rng(0).integers(1, 60_000, (frames, 64, 64), dtype="uint16")
+    bind = ["mount", "--bind", str(disk), str(share)]
+    subprocess.run(bind, check=True)
+    try:
+        with create_stream(
+            root_path=path,
+            dimensions=dimensions,
+            dtype="uint16",
+            flush_interval=0.1,
+            mirror=Mirror(str(share / "copy"), evict=True),
+        ) as stream:
+            for plane in planes[:8]:
+                stream.append(plane)
+            deadline = time.monotonic() + 60
+            while not stream.stats().bytes_evicted:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            subprocess.run(["umount", "-l", str(share)], check=True)
+            for plane in planes[8:16]:
+                stream.append(plane)
+            stream.flush()
+            time.sleep(1)
+            kept = {p.relative_to(path) for p in (path / "0" / "c").rglob("*") if p.is_file()}
+            there = {p.relative_to(disk / "copy") for p in (disk / "copy").rglob("*")}
+            for shard in range(8):
+                key = Path("0", "c", str(shard), "0", "0")
+                assert key in kept | there, f"{key} is on neither side"
+            assert not list(share.rglob("c")), "chunks are below the mount point"
+            subprocess.run(bind, check=True)
+            for plane in planes[16:]:
+                stream.append(plane)
+        for copy in (path, share / "copy"):
+            assert (np.asarray(ome_writers.open(copy)) == planes).all()
+    finally:
+        subprocess.run(["umount", str(share)], check=False)
