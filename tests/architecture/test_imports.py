@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from support.sources import (
     imported,
     name_of,
     offenders,
+    parse,
     source_files,
 )
 
@@ -94,13 +96,30 @@ def test_packages_are_imported_through_their_init() -> None:
     assert not offenders(_imports_of_modules, CORE)
 
 
+_KINDS = {"LocalLocation", "MirroredLocation", "RemoteLocation", "ArchiveLocation", "RemotePath"}
+_QUESTIONS = {"is_local", "is_remote", "is_archive", "is_url"}
+
+
 def _questions_where_files_are(path: Path) -> Iterator[str]:
     if CORE / "untrusted" not in path.parents:
-        for module, names in imported(path):
-            if module.startswith("ome_writers.untrusted"):
-                yield from {"is_archive", "is_remote", "RemotePath"} & {*names}
+        for node in ast.walk(parse(path)):
+            named = {getattr(node, field, None) for field in ("id", "attr", "name", "arg")}
+            yield from named & (_KINDS | _QUESTIONS)
 
 
 def test_only_locations_distinguish_disk_url_and_archive() -> None:
     """All others call the methods of `untrusted.Location`."""
-    assert not offenders(_questions_where_files_are, CORE)
+    assert not offenders(_questions_where_files_are, CORE, TOOLS, ENGINES, ADAPTERS)
+
+
+def _casts_to_path(path: Path) -> Iterator[str]:
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("cast", "typing.cast"):
+            target = ast.unparse(node.args[0]).strip("'")
+            if target.endswith("Path"):
+                yield ast.unparse(node)
+
+
+def test_what_is_not_a_path_is_not_cast_to_one() -> None:
+    """Of a dataset at a URL, `untrusted.Location` opens the files."""
+    assert not offenders(_casts_to_path, CORE, TOOLS, ENGINES, ADAPTERS)

@@ -19,7 +19,7 @@ from ome_writers.formats.strict_json import (
     offending_key,
     to_strict_json,
 )
-from ome_writers.untrusted import Limit, parse_json, read_lines
+from ome_writers.untrusted import Limit, parse_json, read_file_lines
 
 JournalEntry = tuple[int, tuple[int, ...], bytes]
 """Image number, storage index, and the frame metadata as JSON."""
@@ -77,7 +77,7 @@ class Journal:
         """Return the journal of an earlier writer on disk."""
         journal = cls(root, keys, durable=durable, encode_address=encode_address)
         for image, path in enumerate(journal._paths):
-            journal._counts[image] = sum(1 for _ in read_lines(path))
+            journal._counts[image] = sum(1 for _ in read_file_lines(path))
         return journal
 
     def encode(self, metadata: Mapping[str, Any]) -> bytes:
@@ -195,7 +195,7 @@ class Journal:
 
     def lines(self, image: int) -> Iterator[bytes]:
         if self._counts[image]:
-            yield from read_lines(self._paths[image])
+            yield from read_file_lines(self._paths[image])
 
     def discard(self, image: int) -> None:
         self._paths[image].unlink(missing_ok=True)

@@ -345,11 +345,12 @@ def detect_format(path: Path) -> FormatRow:
     """
     from ome_writers.untrusted import locate  # not while writing
 
-    for row in iterate_formats():
-        if (row.remote or locate(path).is_local) and row.recognizes(path):
+    at = locate(path)
+    for row in at.formats(iterate_formats()):
+        if row.recognizes(path):
             return row
-    if not locate(path).is_local:
-        raise _not_readable(path)
+    if (error := at.unrecognized()) is not None:
+        raise error
     if not path.is_file() and not path.is_dir():
         raise _not_found(path)
     if path.is_file():
@@ -358,19 +359,6 @@ def detect_format(path: Path) -> FormatRow:
     datasets = sorted(f.name for f in path.iterdir() if any(row.recognizes(f) for row in folders))
     hint = f" It contains {abbreviated_list(datasets)}: name one of them." if datasets else ""
     raise UnsupportedError(f"{path} contains neither an OME-Zarr nor TIFF files.{hint}")
-
-
-def _not_readable(path: Path) -> Exception:
-    """Return the error for a URL that is not a dataset."""
-    if not path.is_file():
-        return FileNotFoundError(
-            f"{path} does not exist, or is not an OME-Zarr: the server has neither zarr.json nor .zattrs, .zgroup "
-            f"or .zarray there (404 Not Found). Check the URL."
-        )
-    return UnsupportedError(
-        f"{path} is not an OME-Zarr, which contains zarr.json or .zattrs. If it is a folder of "
-        f"datasets, add the name of one. Of remote files, only OME-Zarr is read. Copy it to this disk first."
-    )
 
 
 def _not_found(path: Path) -> Exception:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ome_writers.errors import InvalidFileError, OutputLockedError
 from ome_writers.storage.process_identity import is_running, process_start
-from ome_writers.untrusted import Limit, parse_json, read_regular
+from ome_writers.untrusted import Limit, parse_json, read_file
 
 LOCK_NAME = ".ome-writers.lock"
 
@@ -125,7 +125,7 @@ def read_lock(lock: Path) -> bytes | None:
     try:
         if lock.is_symlink():  # raises where the name or the path is too long
             raise OSError("it is a symbolic link")
-        return read_regular(lock, Limit.LOCK)
+        return read_file(lock, Limit.LOCK)
     except OSError as error:
         if error.errno in _ABSENT:
             return None

@@ -14,19 +14,21 @@ from ome_writers.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from ome_writers.untrusted.archive import archive_members as archive_members
     from ome_writers.untrusted.archive import refuse_archive as refuse_archive
+    from ome_writers.untrusted.dataset_location import local_path as local_path
+    from ome_writers.untrusted.dataset_location import locate as locate
+    from ome_writers.untrusted.dataset_location import path_or_url as path_or_url
+    from ome_writers.untrusted.dataset_location import read_lines as read_lines
+    from ome_writers.untrusted.dataset_location import read_regular as read_regular
     from ome_writers.untrusted.files import ARCHIVE_SUFFIX as ARCHIVE_SUFFIX
     from ome_writers.untrusted.files import Limit as Limit
     from ome_writers.untrusted.files import check_space as check_space
     from ome_writers.untrusted.files import guard_reader as guard_reader
     from ome_writers.untrusted.files import is_link as is_link
-    from ome_writers.untrusted.files import local_path as local_path
     from ome_writers.untrusted.files import member as member
     from ome_writers.untrusted.files import open_regular as open_regular
-    from ome_writers.untrusted.files import path_or_url as path_or_url
-    from ome_writers.untrusted.files import read_lines as read_lines
-    from ome_writers.untrusted.files import read_regular as read_regular
+    from ome_writers.untrusted.files import read_file as read_file
+    from ome_writers.untrusted.files import read_file_lines as read_file_lines
     from ome_writers.untrusted.location import Location as Location
-    from ome_writers.untrusted.location import locate as locate
     from ome_writers.untrusted.moved_record import MovedFile as MovedFile
     from ome_writers.untrusted.moved_record import MovedFiles as MovedFiles
     from ome_writers.untrusted.moved_record import moved_file as moved_file
@@ -52,20 +54,25 @@ else:
         __name__,
         {
             ".archive": ("archive_members", "refuse_archive"),
+            ".dataset_location": (
+                "local_path",
+                "locate",
+                "path_or_url",
+                "read_lines",
+                "read_regular",
+            ),
             ".files": (
                 "ARCHIVE_SUFFIX",
                 "Limit",
                 "check_space",
                 "guard_reader",
                 "is_link",
-                "local_path",
                 "member",
                 "open_regular",
-                "path_or_url",
-                "read_lines",
-                "read_regular",
+                "read_file",
+                "read_file_lines",
             ),
-            ".location": ("Location", "locate"),
+            ".location": ("Location",),
             ".moved_record": ("MovedFile", "MovedFiles", "moved_file", "moved_files"),
             ".parsing": (
                 "MAX_FRAMES",

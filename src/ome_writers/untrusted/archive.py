@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.untrusted.files import ByteRange, is_archive, is_remote
+from ome_writers.untrusted.files import ByteRange, is_archive
+from ome_writers.untrusted.remote import RemotePath
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORED = 0
@@ -37,13 +38,13 @@ def archive_members(archive: Path | str) -> Mapping[str, ByteRange]:
 
     Raises InvalidFileError if the archive is truncated, or a member is compressed or encrypted.
     """
-    status = archive.object_status() if is_remote(archive) else os.stat(archive)
+    status = archive.object_status() if isinstance(archive, RemotePath) else os.stat(archive)
     return _members(archive, status.st_mtime_ns, status.st_size)
 
 
 def open_archive(archive: Path | str) -> BinaryIO:
     """Open an archive for reading, on this disk or at a URL."""
-    if is_remote(archive):
+    if isinstance(archive, RemotePath):
         return io.BufferedReader(archive.open_raw(), _REMOTE_BUFFER_BYTES)
     return open(archive, "rb")
 

@@ -1,9 +1,8 @@
-"""Paths, URLs and files of a dataset: regular files only, inside of it, no larger than the limit for their kind."""
+"""Files of a dataset on this disk: regular files only, inside of it, no larger than the limit for their kind."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 import sys
@@ -11,15 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedError, short_repr
 from ome_writers.file_sharing import retry_while_open
-
-if TYPE_CHECKING:
-    from typing import TypeGuard
-
-    from ome_writers.untrusted.remote import RemotePath
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
 _FLAGS = (
@@ -31,7 +25,6 @@ _FLAGS = (
 )
 _READ_BYTES = 2**20
 ARCHIVE_SUFFIX = ".ozx"
-_URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?)://", re.IGNORECASE)
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISCHR, "a character device"),
@@ -39,6 +32,11 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISDIR, "a folder"),
 )
+
+if TYPE_CHECKING:
+    _Path = Path
+else:  # a method of `Path` that a path of a URL does not define must not be called, because it would use this disk
+    _Path = object
 
 
 class Limit(IntEnum):
@@ -50,53 +48,26 @@ class Limit(IntEnum):
     XML = 512 * 2**20
 
 
-def is_remote(path: object) -> TypeGuard[RemotePath]:
-    """Return whether a path, which is annotated as a `pathlib.Path`, is a `RemotePath`."""
-    return getattr(path, "is_remote", False)
+class NotOnDisk(_Path):
+    """A path of a URL, which has its own way to read a file."""
+
+    def read(self, limit: int) -> bytes:
+        """Return the content; raise InvalidFileError if it is larger than `limit`."""
+        raise NotImplementedError
+
+    def is_object(self) -> bool:
+        """Return whether a request of this path succeeds; of a folder, web servers return a page."""
+        raise NotImplementedError
 
 
 def is_archive(path: Path | str) -> bool:
     """Return whether a path is a file with the suffix ``.ozx``."""
     if not os.fspath(path).lower().endswith(ARCHIVE_SUFFIX):
         return False
-    return path.is_object() if is_remote(path) else os.path.isfile(path)
+    return path.is_object() if isinstance(path, NotOnDisk) else os.path.isfile(path)
 
 
-def path_or_url(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a dataset; a `RemotePath`, which readers use like a `Path`, for a URL of an object store.
-
-    Raises UnsupportedError if obstore is not installed, SettingsError if the URL is invalid.
-    """
-    given: object = path
-    if is_remote(given):
-        return cast("Path", given)
-    if not isinstance(given, (str, os.PathLike)):
-        raise TypeError(
-            f"A path or URL of a dataset must be a string or a pathlib.Path, got {path!r}."
-        )
-    if path == "":
-        raise FileNotFoundError("The path of the dataset is empty. Pass its path or URL.")
-    if not isinstance(path, str) or "://" not in path:
-        path = Path(path)
-        return path.expanduser() if path.parts[:1] and path.parts[0].startswith("~") else path
-    # only for URLs, so that writing a dataset does not load them
-    from ome_writers.object_store import check_store_url, path_of_file_url
-    from ome_writers.untrusted.remote import RemotePath
-    from ome_writers.untrusted.remote_store import RemoteStore
-
-    if not _URL.match(path):
-        return path_of_file_url(path) or Path(path)
-    parent, _, name = check_store_url(path).rpartition("/")
-    if parent.endswith(":/"):  # the dataset is a whole bucket
-        parent, name = f"{parent}/{name}".replace(":///", "://"), ""
-    if path.lower().startswith("http"):
-        from urllib.parse import unquote
-
-        name = unquote(name)
-    return cast("Path", RemotePath(RemoteStore(parent), name))
-
-
-def check_space(path: Path | RemotePath, size: int, folder: str | os.PathLike[str]) -> None:
+def check_space(path: Path, size: int, folder: str | os.PathLike[str]) -> None:
     """Raise UnsupportedError if the disk of `folder` does not have space for the `size` bytes of a copy of `path`."""
     free = shutil.disk_usage(folder).free
     if size > free:
@@ -104,15 +75,6 @@ def check_space(path: Path | RemotePath, size: int, folder: str | os.PathLike[st
             f"{path} has {size:,} bytes, and {folder} has space for {free:,}: it cannot be copied to this disk. "
             f"Set TMPDIR to a larger one."
         )
-
-
-def local_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a dataset on this disk; raise UnsupportedError for a URL."""
-    if _URL.match(str(path)):
-        raise UnsupportedError(
-            f"{path}: remote datasets are only read. Change the dataset on this disk, and upload it again."
-        )
-    return path_or_url(path)
 
 
 def member(root: Path, key: object) -> Path:
@@ -128,7 +90,7 @@ def member(root: Path, key: object) -> Path:
             f"Correct the metadata."
         )
     path = root.joinpath(*parts)
-    if not is_remote(root):
+    if not isinstance(root, NotOnDisk):
         _refuse_outside(path, root)
     return path
 
@@ -151,7 +113,7 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
     Raises InvalidFileError if it is not a regular file, or a link leads out of `root`; OSError if it cannot be opened,
     for instance because it does not exist.
     """
-    if getattr(path, "is_remote", False):
+    if isinstance(path, NotOnDisk):
         raise UnsupportedError(
             f"{path}: of remote datasets, only an OME-Zarr with codecs that ome-writers reads can be read. Copy the "
             f"dataset to this disk."
@@ -175,19 +137,13 @@ class ByteRange(NamedTuple):
     size: int
 
 
-def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> bytes:
-    """Return the content of a regular file, or of a member of an ``.ozx`` file, of at most `limit` bytes.
-
-    See `open_regular`.
+def read_file(path: Path | str, limit: int, *, root: Path | None = None) -> bytes:
+    """Return the content of a regular file, or of an object at a URL, of at most `limit` bytes; see `open_regular`.
 
     Raises InvalidFileError if it is not a regular file, larger than `limit`, or outside of `root`.
     """
-    if is_remote(path) or (root is not None and is_archive(root)):
-        path = path_or_url(path)
-        from ome_writers.untrusted.location import locate
-
-        root = path if root is None else root
-        return locate(root, path.relative_to(root).as_posix()).read(limit)
+    if isinstance(path, NotOnDisk):
+        return path.read(limit)
     fd = open_regular(path, root=root)
     try:
         size = os.fstat(fd).st_size
@@ -206,19 +162,13 @@ def read_regular(path: Path | str, limit: int, *, root: Path | None = None) -> b
     )
 
 
-def read_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
-    """Iterate over the complete lines of a journal; a last line truncated by a crash is skipped.
+def read_file_lines(path: Path, *, root: Path | None = None) -> Iterator[bytes]:
+    """Iterate over the complete lines of a journal on this disk; a last line truncated by a crash is skipped.
 
     A journal that does not exist has no lines.
 
     Raises InvalidFileError if it is not a regular file inside `root`, or a line is longer than `Limit.JOURNAL_LINE`.
     """
-    if bool(is_remote(path)) or (root is not None and is_archive(root)):
-        with suppress(FileNotFoundError):
-            for line in read_regular(path, Limit.XML, root=root).splitlines(keepends=True):
-                if line.endswith(b"\n"):
-                    yield line
-        return
     try:
         fd = open_regular(path, root=root)
     except FileNotFoundError:

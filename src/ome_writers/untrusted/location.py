@@ -1,6 +1,6 @@
 """`Location`: a file or folder of a dataset, whether its files are on this disk, at a URL, or in a single-file archive.
 
-All branches between these are here. What needs real files asks for `Location.local`.
+All branches between these are here: others call methods. What needs real files asks for `Location.local`.
 """
 # Longer than 300 lines: one protocol and its three implementations.
 
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, cast
 
-from ome_writers.errors import InvalidFileError
+from ome_writers.errors import UnsupportedError
 from ome_writers.untrusted.archive import (
     archive_members,
     byte_range,
@@ -26,16 +26,22 @@ from ome_writers.untrusted.files import (
     ByteRange,
     check_space,
     is_archive,
-    is_remote,
     member,
     open_regular,
-    read_regular,
+    read_file,
 )
+from ome_writers.untrusted.remote import RemotePath
 
 if TYPE_CHECKING:
-    from ome_writers.untrusted.moved_record import MovedFiles
-    from ome_writers.untrusted.remote import RemotePath
     from ome_writers.untrusted.remote_store import ObjectStatus
+
+
+class _RemoteOrNot(Protocol):
+    @property
+    def remote(self) -> bool: ...  # whether it is read at URLs
+
+
+_Format = TypeVar("_Format", bound=_RemoteOrNot)
 
 
 class Location(Protocol):
@@ -56,18 +62,8 @@ class Location(Protocol):
     def key(self) -> str: ...
 
     @property
-    def is_local(self) -> bool:
-        """Whether `root` is on this disk."""
-        ...
-
-    @property
     def folder(self) -> Path:
         """What the keys of a dataset at this location are relative to: itself, or the folder of a single file."""
-        ...
-
-    @property
-    def files(self) -> Path | None:
-        """The path on this disk whose files are those of this location; None if they are remote or in an archive."""
         ...
 
     def child(self, key: str) -> Location:
@@ -86,7 +82,8 @@ class Location(Protocol):
         """Open a file that contains the content; yield it, and the byte range of the content."""
         ...
 
-    def stat(self) -> os.stat_result | ObjectStatus:
+    @property
+    def stat(self) -> Callable[[], os.stat_result | ObjectStatus]:
         """Return size, time and identity of the file that is replaced when the content changes."""
         ...
 
@@ -106,14 +103,29 @@ class Location(Protocol):
         """Yield a path on this disk with the files of this location: a temporary copy if they are remote."""
         ...
 
+    def formats(self, rows: Iterable[_Format], /) -> Iterable[_Format]:
+        """Return those of the formats that are read here."""
+        ...
 
-def locate(root: Path, key: str = "") -> Location:
-    """Return the location of a key in the dataset at a path or URL, which `path_or_url` returns."""
+    def unrecognized(self) -> Exception | None:
+        """Return the error for content that no format recognizes; None if the caller has to look at the files."""
+        ...
+
+    def lock(self, lock_path: Callable[..., Path]) -> Path | None:
+        """Return where the writer of a dataset has its lock, named by `lock_path`; None if no process writes here."""
+        ...
+
+    def beside(self, rename: Callable[[str], str]) -> Path:
+        """Return a path for a file about a dataset: beside it, or in the working directory. `rename` gets its name."""
+        ...
+
+
+def locate_stored(root: Path, key: str = "") -> Location:
+    """Return the location of a key in the dataset at a path or URL, without the files that a mirror has moved."""
     key = "" if key == "." else key.removeprefix("./")
     if is_archive(root):
         return ArchiveLocation(root, key)
-    path: object = root  # so that the type of `root` remains
-    return (RemoteLocation if is_remote(path) else LocalLocation)(root, key)
+    return RemoteLocation(root, key) if isinstance(root, RemotePath) else LocalLocation(root, key)
 
 
 @dataclass(frozen=True)
@@ -122,79 +134,39 @@ class LocalLocation:
 
     root: Path
     key: str = ""
-    is_local = True
+    formats = staticmethod(iter)  # all
 
     @property
     def folder(self) -> Path:
         path = self.root / self.key
         return path if path.is_dir() else path.parent
 
-    @property
-    def files(self) -> Path:
-        return self.root / self.key
-
     def child(self, key: str) -> LocalLocation:
         member((self.root / self.key), key)
         return replace(self, key=f"{self.key}/{key}" if self.key else key)
 
     def exists(self) -> bool:
-        return (self.root / self.key).is_file() or self._moved() is not None
+        return (self.root / self.key).is_file()
 
     def read(self, limit: int) -> bytes:
-        try:
-            return read_regular((self.root / self.key), limit, root=self.root)
-        except FileNotFoundError:
-            if (found := self._moved()) is None:
-                raise
-        moved, key = found
-        if (size := moved[key].size) > limit:
-            raise InvalidFileError(f"{self.root / self.key} is too large: {size:,} bytes.")
-        return moved.read(key)
+        return read_file(self.root / self.key, limit, root=self.root)
 
     @contextmanager
     def open_range(self) -> Iterator[tuple[BinaryIO, ByteRange]]:
-        try:
-            fd = open_regular((self.root / self.key), root=self.root)
-        except FileNotFoundError:
-            if (moved := self._moved()) is None:
-                raise
-            with moved[0].open_range(moved[1]) as found:
-                yield found
-            return
-        with open(fd, "rb") as file:
+        with open(open_regular(self.root / self.key, root=self.root), "rb") as file:
             yield file, ByteRange(0, os.fstat(file.fileno()).st_size)
 
-    def _moved(self) -> tuple[MovedFiles, str] | None:
-        """Return the files that a mirror has moved, and the key of this one, if it is one of them: a chunk or shard.
-
-        The root may be an image of the dataset, as in ``run.ome.zarr/0``.
-        """
-        if not self.key[-1:].isdigit():
-            return None
-        from ome_writers.untrusted.moved_record import moved_file
-
-        root, key = Path(os.path.abspath(self.root)), self.key
-        while (found := moved_file(root, key)) is None:
-            root, key = root.parent, f"{root.name}/{key}"
-            if not (root / "zarr.json").is_file():
-                return None
-        return found, key
-
-    def stat(self) -> os.stat_result:
-        return (self.root / self.key).stat()
+    @property
+    def stat(self) -> Callable[[], os.stat_result]:
+        return (self.root / self.key).stat
 
     def version(self) -> None:
         return None
 
     def list(self) -> Iterator[str]:
-        from ome_writers.untrusted.moved_record import moved_files
-
         path = self.root / self.key
         files = [path] if path.is_file() else path.rglob("*")
         yield from (file.relative_to(self.root).as_posix() for file in files if file.is_file())
-        if (moved := moved_files(self.root)) is not None:
-            start = f"{self.key}/" if self.key else ""
-            yield from (key for key, _ in moved.items() if key == self.key or key.startswith(start))
 
     def copy_to(self, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +175,19 @@ class LocalLocation:
 
     @contextmanager
     def local(self) -> Iterator[Path]:
-        yield (self.root / self.key)
+        yield self.root / self.key
+
+    def unrecognized(self) -> None:
+        return None
+
+    def lock(self, lock_path: Callable[..., Path]) -> Path:
+        path = self.root / self.key
+        return lock_path(path, folder=path.is_dir())
+
+    def beside(self, rename: Callable[[str], str]) -> Path:
+        path = self.root / self.key
+        path = path.resolve() if path.name in ("", "..") else path  # "." has no name
+        return path.with_name(rename(path.name))
 
 
 @dataclass(frozen=True)
@@ -212,22 +196,17 @@ class RemoteLocation:
 
     root: Path
     key: str = ""
-    is_local = False
 
     @property
     def _path(self) -> RemotePath:
         path = self.root / self.key if self.key else self.root
-        assert is_remote(path)
+        assert isinstance(path, RemotePath)
         return path
 
     @property
     def folder(self) -> Path:
-        path = self.root / self.key if self.key else self.root
+        path = self._path
         return path if path.is_dir() else path.parent
-
-    @property
-    def files(self) -> None:
-        return None
 
     def child(self, key: str) -> RemoteLocation:
         member(self.root, key)
@@ -245,8 +224,9 @@ class RemoteLocation:
         with path.open_raw() as remote:
             yield cast("BinaryIO", remote), ByteRange(0, path.object_status().st_size)
 
-    def stat(self) -> ObjectStatus:
-        return self._path.stat()
+    @property
+    def stat(self) -> Callable[[], ObjectStatus]:
+        return self._path.stat
 
     def version(self) -> int:
         return self._path.object_status().st_ino
@@ -276,6 +256,27 @@ class RemoteLocation:
             call_concurrently(download, objects)
             yield copy
 
+    def formats(self, rows: Iterable[_Format], /) -> Iterable[_Format]:
+        return (row for row in rows if row.remote)
+
+    def unrecognized(self) -> Exception:
+        path = self._path
+        if not path.is_file():
+            return FileNotFoundError(
+                f"{path} does not exist, or is not an OME-Zarr: the server has neither zarr.json nor .zattrs, .zgroup "
+                f"or .zarray there (404 Not Found). Check the URL."
+            )
+        return UnsupportedError(
+            f"{path} is not an OME-Zarr, which contains zarr.json or .zattrs. If it is a folder of "
+            f"datasets, add the name of one. Of remote files, only OME-Zarr is read. Copy it to this disk first."
+        )
+
+    def lock(self, lock_path: Callable[..., Path]) -> None:
+        del lock_path
+
+    def beside(self, rename: Callable[[str], str]) -> Path:
+        return Path(rename(str(self._path).rpartition("/")[2]))  # of a whole bucket, its name
+
 
 @dataclass(frozen=True)
 class ArchiveLocation:
@@ -285,16 +286,8 @@ class ArchiveLocation:
     key: str = ""
 
     @property
-    def is_local(self) -> bool:
-        return not is_remote(self.root)
-
-    @property
     def folder(self) -> Path:
         return self.root
-
-    @property
-    def files(self) -> None:
-        return None
 
     def child(self, key: str) -> ArchiveLocation:
         member(self.root, key)
@@ -311,13 +304,13 @@ class ArchiveLocation:
         with open_archive(self.root) as file:
             yield file, byte_range(self.root, file, self.key)
 
-    def stat(self) -> os.stat_result | ObjectStatus:
-        root: object = self.root
-        return root.object_status() if is_remote(root) else self.root.stat()
+    @property
+    def stat(self) -> Callable[[], os.stat_result | ObjectStatus]:
+        return self.root.object_status if isinstance(self.root, RemotePath) else self.root.stat
 
     def version(self) -> int | None:
-        root: object = self.root
-        return root.object_status().st_ino if is_remote(root) else None
+        root = self.root
+        return root.object_status().st_ino if isinstance(root, RemotePath) else None
 
     def list(self) -> Iterator[str]:
         start = f"{self.key}/" if self.key else ""
@@ -330,8 +323,26 @@ class ArchiveLocation:
             file.seek(offset)
             copy.write(file.read(size))
 
-    @contextmanager
-    def local(self) -> Iterator[Path]:
-        root = LocalLocation(self.root) if self.is_local else RemoteLocation(self.root)
-        with root.local() as path:
-            yield path
+    @property
+    def _file(self) -> Location:
+        """The archive as a file."""
+        return (
+            RemoteLocation(self.root)
+            if isinstance(self.root, RemotePath)
+            else LocalLocation(self.root)
+        )
+
+    def local(self) -> AbstractContextManager[Path]:
+        return self._file.local()
+
+    def formats(self, rows: Iterable[_Format], /) -> Iterable[_Format]:
+        return self._file.formats(rows)
+
+    def unrecognized(self) -> Exception | None:
+        return self._file.unrecognized()
+
+    def lock(self, lock_path: Callable[..., Path]) -> Path | None:
+        return self._file.lock(lock_path)
+
+    def beside(self, rename: Callable[[str], str]) -> Path:
+        return self._file.beside(rename)

@@ -22,15 +22,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ome_writers.errors import MovedFileError, OMEWritersError, UnsupportedError
 from ome_writers.file_sync import sync, sync_folder
-from ome_writers.untrusted.files import (
-    ByteRange,
-    Limit,
-    check_space,
-    is_link,
-    is_remote,
-    open_regular,
-    path_or_url,
-)
+from ome_writers.untrusted.files import ByteRange, Limit, check_space, is_link, open_regular
+from ome_writers.untrusted.remote import RemotePath, parse_url
 
 if TYPE_CHECKING:
     from ome_writers.untrusted.location import Location
@@ -141,16 +134,16 @@ class MovedFiles:
 
     def location(self, key: str) -> Location:
         """Return where a file is at the target; MovedFileError if the target is not that of the dataset."""
-        from ome_writers.untrusted.location import locate
+        from ome_writers.untrusted.location import locate_stored
 
         with self._errors(key):
-            target = path_or_url(self.url)
+            target = parse_url(self.url)
             if not self._claimed:
-                claim = json.loads(locate(target, self.CLAIM).read(Limit.LOCK))
+                claim = json.loads(locate_stored(target, self.CLAIM).read(Limit.LOCK))
                 if claim.get("dataset") != self.dataset or not self.dataset:
                     raise ValueError(f"it is claimed by {str(claim.get('dataset'))[:80]!r}")
                 self._claimed = True
-            return locate(target).child(key)
+            return locate_stored(target).child(key)
 
     @contextmanager
     def open_range(self, key: str) -> Iterator[tuple[BinaryIO, ByteRange]]:
@@ -243,7 +236,7 @@ def _record(root: Path) -> MovedFiles:
 
 def moved_files(root: Path) -> MovedFiles | None:
     """Return the moved files of a dataset on this disk; None if it has none."""
-    if is_remote(root):
+    if isinstance(root, RemotePath):
         return None
     found = _record(Path(os.path.abspath(root)))
     found.refresh()

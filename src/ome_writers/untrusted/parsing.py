@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from pydantic_core import from_json
 
 from ome_writers.errors import InvalidFileError, short_repr
-from ome_writers.untrusted.files import Limit, read_regular
+from ome_writers.untrusted.files import Limit
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -65,6 +65,8 @@ def read_json(path: Path, *, root: Path | None = None, strict: bool = False) -> 
     Raises FileNotFoundError if the file does not exist, and InvalidFileError if it is not a regular file inside `root`,
     or does not contain a JSON object.
     """
+    from ome_writers.untrusted.dataset_location import read_regular  # not loaded by writing
+
     text = read_regular(path, Limit.JSON, root=root)
     try:
         content = parse_json(text, path, strict=strict)
@@ -138,6 +140,8 @@ def read_json_object(path: Path, root: Path | None = None) -> dict[str, Any]:
 
     Raises InvalidFileError if it is not a regular file inside `root`, too large, or nested too deeply.
     """
+    from ome_writers.untrusted.dataset_location import read_regular  # not loaded by writing
+
     try:
         content = parse_json(read_regular(path, Limit.JSON, root=root), path)
     except InvalidFileError:

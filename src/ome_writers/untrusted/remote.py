@@ -4,27 +4,55 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ome_writers.errors import InvalidFileError
-from ome_writers.untrusted.files import check_space, path_or_url
+from ome_writers.untrusted.files import NotOnDisk, check_space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from obstore import GetOptions
-    from typing_extensions import Buffer
+    from typing_extensions import Buffer, Self
 
     from ome_writers.untrusted.remote_store import ObjectStatus, RemoteStore
 
 _METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+_URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?)://", re.IGNORECASE)
 
 
-class RemotePath:
+def parse_url(url: str) -> Path:
+    """Return the path of a URL: a `RemotePath`, or of a ``file:`` URL the path on this disk.
+
+    Raises UnsupportedError if obstore is not installed, SettingsError if the URL is invalid.
+    """
+    # only for URLs, so that writing a dataset does not load them
+    from ome_writers.object_store import check_store_url, path_of_file_url
+    from ome_writers.untrusted.remote_store import RemoteStore
+
+    if not is_store_url(url):
+        return path_of_file_url(url) or Path(url)
+    parent, _, name = check_store_url(url).rpartition("/")
+    if parent.endswith(":/"):  # the dataset is a whole bucket
+        parent, name = f"{parent}/{name}".replace(":///", "://"), ""
+    if url.lower().startswith("http"):
+        from urllib.parse import unquote
+
+        name = unquote(name)
+    return RemotePath(RemoteStore(parent), name)
+
+
+def is_store_url(text: str) -> bool:
+    return _URL.match(text) is not None
+
+
+class RemotePath(NotOnDisk):
     """The part of `pathlib.Path` that readers of an OME-Zarr use, for a URL. A folder is a Zarr group or array."""
 
-    is_remote = True  # see `untrusted.files.is_remote`
+    def __new__(cls, *_: object) -> Self:
+        return object.__new__(cls)
 
     def __init__(self, store: RemoteStore, key: str) -> None:
         self._store, self._key = store, PurePosixPath(key)
@@ -48,23 +76,25 @@ class RemotePath:
     def with_name(self, name: str) -> RemotePath:
         return self.parent / name
 
-    def joinpath(self, *parts: str) -> RemotePath:
-        return RemotePath(self._store, self._key.joinpath(*parts).as_posix())
+    def joinpath(self, *other: str | os.PathLike[str]) -> RemotePath:
+        return RemotePath(self._store, self._key.joinpath(*other).as_posix())
 
-    def __truediv__(self, part: str) -> RemotePath:
-        return self.joinpath(part)
+    def __truediv__(self, key: str | os.PathLike[str]) -> RemotePath:
+        return self.joinpath(key)
 
-    def relative_to(self, other: RemotePath) -> PurePosixPath:
+    def relative_to(self, other: RemotePath) -> PurePosixPath:  # type: ignore[override] # a relative URL does not exist
         return self._key.relative_to(other._key)
 
     @property
     def parents(self) -> tuple[RemotePath, ...]:
         return tuple(RemotePath(self._store, key.as_posix()) for key in self._key.parents)
 
-    def absolute(self) -> RemotePath:
+    def absolute(self) -> Self:
         return self
 
-    resolve = absolute
+    def resolve(self, strict: bool = False) -> Self:
+        del strict
+        return self
 
     def as_uri(self) -> str:
         return str(self)
@@ -84,18 +114,17 @@ class RemotePath:
         return hash(str(self))
 
     def __reduce__(self) -> Any:
-        return path_or_url, (str(self),)
+        return parse_url, (str(self),)
 
     def object_status(self) -> ObjectStatus:
         """Return the status of the object at this path, which is not a folder."""
         return self._store.status(self.key)
 
-    def stat(self) -> ObjectStatus:
+    def stat(self) -> ObjectStatus:  # type: ignore[override] # the part that is used
         """Return the status of an object, or that of the metadata of a folder."""
         return (self._metadata_file() or self).object_status()
 
     def is_object(self) -> bool:
-        """Return whether a request of this path succeeds; of a folder, web servers return a page."""
         try:
             self.object_status()
         except FileNotFoundError:
@@ -121,7 +150,7 @@ class RemotePath:
         files = (self / name for name in _METADATA_FILES)
         return next((file for file in files if file.is_object()), None)
 
-    def rglob(self, _pattern: str) -> Iterator[RemotePath]:
+    def rglob(self, pattern: str) -> Generator[RemotePath, None, None]:
         """Yield all objects below this path; raise ListingError if the server does not list them."""
         for key, status in self._store.list_objects(self.key):
             yield _ListedPath(self._store, key, status)
@@ -147,7 +176,7 @@ class RemotePath:
                 file.write(block)
 
     def read(self, limit: int) -> bytes:
-        """Return the content; raise InvalidFileError before it is transferred if it is larger than `limit`."""
+        """Return the content; raise InvalidFileError before it is transferred if it is larger."""
         from obstore import get
 
         def content(store: Any) -> bytes:

@@ -17,7 +17,7 @@ from ome_writers.errors import InvalidFileError, TornChunkError, UnsupportedErro
 from ome_writers.formats import OpenPixels, detect_format, resolve_entry_file
 from ome_writers.routing import Plan, Router, Step, resolve
 from ome_writers.settings import Dimension
-from ome_writers.untrusted import check_memory, guard_reader, path_or_url
+from ome_writers.untrusted import check_memory, guard_reader, locate, path_or_url
 from ome_writers.views.source import Summary
 from ome_writers.views.stream_source import FrameGrid, StreamSource, view_names
 from ome_writers.views.streamview import StreamView
@@ -316,7 +316,7 @@ def open_dataset(path: str | PathLike[str], *, remember: int = 0, level: int = 0
 
 def _reopen(path: str, remember: int, level: int) -> StreamView:
     """Open a dataset that was pickled as its path. The tasks of one process share the view."""
-    stat = path_or_url(path).stat()
+    stat = locate(path_or_url(path)).stat()
     return _opened(path, remember, level, (stat.st_dev, stat.st_ino, stat.st_mtime_ns))
 
 

@@ -239,8 +239,7 @@ class _Follower:
         while True:
             try:
                 root = resolve_entry_file(self.path)
-                if locate(root).files is not None:
-                    self._lock = lock_path(root, folder=root.is_dir())
+                self._lock = locate(root).lock(lock_path)
                 self._progress = self._open_progress()
                 self._dataset = OpenDataset.open(self.path)
                 break

@@ -89,7 +89,7 @@ class DatasetServer:
         self.name = self.root.name
         self._is_tiff = detect_format(self.root).file_datasets is not None
         self.origins = {*VIEWER_ORIGINS, *allow_origins}
-        self.is_local = host in _LOOPBACK
+        self.is_loopback = host in _LOOPBACK
         self._server = _Server((host, port), self)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._server.server_port}"
@@ -162,7 +162,7 @@ class DatasetServer:
         """Return whether pages of a web site may read the dataset."""
         if "*" in self.origins or origin in self.origins:
             return True
-        return self.is_local and _host_name(origin) in _LOOPBACK
+        return self.is_loopback and _host_name(origin) in _LOOPBACK
 
 
 class _Server(ThreadingHTTPServer):
@@ -341,7 +341,7 @@ class _FileRequest(BaseHTTPRequestHandler):
     def _is_for_this_server(self) -> bool:
         """Refuse requests for another host name: a web site may have redirected its own name to this computer."""
         name = _host_name("//" + self.headers.get("Host", ""))
-        if not name or (self.server.dataset.is_local and name not in _LOOPBACK):
+        if not name or (self.server.dataset.is_loopback and name not in _LOOPBACK):
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST, body=self.command != "HEAD")
             return False
         return True

@@ -40,8 +40,9 @@ def is_omezarr(path: Path) -> bool:
     """Return whether a folder, or a single-file archive, is a group or an array of Zarr v3."""
     if (path / "zarr.json").is_file():
         return True
-    is_archive = path.suffix.lower() == OmeZarrFormat.archive_suffix
-    return is_archive and locate(path).child("zarr.json").exists()
+    if path.suffix.lower() != OmeZarrFormat.archive_suffix:
+        return False
+    return locate(path).child("zarr.json").exists()
 
 
 def is_zarr_v2(path: Path) -> bool:

@@ -366,8 +366,7 @@ class CachedJsonFile:
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
         self._root = root
-        at = locate(root, path.relative_to(root).as_posix())
-        self._stat = at.stat if at.files is None else at.files.stat  # of what is replaced
+        self._stat = locate(root, path.relative_to(root).as_posix()).stat  # of what is replaced
         self._lock = threading.Lock()
         self._version: tuple[int, int, int] | None = None
         self._content: dict[str, Any] | None = None

@@ -60,11 +60,7 @@ def _default_picture(path: Path) -> Path:
     """Return NAME.png beside the dataset; of a remote one, in the working directory."""
     from ome_writers.toolkit import path_component
 
-    named = path.resolve() if path.name in ("", "..") else path  # "." has no name
-    if not locate(path).is_local:
-        name = str(path).rpartition("/")[2]  # of a dataset that is a whole bucket, the bucket
-        return Path(path_component(split_suffix(name)[0]) + ".png")
-    return named.with_name(split_suffix(named.name)[0] + ".png")
+    return locate(path).beside(lambda name: path_component(split_suffix(name)[0]) + ".png")
 
 
 def _draw(path: Path, options: Namespace) -> dict[str, Any]:

@@ -77,20 +77,18 @@ def _file_datasets(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def writer_has_ended(path: Path) -> bool:
     """Whether the lock of a dataset belongs to a process that has ended; False for a process of another machine."""
-    return _lock(path).exists() and lock_owner(_lock(path)) is None
+    lock = _lock(path)
+    return lock is not None and lock.exists() and lock_owner(lock) is None
 
 
 def writer_state(path: Path) -> str:
     """Return what is known of the writer of a dataset that is not closed; empty if it is running."""
-    if not locate(path).is_local:
+    if (lock := _lock(path)) is None:
         return ""
     if writer_has_ended(path):
         return "interrupted: its writer has ended without closing it"
-    return (
-        "" if _lock(path).exists() else "no process is writing it: a copy, or its writer has failed"
-    )
+    return "" if lock.exists() else "no process is writing it: a copy, or its writer has failed"
 
 
-def _lock(path: Path) -> Path:
-    path = resolve_entry_file(path)
-    return lock_path(path, folder=path.is_dir())
+def _lock(path: Path) -> Path | None:
+    return locate(resolve_entry_file(path)).lock(lock_path)
