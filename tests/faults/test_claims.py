@@ -79,7 +79,7 @@ def test_lock_of_another_host_is_respected(tmp_path: Path) -> None:
 
 
 def test_overwrite_replaces_output_of_a_killed_writer(tmp_path: Path) -> None:
-    """Including its lock."""
+    """Including its lock; the interrupted recording is kept beside it."""
     path = tmp_path / "run.ome.zarr"
     code = "w = stream(Path(sys.argv[1]))\nw.append(noise(9))\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     run(code, path, expect=-9)
@@ -89,7 +89,8 @@ def test_overwrite_replaces_output_of_a_killed_writer(tmp_path: Path) -> None:
     with stream(path, overwrite=True) as writing:
         writing.append(noise(0))
     assert not missing(path, 1)
-    assert [p.name for p in tmp_path.iterdir()] == ["run.ome.zarr"]
+    kept = ["run.interrupted-1.ome.zarr", "run.ome.zarr"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == kept
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
