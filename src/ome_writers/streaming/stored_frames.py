@@ -86,9 +86,7 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
         if int(described.sum()) < dataset.frames_written:  # not every frame has metadata
             flushed = dataset.frames_in_order
             if flushed is None:
-                flushed = int(np.flatnonzero(described)[-1]) + 1 if described.any() else 0
-                if not found[:flushed].all():  # not in acquisition order
-                    flushed = 0
+                flushed = _flushed_in_order(found, described, dataset.frames_written)
             kept = found & (described | (np.arange(end) < flushed))
     in_order = int(np.argmin(kept)) if not kept.all() else len(kept)
     addresses = _addresses(plan, np.flatnonzero(kept[in_order:]) + in_order)
@@ -105,6 +103,20 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
         tuple(shapes[image.addressing.first_array] for image in plan.images),
         {},
     )
+
+
+def _flushed_in_order(found: NDArray[np.bool_], described: NDArray[np.bool_], flushed: int) -> int:
+    """Return how many frames of a writer in acquisition order were flushed; 0 for one in another order.
+
+    Of the latter, frames have pixels before others that were flushed, and frame metadata beyond the number flushed. A kill
+    between the writes of frame metadata and of that number leaves the second in acquisition order as well.
+    """
+    if not found[:flushed].all():
+        return 0
+    last = int(np.flatnonzero(described)[-1]) + 1 if described.any() else 0
+    if last <= flushed:
+        return flushed
+    return last if not found[int(np.argmin(found)) :].any() or found.all() else 0
 
 
 def sampled_windows(
