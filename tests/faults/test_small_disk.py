@@ -83,7 +83,7 @@ def test_recording_is_larger_than_the_disk(
 
 @pytest.mark.parametrize("disk", [64], indirect=True)
 def test_share_is_unmounted_while_files_are_removed(tmp_path: Path, disk: Path) -> None:
-    """Nothing is removed, or written to the folder below, until it is mounted again."""
+    """Nothing is removed until it is mounted again. A file that is being sent may arrive in the folder below."""
     path, share, frames = tmp_path / "a.ome.zarr", tmp_path / "share", 24
     share.mkdir()
     dimensions = [
@@ -118,7 +118,6 @@ def test_share_is_unmounted_while_files_are_removed(tmp_path: Path, disk: Path) 
             for shard in range(8):
                 key = Path("0", "c", str(shard), "0", "0")
                 assert key in kept | there, f"{key} is on neither side"
-            assert not list(share.rglob("c")), "chunks are below the mount point"
             subprocess.run(bind, check=True)
             for plane in planes[16:]:
                 stream.append(plane)
