@@ -108,8 +108,8 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
 def _flushed_in_order(found: NDArray[np.bool_], described: NDArray[np.bool_], flushed: int) -> int:
     """Return how many frames of a writer in acquisition order were flushed; 0 for one in another order.
 
-    Of the latter, frames have pixels before others that were flushed, and frame metadata beyond the number flushed. A kill
-    between the writes of frame metadata and of that number leaves the second in acquisition order as well.
+    Of the latter, later frames have pixels before earlier ones, and some have frame metadata beyond the number flushed.
+    A kill between the writes of frame metadata and of that number leaves the second in acquisition order as well.
     """
     if not found[:flushed].all():
         return 0
