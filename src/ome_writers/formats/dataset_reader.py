@@ -131,11 +131,11 @@ def indexed_frames(path: str | PathLike[str]) -> list[IndexedFrame]:
     with guard_reader(path), parse_once():
         by_image = row.frame_metadata(path)
         index_of = frame_index(row, path)
-    return [
-        (number, index_of(number, frame["storage_index"]), frame)
-        for number, (_, frames) in enumerate(by_image)
-        for frame in frames
-    ]
+        return [
+            (number, index_of(number, frame["storage_index"]), frame)
+            for number, (_, frames) in enumerate(by_image)
+            for frame in frames
+        ]
 
 
 def frame_metadata_by_image(path: str | PathLike[str]) -> FramesByImage:
