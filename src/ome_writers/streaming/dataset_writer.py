@@ -255,7 +255,10 @@ class DatasetWriter:
             return False
         self._next_count = now + _COUNT_INTERVAL_S
         self._counting = threading.Thread(
-            target=self._write_counts, args=(outcomes,), name="ome-writers-counts", daemon=True
+            target=self._run,
+            args=(partial(self._write_counts, outcomes),),
+            name="ome-writers-counts",
+            daemon=True,
         )
         self._counting.start()
         return True

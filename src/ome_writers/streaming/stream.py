@@ -62,9 +62,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ome_writers")
 _IDLE_FLUSH_INTERVAL_S = 0.25  # without new frames
-_OFTEN_S = (
-    0.1  # below this interval, a flush does not wait for the number of frames in the metadata
-)
+# below this interval, a flush does not wait for the number of frames in the metadata
+_OFTEN_S = 0.1
 _OPEN = State.OPEN  # before Python 3.12, looking up an enum member is slower than taking a lock
 
 

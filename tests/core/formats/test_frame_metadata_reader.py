@@ -14,6 +14,7 @@ import ome_writers
 from ome_writers import (
     AcquisitionSettings,
     Dimension,
+    InvalidFileError,
     MetadataError,
     OmeTiffFormat,
     UnsupportedError,
@@ -119,6 +120,20 @@ def test_read_frame_metadata_is_empty_without_metadata(tmp_path: Path) -> None:
     with create_stream(settings) as stream:
         stream.append(FRAME)
     assert read_frame_metadata(settings.output_path) == []
+
+
+@pytest.mark.parametrize("frame", [{"a": 1}, {"storage_index": [2**70, "x", None]}])
+def test_frame_metadata_with_an_invalid_index_is_refused(
+    frame: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.ome.zarr"
+    create_stream(acquisition("collection", path)).close()
+    node = path / "0" / "zarr.json"
+    document = json.loads(node.read_text("utf-8"))
+    document["attributes"]["ome_writers"]["frame_metadata"] = [frame]
+    node.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(InvalidFileError, match="x.ome.zarr"):
+        ome_writers.read_frame_metadata(path)
 
 
 def test_read_frame_metadata_refuses_other_paths(tmp_path: Path) -> None:

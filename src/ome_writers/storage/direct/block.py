@@ -56,9 +56,8 @@ class Block(Unit):
         self._grid = sink.grid
         self._cell = cell
         self._rewriting = False  # whether the column was full before, and frames are written again
-        self.replaced = (
-            False  # whether frames of a column that spans several planes were written again
-        )
+        # whether frames of a column that spans several planes were written again
+        self.replaced = False
         self._zeroed = False  # whether empty slots contain the fill value
         self._partial_columns = sink.partial_columns
 
