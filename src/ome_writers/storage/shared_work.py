@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -18,17 +19,19 @@ def share(background: Background, function: Callable[[T], object], items: Iterab
 
     A call that raises in a worker is recorded as a failure.
     """
-    pending = deque(items)
+    # Calls, not items: what a worker has not started keeps no reference to `function` when this has returned.
+    pending = deque(partial(function, item) for item in items)
     active: deque[None] = deque()  # one item for each worker that may have taken one of `items`
     ended: SimpleQueue[None] = SimpleQueue()
 
     def run() -> None:
         while pending:
             try:
-                item = pending.popleft()
+                call = pending.popleft()
             except IndexError:  # another thread was faster
                 return
-            function(item)
+            call()
+            del call  # and its item, while this thread waits for others
 
     def run_in_worker() -> None:
         active.append(None)

@@ -6,11 +6,14 @@ import os
 import sys
 import threading
 import time
+import weakref
 
+import numpy as np
 import pytest
 
 from ome_writers.storage import share
 from ome_writers.storage.background import Background
+from ome_writers.storage.shared_work import map_shared
 
 
 def test_tasks_with_one_serial_key_run_in_order() -> None:
@@ -136,3 +139,18 @@ def test_share_raises_here_or_records_a_failure() -> None:
     share(background, call, range(2))
     background.close()
     assert [type(failure.error) for failure in background.failures] == [MemoryError]
+
+
+def test_share_keeps_no_item_for_busy_workers() -> None:
+    """Otherwise frames that are written would use memory beside `buffer_bytes`."""
+    background = Background(1)
+    busy = threading.Event()
+    background.submit(busy.wait)
+    frames = [np.zeros(8), np.zeros(8)]
+    released = [weakref.ref(frame) for frame in frames]
+    map_shared(background, np.sum, frames)
+    assert background.depth == 2  # the worker has not started to help
+    del frames
+    assert all(reference() is None for reference in released)
+    busy.set()
+    background.close()
