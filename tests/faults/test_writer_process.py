@@ -265,6 +265,25 @@ def test_errors_of_the_writer_reach_the_caller(tmp_path: Path) -> None:
     assert at_close.value.frames == tuple(range(run.appended))
 
 
+@pytest.mark.parametrize("case", ["zarr", "tiff"])
+def test_all_frames_of_a_removed_dataset_are_lost(tmp_path: Path, case: str) -> None:
+    """Also those that were flushed before, when the writer dies after the removal."""
+    run = Run(case, tmp_path, 2000)
+    run.append(60)
+    run.stream.flush()
+    path = Path(run.stream.settings.output_path)
+    os.kill(run.writer, signal.SIGSTOP)  # it would notice the removal itself
+    path.rename(tmp_path / "removed")
+    run.kill_writer()
+    deadline = time.monotonic() + END_TIMEOUT_S
+    with pytest.raises(WriteError, match=r"has died .*run.* was removed"):
+        while time.monotonic() < deadline:
+            run.append(1, 0.005)
+    with pytest.raises(WriteError) as at_close:
+        run.stream.close()
+    assert at_close.value.frames == tuple(range(run.appended))
+
+
 @pytest.mark.short
 @pytest.mark.parametrize(
     ("writer", "variable", "error"),
@@ -282,6 +301,20 @@ def test_unknown_writers_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("case", ["zarr", "tiff"])
+def test_derived_images_are_refused(tmp_path: Path, case: str) -> None:
+    """The run continues, and nothing of them is on disk."""
+    run = Run(case, tmp_path, 4)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ome_writers.UnsupportedError, match="add_labels"):
+        run.stream.derive("cells")
+    with pytest.raises(ome_writers.UnsupportedError, match=r"'max_t'.* Use writer='thread'"):
+        run.stream.project("max", "t")
+    assert sorted(tmp_path.rglob("*")) == before
+    run.append(4)
+    run.check()
+
+
 @pytest.mark.short
 def test_scratch_stays_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ome_writers.UnsupportedError, match="memory of this process"):
@@ -291,10 +324,18 @@ def test_scratch_stays_in_this_process(tmp_path: Path, monkeypatch: pytest.Monke
         assert type(stream) is ome_writers.OMEStream
 
 
-def resources() -> tuple[int, int, set[str]]:
-    """Return the number of threads and descriptors, and the child processes."""
-    children = set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
-    return threading.active_count(), len(os.listdir("/proc/self/fd")), children
+def resources() -> tuple[int, int, set[str], set[str]]:
+    """Return the number of threads and descriptors, the child processes, and the names in ``/dev/shm``.
+
+    Threads of the operating system: `threading` also lists those that were started in C and have ended.
+    """
+    threads = os.listdir("/proc/self/task")
+    children: set[str] = set()
+    for thread in threads:
+        with contextlib.suppress(OSError):  # it has ended
+            children.update(Path(f"/proc/self/task/{thread}/children").read_text().split())
+    shared = {name for name in os.listdir("/dev/shm") if name.startswith("ome-writers")}
+    return len(threads), len(os.listdir("/proc/self/fd")), children, shared
 
 
 @needs_proc
@@ -302,7 +343,7 @@ def resources() -> tuple[int, int, set[str]]:
 @pytest.mark.timeout(7200)
 def test_streams_leave_nothing_behind(tmp_path: Path, count: int) -> None:
     """No process, thread, descriptor or file."""
-    shared, before = set(os.listdir("/dev/shm")), resources()
+    before = resources()
     for number in range(count):
         with create_stream(
             root_path=str(tmp_path / f"{number}.ome.zarr"),
@@ -313,8 +354,10 @@ def test_streams_leave_nothing_behind(tmp_path: Path, count: int) -> None:
             stream.append(np.full((16, 16), number % 256, np.uint8))
             stream.append(np.full((16, 16), number % 256, np.uint8))
         assert ome_writers.read(tmp_path / f"{number}.ome.zarr").status == "complete"
-    assert resources() == before
-    assert set(os.listdir("/dev/shm")) <= shared
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while resources() != before:  # the operating system lists a thread a little longer than Python
+        assert time.monotonic() < deadline, (before, resources())
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -429,7 +472,7 @@ def test_errors_after_the_death_of_the_program_are_in_a_file(tmp_path: Path) -> 
     wait_for_end(program.writer)
     text = path.with_name(f"{path.name}.error.txt").read_text(encoding="utf-8")
     assert str(path) in text
-    assert f"frames not on disk: 0-{program.accepted() - 1}: " in text, text
+    assert f"frames not on disk: 0-{program.accepted() - 1}\n" in text, text
 
 
 # ---------------------------------------------------------------------- sweeps
@@ -491,7 +534,7 @@ def test_many_kills_of_the_program_and_its_writer(
         folder = tmp_path / str(number)
         folder.mkdir()
         totals += kill_both(case, folder, 4000, draw)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # a writer that is refused may create its lock
     accepted, flushed, missing = totals
     with capsys.disabled():
         print(

@@ -18,6 +18,7 @@ from ome_writers import (
     dims_from_standard_axes,
 )
 
+pytestmark = pytest.mark.thread_writer  # the companion is in this process
 _FIELD = "experiment"
 _EXPERIMENT = {"license": "CC-BY-4.0"}
 

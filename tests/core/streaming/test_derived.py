@@ -30,6 +30,7 @@ from support.sweeps import swept
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.thread_writer  # others refuse; see tests/faults/test_writer_process.py
 T, C, Z, Y, X = 4, 2, 3, 32, 24
 LAYOUTS = ("image", "collection", "plate")
 SUFFIXES = (".ome.zarr", ".ome.tiff")

@@ -20,6 +20,8 @@ if sys.platform == "win32":
 
 ZARR = ["direct", "zarr-python", "zarrs-python", "tensorstore"]
 
+pytestmark = pytest.mark.thread_writer  # records the calls of this process
+
 
 class Synced:
     """The files and folders that were changed and synced through functions of `os`."""

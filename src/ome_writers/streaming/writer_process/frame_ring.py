@@ -85,6 +85,7 @@ class _Pending(NamedTuple):
     number: int  # -1: not a frame
     extents: tuple[Extent, ...]
     address: object
+    reached: int  # offset in acquisition order up to which frames are written or skipped
 
 
 def ring_bytes(buffer_bytes: int, frame_bytes: int) -> tuple[int, int]:
@@ -108,6 +109,8 @@ class RingWriter:
         self._check = check
         self._head = 0
         self._seen_tail = 0
+        self.frames = 0  # number of frames that were published
+        self.flushed_offset = 0  # in acquisition order, as of the last `reap`
         self._pending: deque[_Pending] = deque()
         self._addresses: dict[object, Extent] = {}  # of frames in the ring, by address
         self._latest: _Pending | None = None
@@ -210,6 +213,7 @@ class RingWriter:
             pending = self._pending
             while pending and pending[0].end <= tail:
                 flushed = pending.popleft()
+                self.flushed_offset = flushed.reached
                 if flushed.extents and self._addresses.get(flushed.address) is flushed.extents[0]:
                     del self._addresses[flushed.address]
                 for extent in flushed.extents:
@@ -292,8 +296,9 @@ class RingWriter:
         index: Sequence[int] | None = None,
         metadata: bytes | None = None,
         replaces: bool = False,
+        reached: int = 0,
     ) -> None:
-        """Publish a record; blocks while the area of records is full."""
+        """Publish a record, with which the acquisition has `reached` an offset; blocks while the area is full."""
         inline, length, external = metadata or b"", -1 if metadata is None else len(metadata), None
         if length > _MAX_INLINE_BYTES:
             external, inline = self.allocate(length), b""
@@ -324,13 +329,15 @@ class RingWriter:
         extents = tuple(each for each in (extent, external) if each is not None)
         if extent is not None:
             self._addresses[address] = extent
-        self._latest = _Pending(end, number if kind == FRAME else -1, extents, address)
+        self._latest = _Pending(end, number if kind == FRAME else -1, extents, address, reached)
         self._pending.append(self._latest)
         with self._lock:  # a memory barrier: the record is in memory before its number
             pass
         with self._lock:
             self._words[_HEAD] = end
         self._head = end
+        if kind == FRAME:
+            self.frames = number + 1
 
     def recover(self, number: int) -> bool:
         """Restore a consistent state after an exception; return whether frame `number` is published."""

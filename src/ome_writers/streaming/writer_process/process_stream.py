@@ -30,6 +30,8 @@ from ome_writers.streaming.writer_process.messages import restored
 from ome_writers.streaming.writer_process.supervisor import WriterProcess
 
 if TYPE_CHECKING:
+    from ome_writers.dataset import DatasetSpec
+    from ome_writers.formats import Derivation, Status
     from ome_writers.routing import Address
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.dataset_writer import ImageSet
@@ -151,12 +153,6 @@ class RemoteDatasetWriter(DatasetWriter):
             self.process.flush()
         return True
 
-    def add(self, *_: object, **__: object) -> NoReturn:
-        raise UnsupportedError(
-            f"{self.layout.output}: writer='process' cannot add images to a dataset that it is writing, such as labels "
-            f"and projections. Use writer='thread'."
-        )
-
     def discard(self) -> None:
         if not self.discarded:
             self.discarded = True
@@ -263,6 +259,7 @@ class RemoteWriter(FrameWriter):
                 index=values,
                 metadata=encoded,
                 replaces=bool(replaces),
+                reached=cursor.offset + (acquired is None),
             )
         except Exception:
             cursor.pending = False
@@ -310,7 +307,7 @@ class RemoteWriter(FrameWriter):
 
     def skip(self, frames: int) -> range:
         skipped = super().skip(frames)
-        self._ring.publish(SKIP, 0, frames)
+        self._ring.publish(SKIP, 0, frames, reached=self.cursor.offset)
         return skipped
 
     def lend(self, array: int) -> NDArray[np.generic]:
@@ -347,6 +344,11 @@ class RemoteWriter(FrameWriter):
             return self._dataset.read(image, index, level)
         array = spec.levels[level]
         return np.zeros((*array.frame_shape[:2], *spec.frame_shape[2:]), array.numpy_dtype)
+
+    def spec(self, status: Status) -> DatasetSpec:
+        self._ring.reap()
+        self._progress.advance(self._ring.flushed_offset)
+        return super().spec(status)
 
     def stats(self) -> StreamStats:
         ring = self._ring
@@ -385,6 +387,14 @@ class ProcessStream(OMEStream):
     _writer_class = RemoteWriter
     _writer: RemoteWriter
     _dataset_writer: RemoteDatasetWriter
+
+    def _add_derived(self, derivation: Derivation, settings: AcquisitionSettings) -> NoReturn:
+        del settings
+        raise UnsupportedError(
+            f"{self.settings.output_path}: writer='process' cannot write {derivation.name!r}, which is derived from "
+            f"its images, into the same dataset. Use writer='thread', or add it after `close`: "
+            f"ome_writers.add_labels() adds labels, and ome_writers.process() computes projections."
+        )
 
     def _flush_periodically(self) -> None:
         """Do nothing: the writer's process flushes."""

@@ -102,6 +102,7 @@ class WriterProcess:
         self._tail_at_death = -1
         self._replaced_frames: range | None = None  # of a dataset that `restart` replaces
         self._distinct_frames = 0
+        self._removed = False  # whether the dataset was removed, and the process has died
         self._process: subprocess.Popen[bytes]
         self._channel: Channel
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # closed by `_release`
@@ -351,9 +352,14 @@ class WriterProcess:
             except _NotStartedError:
                 continue
             except (OMEWritersError, OSError) as error:
-                if self._replaced_frames is None:
-                    raise
-                raise _replacement_error(self._path, reason) from error
+                if self._replaced_frames is not None:
+                    raise _replacement_error(self._path, reason) from error
+                if isinstance(error, FileNotFoundError) and not os.path.lexists(self._path):
+                    self._removed = True
+                    raise FileNotFoundError(
+                        f"the writer's process has died ({reason}), and {self._path} was removed"
+                    ) from error
+                raise
             if not state.plan.has_arrays_of(self.state.plan) or self._lacks_frames(state):
                 raise _replacement_error(self._path, reason)
             self.deaths += 1
@@ -386,7 +392,8 @@ class WriterProcess:
         # a dataset is complete when all frames are written: then it has died after that
         if error is not None and not isinstance(error, OutputExistsError):
             others = [failure for failure in self.failures if failure.error is not error]
-            frames = {*(self._replaced_frames or ()), *self.ring.unflushed_frames()}
+            gone = range(self.ring.frames) if self._removed else self._replaced_frames or ()
+            frames = {*gone, *self.ring.unflushed_frames()}
             self.failures[:] = [*others, WriteFailure(error, tuple(sorted(frames)))]
 
     def _answer_all(self, error: BaseException) -> None:

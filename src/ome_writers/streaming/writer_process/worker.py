@@ -21,11 +21,13 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ome_writers.errors import (
+    OutputExistsError,
     SettingsError,
     StreamClosedError,
     UploadError,
@@ -33,8 +35,10 @@ from ome_writers.errors import (
     describe_frames,
 )
 from ome_writers.settings import AcquisitionSettings
+from ome_writers.storage import is_running
 from ome_writers.streaming.create import create_output, log_setting_notes
 from ome_writers.streaming.dataset_writer import Output
+from ome_writers.streaming.resumable import find_resumable
 from ome_writers.streaming.resumption import open_existing, resumed_stream
 from ome_writers.streaming.stream import OMEStream
 from ome_writers.streaming.writer_process.frame_ring import SKIP, Record, RingReader
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
 
 _POLL_INTERVAL_S = 0.002  # for new frames
 _PARENT_INTERVAL_S = 1.0
+_STATS_INTERVAL_S = 0.1
 _IGNORED_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGPIPE")
 # Smaller frames may be written by the thread that appends them, which is faster than handing them over.
 _MIN_REFERENCED_BYTES = 2**18
@@ -104,7 +109,7 @@ class ServedStream(OMEStream):
         if not self.failed:
             ring.acknowledge(consumed)
             ring.unflushed_bytes -= nbytes
-        self._publish_stats(ring)
+        self.publish_stats(ring)
         return counted
 
     def take(self, record: Record, ring: RingReader) -> None:
@@ -203,14 +208,14 @@ class ServedStream(OMEStream):
             error = raised
         if not self.failed:
             ring.acknowledge(ring.position)
-        self._publish_stats(ring)
+        self.publish_stats(ring)
         sent = None
         if error is not None and (isinstance(error, UploadError) or not self.failed):
             sent = portable(error)
         shapes = tuple(image.shape for image in self._writer.spec("complete").images)
         return Closed(self.failures(), sent, shapes, self._dataset_writer.metadata)
 
-    def _publish_stats(self, ring: RingReader) -> None:
+    def publish_stats(self, ring: RingReader) -> None:
         stats = self.stats()
         figures = (
             stats.frames_written,
@@ -279,11 +284,13 @@ class Worker:
     def _save_errors(self, closed: Closed) -> None:
         """Write the errors of closing the dataset beside it: the program, which would raise them, has ended."""
         output = self._stream.state().layout.output
+        lost = {number for failure in closed.failures for number in failure.frames}
+        sent = [failure.error for failure in closed.failures]
+        sent += [] if closed.error is None else [closed.error]
         lines = [f"{datetime.now().astimezone().isoformat(timespec='seconds')} {output}"]
-        for sent, frames in [(f.error, f.frames) for f in closed.failures] + [(closed.error, ())]:
-            if sent is not None:
-                lost = f"frames not on disk: {describe_frames(frames)}: " if frames else ""
-                lines.append(f"{lost}{type(sent.error).__name__}: {sent.error}")
+        if lost:
+            lines.append(f"frames not on disk: {describe_frames(lost)}")
+        lines += dict.fromkeys(f"{type(each.error).__name__}: {each.error}" for each in sent)
         for folder in (output.parent, Path(tempfile.gettempdir())):
             file_path = folder / f"{output.name}.error.txt"
             with suppress(OSError), file_path.open("a", encoding="utf-8") as file:
@@ -320,6 +327,7 @@ class Worker:
 
     def _consume(self) -> None:
         ring, half = self._ring, self._stream.settings.buffer_bytes // 2
+        next_stats = 0.0
         while not self._closed:
             for record in ring.read():
                 try:
@@ -338,6 +346,9 @@ class Worker:
                 self._flush_wanted.set()
             if self._stream.failed:
                 self._report_failures()
+            if (now := monotonic()) >= next_stats:
+                next_stats = now + _STATS_INTERVAL_S
+                self._stream.publish_stats(ring)
             if ring.head == ring.position:
                 self._wake.wait(_POLL_INTERVAL_S)
                 self._wake.clear()
@@ -396,6 +407,7 @@ class Worker:
 
 def _open(start: Start) -> ServedStream:
     if start.path:
+        _refuse_closed_dataset(start)
         try:
             output = open_existing(start.path, start.settings)
         except SettingsError:  # metadata that clients have updated
@@ -409,6 +421,16 @@ def _open(start: Start) -> ServedStream:
     except BaseException:
         output.dataset_writer.discard()
         raise
+
+
+def _refuse_closed_dataset(start: Start) -> None:
+    """Without a program, leave a dataset alone that was closed: another stream has continued it.
+
+    The program and the writer before this one were killed.
+    """
+    ended = os.getppid() != start.parent if os.name != "nt" else not is_running(start.parent)
+    if ended and find_resumable(start.path)[2].status != "writing":
+        raise OutputExistsError(f"{start.path} was continued by another stream.")
 
 
 class _SendLog(logging.Handler):
