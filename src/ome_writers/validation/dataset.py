@@ -28,8 +28,8 @@ _LEFTOVERS = "left over by a writer"
 def validate(path: str | PathLike[str], *, quick: bool = False) -> Validation:
     """Check the consistency of a dataset without changing it.
 
-    The own checks: metadata is consistent with the arrays and with the status; every chunk decodes and matches its
-    checksum if it has one, and every shard index refers to chunks inside the shard; frame metadata journals contain
+    The own checks: metadata is consistent with the arrays and with the status; every chunk matches its checksum, or
+    decodes if it has none, and every shard index refers to chunks inside the shard; frame metadata journals contain
     complete lines with valid indices; no temporary files or locks remain of a writer that has ended (`repair` removes
     them). Then the installed third-party validators: yaozarrs and ome-zarr-models for OME-Zarr, the OME schema (with
     ome-types) for OME-TIFF.

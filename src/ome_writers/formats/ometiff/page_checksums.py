@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -13,12 +14,13 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats.ometiff.ifd_repair import Ifd, IfdRepair
 from ome_writers.formats.ometiff.stored_documents import StoredDocuments
 from ome_writers.formats.report import Finding
+from ome_writers.formats.threads import map_in_threads
 from ome_writers.routing import PageOrder
 from ome_writers.storage import files, read_at
 from ome_writers.storage.tiff import PageKind, checksum_of
 from ome_writers.untrusted import open_regular
 
-_BLOCK_BYTES = 2**24
+_BLOCK_BYTES = 2**18  # stays in the cache of the processor
 # XResolution, YResolution and ResolutionUnit, which programs correct
 _EDITABLE_TAGS = {282, 283, 296}
 
@@ -41,20 +43,16 @@ def damaged_pages(stored: StoredDocuments) -> Iterator[Finding]:
             continue
         try:
             for number, (image, shape) in enumerate(zip(members, shapes, strict=True)):
-                pages = order.pages(number, shape)
                 kinds = _kinds(image, contiguous=stored.layout.root != stored.layout.output)
-                for index in np.ndindex(pages.shape):
-                    page = int(
-                        pages[index] if kept is None else np.searchsorted(kept, pages[index])
-                    )
-                    if page >= len(chain):
-                        if not writing:
-                            what = f"image {image.number}, index {_text(index)}: there is no page"
-                            yield Finding(file, what, solved=False)
-                        continue
-                    for what in _problems(fd, chain.page(page), kinds):
-                        where = f"image {image.number}, index {_text(index)}, page {page}"
-                        yield Finding(file, f"{where}{what}", solved=False)
+                pages = order.pages(number, shape)
+                pages = pages if kept is None else np.searchsorted(kept, pages)
+                found = map_in_threads(partial(_problems, fd, chain, kinds), pages.ravel().tolist())
+                for index, (page, problems) in zip(np.ndindex(pages.shape), found, strict=True):
+                    where = f"image {image.number}, index {_text(index)}"
+                    if page >= len(chain) and not writing:
+                        yield Finding(file, f"{where}: there is no page", solved=False)
+                    for what in problems:
+                        yield Finding(file, f"{where}, page {page}{what}", solved=False)
             if not writing and len(chain) > sum(map(_planes, shapes)) and kept is not None:
                 what = f"{len(chain)} pages, the OME-XML has {sum(map(_planes, shapes))} planes"
                 yield Finding(file, what, solved=False)
@@ -78,8 +76,12 @@ def _kinds(image: ImageSpec, *, contiguous: bool) -> list[PageKind]:
     ]
 
 
-def _problems(fd: int, page: Ifd, kinds: Sequence[PageKind]) -> Iterator[str]:
-    """Yield what is wrong with a page and its levels."""
+def _problems(fd: int, chain: IfdRepair, kinds: Sequence[PageKind], number: int) -> list[str]:
+    """Return what is wrong with a page and its levels."""
+    return [*_page_problems(fd, chain.page(number), kinds)] if number < len(chain) else []
+
+
+def _page_problems(fd: int, page: Ifd, kinds: Sequence[PageKind]) -> Iterator[str]:
     if len(page.levels) != len(kinds) - 1:
         yield f": {len(page.levels)} resolution levels instead of {len(kinds) - 1}"
     for k, (ifd, kind) in enumerate(zip((page, *page.levels), kinds, strict=False)):

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,7 +23,7 @@ from ome_writers.dataset import LevelSpec
 from ome_writers.errors import MovedFileError
 from ome_writers.formats.omezarr.shard_recovery import ShardRecovery
 from ome_writers.formats.report import Finding
-from ome_writers.storage import available_cpus
+from ome_writers.formats.threads import map_in_threads
 from ome_writers.storage.zarr import EMPTY, ChunkFile, Grid
 from ome_writers.untrusted import is_link, locate, moved_files
 
@@ -145,8 +143,8 @@ class ArraySurvey:
     def check(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
         """Yield chunks and shards that cannot be read, or are outside an array with `chunks` chunks per axis.
 
-        Chunks with a compression or a checksum are decoded; of others the size is checked. Planes outside the array
-        with missing chunks are ignored: they were written after the last flush.
+        Chunks are compared with their checksum, or decoded if they have only a compression; of others the size is
+        checked. Planes outside the array with missing chunks are ignored: they were written after the last flush.
         """
         for coordinate, name, _ in self.listing.chunks if self._grid.sharded else ():
             path = Path(name)
@@ -270,15 +268,7 @@ class ArraySurvey:
         if self._recovery.stored_as_is:
             yield from ((chunk, self._problem(chunk)) for chunk in chunks)
             return
-        workers = available_cpus()
-        with ThreadPoolExecutor(workers) as pool:
-            pending: deque[tuple[_Chunk, Future[str]]] = deque()
-            for chunk in chunks:
-                pending.append((chunk, pool.submit(self._problem, chunk)))
-                if len(pending) > 2 * workers:
-                    first, problem = pending.popleft()
-                    yield first, problem.result()
-            yield from ((chunk, problem.result()) for chunk, problem in pending)
+        yield from map_in_threads(self._problem, chunks)
 
     def _problem(self, chunk: _Chunk) -> str:
         """Return why a chunk cannot be read; an empty string if it can."""
@@ -287,7 +277,7 @@ class ArraySurvey:
         if self._recovery.stored_as_is:
             return ""
         try:
-            if self._recovery.checksum_only:
+            if self._recovery.has_checksum:
                 with self._open(chunk) as file:
                     file.verify(chunk.coordinate)
             else:
@@ -341,7 +331,8 @@ class ArraySurvey:
             values = np.abs(pixels) if pixels.dtype.kind == "c" else pixels
             if pixels.dtype.kind == "b":
                 values = pixels.view(np.uint8)
-            values = values[np.isfinite(values)]
+            if values.dtype.kind == "f":
+                values = values[np.isfinite(values)]
             if values.size:
                 low, high = float(values.min()), float(values.max())
                 known = windows.get(number, (low, high))

@@ -167,9 +167,9 @@ class ShardRecovery:
         return self._codec.identity
 
     @property
-    def checksum_only(self) -> bool:
-        """Whether chunks have a checksum and no compression."""
-        return not (self._codec.identity or self._codec.compressed)
+    def has_checksum(self) -> bool:
+        """Whether each chunk is followed by the checksum of its stored bytes."""
+        return self._codec.checksum
 
     def is_possible_size(self, size: int) -> bool:
         """Whether a stored chunk can have this size, in bytes."""

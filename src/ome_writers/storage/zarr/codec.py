@@ -20,8 +20,8 @@ class Codec:
         self, compression: str, dtype: np.dtype[np.generic], *, checksum: bool = False
     ) -> None:
         codecs = zarr_codecs(compression, checksum=checksum)
-        self._checksum = codecs[-1:] == (CRC32C,)
-        self._codecs = codecs[:-1] if self._checksum else codecs
+        self.checksum = codecs[-1:] == (CRC32C,)  # whether each chunk is followed by its CRC-32C
+        self._codecs = codecs[:-1] if self.checksum else codecs
         # codecs take the item size from the buffer format; there is an unsigned integer of each size
         self._items = np.dtype(f"u{dtype.itemsize}") if dtype.itemsize <= 8 else np.dtype("u8")
         if codecs:
@@ -30,7 +30,7 @@ class Codec:
     @property
     def identity(self) -> bool:
         """Whether chunks are stored as they are in memory."""
-        return not (self._codecs or self._checksum)
+        return not (self._codecs or self.checksum)
 
     @property
     def compressed(self) -> bool:
@@ -40,7 +40,7 @@ class Codec:
     def max_encoded_bytes(self, nbytes: int) -> int:
         """Return the maximum size of an encoded chunk of `nbytes`; without compression, all have it."""
         size = max_encoded_bytes(nbytes) if self._codecs else nbytes
-        return size + CRC32C_BYTES * self._checksum
+        return size + CRC32C_BYTES * self.checksum
 
     def is_possible_size(self, size: int, nbytes: int) -> bool:
         """Whether a stored chunk of `nbytes` can have this size."""
@@ -57,11 +57,11 @@ class Codec:
         for codec in self._codecs:
             stored = codec.encode(stored)
         content: bytes | memoryview = stored if self._codecs else stored.data
-        return (content, crc32c(content)) if self._checksum else (content,)
+        return (content, crc32c(content)) if self.checksum else (content,)
 
     def decode(self, stored: bytes, max_bytes: int) -> bytes:
         """Decode a chunk of at most `max_bytes`; see `ome_writers.codecs.Decoder` for the errors."""
-        if self._checksum:
+        if self.checksum:
             stored = CRC32C.decode(stored, len(stored))
         for position, codec in reversed(list(enumerate(self._codecs))):
             # what another codec has encoded may be larger than the chunk
