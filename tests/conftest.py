@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -30,6 +31,7 @@ else:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers that select crash and disk-failure tests, see ``tests/faults/conftest.py``."""
+    gc.disable()  # until all tests are collected
     config.addinivalue_line("markers", "fault: runs only in `tox -e faults`")
     config.addinivalue_line("markers", "short: a crash test that normal test runs include")
     config.addinivalue_line(
@@ -46,6 +48,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deselected = [item for item in items if any(map(item.get_closest_marker, marks))]
     config.hook.pytest_deselected(items=deselected)
     items[:] = [item for item in items if item not in set(deselected)]
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the collected tests from garbage collections, which take longer with them."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -160,11 +160,13 @@ def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
     }
     combinations = [dict(zip(names, c, strict=True)) for c in itertools.product(*factors.values())]
     # an evenly spaced subset of all combinations is enough to choose from
-    candidates = combinations[:: max(1, len(combinations) // 2000 | 1)]
+    candidates = [
+        (_pairs(one, names), one) for one in combinations[:: max(1, len(combinations) // 2000 | 1)]
+    ]
     cases = []
     while left:
         pairs, best = max(
-            ((left & _pairs(one, names), one) for one in candidates), key=lambda pair: len(pair[0])
+            ((left & pairs, one) for pairs, one in candidates), key=lambda pair: len(pair[0])
         )
         if not pairs:
             a, x, b, y = min(left)

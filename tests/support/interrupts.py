@@ -98,7 +98,6 @@ def interrupt(work: Callable[[], object], step: int, events: tuple[str, ...] = (
                 raise KeyboardInterrupt
         return trace
 
-    gc.collect()
     gc.disable()  # Python ignores an exception in a callback of the garbage collector
     before = sys.gettrace()
     sys.settrace(trace)

@@ -2,79 +2,95 @@
 
 from __future__ import annotations
 
-import itertools
-import multiprocessing
-import time
+import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import ome_writers
-from ome_writers import Dimension, OutputLockedError, process
+from ome_writers import OutputLockedError, process
 from ome_writers.processing import Maximum, PlaneFunction
 from ome_writers_tools.cli import main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 T, C, Z, Y, X = 12, 2, 3, 16, 24
 PIXELS = np.random.default_rng(3).integers(1, 60_000, (T, C, Z, Y, X), "uint16")
 
 
-def write(
-    path: Path, order: str, frames: int, seconds: float, count: int | None, start: Any
-) -> None:
-    """Write frames in acquisition order, with their index or without, or in reverse order."""
-    dimensions = [
-        Dimension(name="t", count=count, chunk_size=2, shard_size_chunks=2),
-        Dimension(name="c", count=C),
-        Dimension(name="z", count=Z),
-        Dimension(name="y", count=Y),
-        Dimension(name="x", count=X),
-    ]
-    indices = list(itertools.product(range(T), range(C), range(Z)))[:frames]
-    if order == "reversed":
-        indices.reverse()
-    with ome_writers.create_stream(
-        root_path=path, dimensions=dimensions, dtype="uint16", flush_interval=0.1
-    ) as stream:
-        for number, index in enumerate(indices):
-            named = dict(zip("tcz", index, strict=True))
-            stream.append(PIXELS[index], index=None if order == "appended" else named)
-            if number == 0:
-                stream.flush()
-                start.set()
-            time.sleep(seconds)
+# Writes frames in acquisition order, with their index or without, or in reverse order. After the first one and after
+# `pause` frames it waits for a line.
+_WRITER = """
+import itertools, json, sys, time
+import numpy as np
+import ome_writers
+
+path, pixels, order, frames, seconds, count, pause = json.loads(sys.argv[1])
+pixels = np.load(pixels)
+shape = dict(zip("tczyx", pixels.shape))
+chunks = {"chunk_size": 2, "shard_size_chunks": 2}
+dimensions = [ome_writers.Dimension(name="t", count=count, **chunks)]
+dimensions += [ome_writers.Dimension(name=axis, count=shape[axis]) for axis in "czyx"]
+indices = list(itertools.product(*map(range, pixels.shape[:3])))[:frames]
+if order == "reversed":
+    indices.reverse()
+with ome_writers.create_stream(
+    root_path=path, dimensions=dimensions, dtype="uint16", flush_interval=0.1
+) as stream:
+    for number, index in enumerate(indices):
+        named = dict(zip("tcz", index))
+        stream.append(pixels[index], index=None if order == "appended" else named)
+        if number == 0:
+            stream.flush()
+            print("started", flush=True)
+        if number in (0, pause):
+            sys.stdin.readline()
+        time.sleep(seconds)
+"""
+Writer = subprocess.Popen[str]
 
 
 @pytest.fixture
-def writing(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def writing(tmp_path: Path) -> Iterator[Callable[..., tuple[Writer, Path]]]:
     """Return a function that starts a writer and returns its process and path."""
-    monkeypatch.syspath_prepend(
-        str(repository)
-    )  # the process imports this module by its path there
-    context = multiprocessing.get_context("spawn")
-    started: list[Any] = []
+    started: list[Writer] = []
+    pixels = tmp_path / "pixels.npy"
+    np.save(pixels, PIXELS)
 
     def start(
         order: str = "appended",
         frames: int = T * C * Z,
-        seconds: float = 0.04,
+        seconds: float = 0.0,
         count: int | None = T,
-    ) -> tuple[Any, Path]:
-        path, event = tmp_path / "run.ome.zarr", context.Event()
-        writer = context.Process(target=write, args=(path, order, frames, seconds, count, event))
-        writer.start()
+        pause: int | None = None,
+    ) -> tuple[Writer, Path]:
+        path = tmp_path / "run.ome.zarr"
+        settings = json.dumps([str(path), str(pixels), order, frames, seconds, count, pause])
+        command = [sys.executable, "-c", _WRITER, settings]
+        pipe = subprocess.PIPE
+        writer = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         started.append(writer)
-        assert event.wait(60)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "started\n"
+        proceed(writer)
         return writer, path
 
     yield start
     for writer in started:
         writer.kill()
-        writer.join()
+        writer.communicate()
+
+
+def proceed(writer: Writer) -> None:
+    """Send the line that the writer waits for."""
+    assert writer.stdin is not None
+    writer.stdin.write("\n")
+    writer.stdin.flush()
 
 
 class Recorded(PlaneFunction):
@@ -97,11 +113,17 @@ class Recorded(PlaneFunction):
 @pytest.mark.parametrize("order", ["appended", "indexed"])
 def test_tasks_run_while_the_writer_does(tmp_path: Path, writing: Any, order: str) -> None:
     """With `append(frame)`, and with `append(frame, index=...)` in the order of acquisition."""
-    _, path = writing(order)
+    writer, path = writing(order, pause=6 * C * Z)
     function, output = Recorded(path), tmp_path / "max.ome.zarr"
     seen = list[tuple[int, int]]()
-    process(path, function, output, follow=True, on_task=lambda *counts: seen.append(counts))
-    assert function.statuses.count("writing") >= 8, function.statuses
+
+    def note(*counts: int) -> None:
+        seen.append((counts[0], counts[1]))
+        if len(seen) == 2:  # of the time points before the pause
+            proceed(writer)
+
+    process(path, function, output, follow=True, on_task=note)
+    assert function.statuses[: 2 * 2 * C] == ["writing"] * (2 * 2 * C)
     assert len(function.statuses) == T * C  # no block was computed twice
     assert seen == [(n, 6) for n in range(1, 7)]
     np.testing.assert_array_equal(ome_writers.open(output), PIXELS.max(axis=2))
@@ -127,7 +149,7 @@ def test_unbounded_acquisition_is_processed_after_close(tmp_path: Path, writing:
 
 
 def test_cancelled_acquisition_has_the_extent_of_its_frames(tmp_path: Path, writing: Any) -> None:
-    _, path = writing(frames=7 * C * Z, seconds=0.02)
+    _, path = writing(frames=7 * C * Z, seconds=0.01)
     process(path, Maximum("z"), tmp_path / "max.ome.zarr", follow=True)
     np.testing.assert_array_equal(
         ome_writers.open(tmp_path / "max.ome.zarr"), PIXELS[:7].max(axis=2)
@@ -136,12 +158,12 @@ def test_cancelled_acquisition_has_the_extent_of_its_frames(tmp_path: Path, writ
 
 def test_killed_writer(tmp_path: Path, writing: Any) -> None:
     """What the dataset contains after the kill is processed; frames that are not there are 0."""
-    writer, path = writing(seconds=0.05)
+    writer, path = writing(pause=6 * C * Z)
 
     def kill(done: int, _: int) -> None:
         if done == 2:
             writer.kill()
-            writer.join()
+            writer.wait()
 
     output = tmp_path / "max.ome.zarr"
     process(path, Maximum("z"), output, follow=True, on_task=kill)
@@ -165,7 +187,7 @@ def test_function_of_a_block_is_planned_from_written_frames(tmp_path: Path, writ
 def test_growing_dataset_is_refused_without_follow(
     tmp_path: Path, writing: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, path = writing(seconds=60)
+    _, path = writing(pause=1)
     output = tmp_path / "max.ome.zarr"
     with pytest.raises(OutputLockedError, match="follow=True"):
         process(path, Maximum("z"), output)
@@ -174,7 +196,7 @@ def test_growing_dataset_is_refused_without_follow(
 
 
 def test_command_follows_the_writer(tmp_path: Path, writing: Any) -> None:
-    _, path = writing()
+    _, path = writing(seconds=0.01)
     output = tmp_path / "max.ome.zarr"
     assert main(["process", str(path), str(output), "--maximum", "z", "--follow"]) == 0
     np.testing.assert_array_equal(ome_writers.open(output), PIXELS.max(axis=2))
