@@ -1,7 +1,7 @@
 """Settings from metadata that other programs attach to a dataset: the entry points of the group `ENTRY_POINT_GROUP`.
 
-An acquisition program may know more about the microscope than its settings for this library say. The package that knows
-the program's metadata names an `Interpreter` for its namespace.
+An acquisition program may know more about the microscope than its settings for this library contain. The package that
+knows the program's metadata names an `Interpreter` for its namespace.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ OF_STREAM = (
     "on_incomplete",
     "root_path",
 )
-# Beside those: settings that tell how a dataset is created, or that clients complete while they write.
+# Beside those: settings that define how a dataset is created, or that clients complete while they write.
 _NOT_COMPARED = {*OF_STREAM, "acquisition_date", "instrument", "overwrite"}
 
 

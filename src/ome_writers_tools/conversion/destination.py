@@ -94,7 +94,7 @@ def with_chunks(
 
 
 def with_checksum(source: Selection, format: Format) -> Format:
-    """Return the format with checksums if the source has them and `format` does not say."""
+    """Return the format with checksums if the source has them and `format` does not set them."""
     engine = find_engine(getattr(format, "backend", "auto"))
     if (
         source.spec.images[source.images[0]].levels[0].checksum

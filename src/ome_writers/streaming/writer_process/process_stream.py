@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from ome_writers.views import OpenDataset
 
 Writer: TypeAlias = Literal["thread", "process"] | None
-"""What writes the frames of a stream; None: as the environment says."""
+"""What writes the frames of a stream; None: the value of the environment variable."""
 
 _VARIABLE = "OME_WRITERS_WRITER"
 _KINDS = ("thread", "process")
 
 
 def in_own_process(writer: Writer, settings: AcquisitionSettings) -> bool:
-    """Return whether a process of its own writes: as `writer` says, or else the environment.
+    """Return whether a process of its own writes: by `writer`, otherwise by the environment variable.
 
     Raises SettingsError if the value is unknown; UnsupportedError if the settings cannot be written by another process.
     """

@@ -142,7 +142,7 @@ def _by_image(path: Path, option: str, given: list[tuple[str, Any]]) -> dict[int
         if not isinstance(value, str):
             value = ",".join(f"{axis}={number:g}" for axis, number in value.items())
         raise CommandError(
-            f"{path} has {len(images)} images: say which one {option} concerns, as in "
+            f"{path} has {len(images)} images: name the one that {option} concerns, as in "
             f"{option} {json.dumps(f'{images[0].name}={value}')}"
         )
     return {key or 0: value for key, value in given}
