@@ -82,8 +82,10 @@ def test_recording_is_larger_than_the_disk(
 
 
 @pytest.mark.parametrize("disk", [64], indirect=True)
-def test_share_is_unmounted_while_files_are_removed(tmp_path: Path, disk: Path) -> None:
-    """Nothing is removed until it is mounted again. A file that is being sent may arrive in the folder below."""
+def test_share_is_unmounted_while_files_are_removed(
+    tmp_path: Path, disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is removed until it is mounted again, and no file stays in the folder below the mount point."""
     path, share, frames = tmp_path / "a.ome.zarr", tmp_path / "share", 24
     share.mkdir()
     dimensions = [
@@ -112,7 +114,9 @@ def test_share_is_unmounted_while_files_are_removed(tmp_path: Path, disk: Path) 
             for plane in planes[8:16]:
                 stream.append(plane)
             stream.flush()
-            time.sleep(1)
+            while "This is repeated" not in caplog.text:  # no request is in progress then
+                assert time.monotonic() < deadline + 60
+                time.sleep(0.02)
             kept = {p.relative_to(path) for p in (path / "0" / "c").rglob("*") if p.is_file()}
             there = {p.relative_to(disk / "copy") for p in (disk / "copy").rglob("*")}
             for shard in range(8):
@@ -125,3 +129,4 @@ def test_share_is_unmounted_while_files_are_removed(tmp_path: Path, disk: Path) 
             assert (np.asarray(ome_writers.open(copy)) == planes).all()
     finally:
         subprocess.run(["umount", str(share)], check=False)
+    assert not [p for p in share.rglob("*") if p.is_file()]

@@ -62,6 +62,7 @@ class Eviction:
         if sent is None or copy.has_changed(file):
             return False
         expected = copy.sent_checksum(file, in_this_call=True) or file_checksum(file.path)
+        device = copy.folder and copy.folder.device
         problem = copy.problem(file.key, file.size, expected, read_back=self._mirror.read_back)
         if problem is not None:
             copy.journal.remove(file.key)
@@ -70,7 +71,9 @@ class Eviction:
             )
         # The target may have been unmounted or replaced meanwhile: is it the same one, with this object?
         copy.claim()
-        if copy.folder is not None and not (copy.folder / file.key).exists():
+        if copy.folder is not None and (
+            copy.folder.device != device or not (copy.folder.path / file.key).exists()
+        ):
             return False
         self._moved.start(copy.url, copy.dataset_id or "")
         moved = MovedFile(file.size, expected, self._finished.stored_index(file.key))

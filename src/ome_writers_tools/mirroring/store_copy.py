@@ -1,11 +1,8 @@
 """`StoreCopy`: the copy of a dataset in an object store, object by object."""
-# Longer than 300 lines: one class, with all requests to the store.
 
 # Longer than 300 lines: one class, whose methods share the store, its errors and the journal.
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,13 +20,13 @@ from ome_writers.toolkit import (
     moved_files,
     open_store,
     refuse_overlap,
-    sync,
     sync_folders,
     unreachable_error,
 )
 from ome_writers_tools.mirroring.checksums import Checksum, ObjectVersion, checksum, part_bytes
 from ome_writers_tools.mirroring.claim import claim_key, dataset_id, put_claim, read_claim
 from ome_writers_tools.mirroring.dataset_files import DatasetFile, read_unchanged, stat
+from ome_writers_tools.mirroring.target_folder import TargetFolder
 from ome_writers_tools.mirroring.upload_journal import StoredObject, UploadJournal, journal_path
 
 _LARGE_BYTES = 64 * 2**20
@@ -64,7 +61,8 @@ class StoreCopy:
         # number and size of the files sent, with those that were sent again
         self.files = self.bytes = 0
         self.url = url
-        self.folder = local_folder(url)
+        folder = local_folder(url)
+        self.folder = None if folder is None else TargetFolder(folder)
         self.replaceable: set[str] | None = None if overwrite else set()
         refuse_overlap(source, url)
         self.journal = UploadJournal(journal_path(source), url)
@@ -97,8 +95,12 @@ class StoreCopy:
         """Claim the URL for the dataset, or check that it is still claimed.
 
         Raises ClaimError if there is a copy of another dataset, or there are objects without a claim; UploadError if
-        the claim was removed since the first call.
+        the claim was removed since the first call, or a share is mounted or unmounted meanwhile.
         """
+        with self._store_errors(), self.folder.claimed() if self.folder else nullcontext():
+            self._claim()
+
+    def _claim(self) -> None:
         owner = self.owner()
         moved = moved_files(self._source)
         if moved is not None:
@@ -199,6 +201,8 @@ class StoreCopy:
             if data is None:
                 return False
         found = Checksum(file.size if data is None else len(data))
+        if self.folder is not None:
+            self.folder.check()
         if data is not None:
             result = put(self._store, file.key, data, use_multipart=False)
             found.update(data)
@@ -207,8 +211,10 @@ class StoreCopy:
             with file.path.open("rb") as stream:
                 blocks = _observed(iter(partial(stream.read, part), b""), found)
                 result = put(self._store, file.key, blocks, chunk_size=part)
-            if stat(file.path) != file[2:]:
-                return False  # the file has grown
+        if self.folder is not None:
+            self.folder.check_written(file.key)
+        if data is None and stat(file.path) != file[2:]:
+            return False  # the file has grown
         self._sent[file.key] = ObjectVersion(file.size, _unquoted(result["e_tag"]))
         self.journal.add(StoredObject(file.key, file.size, file.mtime_ns, found.value()))
         self._count(file.size)
@@ -243,15 +249,10 @@ class StoreCopy:
             self.read_back(key)
         return self._read_back[key][1] == expected
 
-    def read_back(self, key: str, *, synced: bool = False) -> str:
-        """Return the checksum of an object's content, which is read; `synced`: from the medium of a local folder."""
+    def read_back(self, key: str) -> str:
+        """Return the checksum of an object's content, which is read."""
         from obstore import get
 
-        if synced and self.folder is not None:
-            with (self.folder / key).open("rb" if os.name != "nt" else "r+b") as file:
-                sync(file.fileno())
-                if sys.platform == "linux":
-                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         result = get(self._store, key)
         content = checksum(result.stream(), result.meta["size"])
         self._read_back[key] = (_version(result.meta).etag, content)
@@ -262,8 +263,9 @@ class StoreCopy:
         if self.folder is None:
             return
         with self._store_errors():
-            for folder in {(self.folder / key).parent for key in keys}:
-                sync_folders(folder, self.folder)
+            root = self.folder.path
+            for folder in {(root / key).parent for key in keys}:
+                sync_folders(folder, root)
 
     def problem(self, key: str, size: int, expected: str, *, read_back: bool) -> str | None:
         """Return how an object differs now from a content of `size` bytes with a checksum; None if it does not.
@@ -277,8 +279,14 @@ class StoreCopy:
             found = _version(head(self._store, key))
             if found.size != size:
                 return f"{found.size:,} bytes instead of {size:,}"
-            is_proven = found.etag == expected and self.folder is None and not read_back
-            if not is_proven and self.read_back(key, synced=True) != expected:
+            if self.folder is not None:
+                content = self.folder.read_back(key)
+                self._read_back[key] = (found.etag, content)
+            elif found.etag == expected and not read_back:
+                content = expected
+            else:
+                content = self.read_back(key)
+            if content != expected:
                 return "other content"
         except FileNotFoundError:
             return "missing"

@@ -98,5 +98,5 @@ def _problem(
         return f"{found.size:,} bytes instead of {file.size:,}"
     expected = copy.sent_checksum(file, in_this_call=before_removal) or file_checksum(file.path)
     if before_removal and copy.folder is not None:
-        return None if copy.read_back(file.key, synced=True) == expected else "other content"
+        return None if copy.folder.read_back(file.key) == expected else "other content"
     return None if copy.is_proven(file.key, found, expected) else "other content"
