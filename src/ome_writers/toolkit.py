@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml import parse_ome_xml as parse_ome_xml
     from ome_writers.formats.ome_xml import parse_once as parse_once
     from ome_writers.formats.omezarr import ImageCopy as ImageCopy
+    from ome_writers.formats.omezarr import add_label_levels as add_label_levels
     from ome_writers.formats.omezarr import open_metadata as open_metadata
     from ome_writers.locks import new_lock as new_lock
     from ome_writers.object_store import check_store_url as check_store_url
@@ -208,6 +209,7 @@ else:
             ),
             "ome_writers.formats.omezarr": (
                 "ImageCopy",
+                "add_label_levels",
                 "open_metadata",
             ),
             "ome_writers.locks": ("new_lock",),

@@ -148,8 +148,8 @@ class FormatRow:
         Returns number (or key) and frame metadata of each image of the dataset at a path; see `read_frame_metadata`.
     stored_settings
         Returns the settings in a dataset that `read` does not support, as JSON.
-    labels
-        Returns the attributes of the label images, by name, of the image with a key.
+    derived_images
+        Returns the attributes of the labels and other derived images of the image with a key, by kind and name.
     open_pixels
         Returns the pixels of the dataset at a path, with at most so many bytes of decoded chunks in a cache; see
         `OpenPixels`.
@@ -205,7 +205,7 @@ class FormatRow:
     ome_xml: Callable[[Path], bytes | None] = _nothing
     frame_metadata: Callable[[Path], FramesByImage] = _refuse
     stored_settings: Callable[[Path], Any] = _nothing
-    labels: Callable[[DatasetSpec, str], dict[str, Any]] = lambda *_: {}
+    derived_images: Callable[[DatasetSpec, str], dict[str, dict[str, Any]]] = lambda *_: {}
     open_pixels: Callable[[Path, int], OpenPixels] = _refuse
     find_problems: Callable[..., Iterable[Any]] = _refuse
     check: Callable[..., Iterable[Any]] = _refuse

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ome_writers_tools.conversion.destination import refuse_overlap as refuse_overlap
     from ome_writers_tools.conversion.destination import with_checksum as with_checksum
     from ome_writers_tools.conversion.destination import with_chunks as with_chunks
+    from ome_writers_tools.conversion.labels_and_levels import derived_names as derived_names
     from ome_writers_tools.conversion.metadata_edit import edit as edit
     from ome_writers_tools.conversion.ro_crate import write_crate as write_crate
     from ome_writers_tools.conversion.selection import Selection as Selection
@@ -38,6 +39,7 @@ else:
                 "with_checksum",
                 "with_chunks",
             ),
+            ".labels_and_levels": ("derived_names",),
             ".metadata_edit": ("edit",),
             ".ro_crate": ("write_crate",),
             ".selection": ("Selection", "nested_loop_indices", "with_values"),

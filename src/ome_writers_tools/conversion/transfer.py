@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import NoneType
@@ -41,7 +42,11 @@ from ome_writers_tools.conversion.destination import (
     with_image_name,
 )
 from ome_writers_tools.conversion.frame_copy import copy_frames, verify_frames
-from ome_writers_tools.conversion.labels_and_levels import copy_labels_and_levels, kept_pyramid
+from ome_writers_tools.conversion.labels_and_levels import (
+    copy_labels_and_levels,
+    kept_pyramid,
+    write_derived_copy,
+)
 from ome_writers_tools.conversion.metadata_edit import edit
 from ome_writers_tools.conversion.ozx import compare, pack, unpack
 from ome_writers_tools.conversion.selection import Selection
@@ -63,7 +68,7 @@ class Conversion:
     seconds, verified
         Duration, including `close` of the destination; whether every frame was read back and compared.
     not_copied
-        What the destination lacks: ``"labels (nuclei)"``, ``"2 levels"``.
+        What the destination lacks: ``"labels (nuclei)"``, ``"derived images (max_z)"``, ``"2 levels"``.
     """
 
     source: Path
@@ -112,8 +117,8 @@ def convert(
     """Convert a dataset to another format, chunk shape or compression.
 
     Names, pixel sizes, channels with colors and wavelengths, positions, plates, frame metadata and global metadata are
-    converted, too. From OME-Zarr to OME-Zarr, so are label images, with their chunks, and resolution levels;
-    `Conversion.not_copied` lists those that the destination lacks.
+    converted, too. From OME-Zarr to OME-Zarr, so are labels and other derived images, and resolution levels; labels of
+    other programs keep their chunks. `Conversion.not_copied` lists those that the destination lacks.
 
     Parameters
     ----------
@@ -144,7 +149,7 @@ def convert(
         As in `AcquisitionSettings`, instead of the levels of the source. None: the levels of the source, if both are
         of the same format.
     quantize
-        As in `AcquisitionSettings`. Label images and resolution levels of the source that are copied do not change.
+        As in `AcquisitionSettings`. Derived images and resolution levels of the source that are copied do not change.
     verify
         Whether to read everything back afterwards, and compare it.
     on_frame
@@ -250,7 +255,16 @@ def convert(
     )
     if selected.spec.description and read(output).description != selected.spec.description:
         edit(output, description=selected.spec.description)
-    not_copied = copy_labels_and_levels(selected, settings, write, verify=verify)
+    convert_derived = partial(
+        write_derived_copy,
+        convert=partial(convert, verify=verify),
+        format=settings.format.model_copy(update={"suffix": "", "backend": "auto"}),
+        compression=compression,
+        chunks=chunk_shapes or {},
+        shards=shard_shapes or {},
+        pyramid=None if pyramid is None else settings.pyramid,
+    )
+    not_copied = copy_labels_and_levels(selected, settings, write, convert_derived, verify=verify)
     if verify:
         verify_frames(selected.spec.path, output, write, copied.checksums, progress())
     return Conversion(

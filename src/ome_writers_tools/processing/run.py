@@ -23,6 +23,7 @@ from ome_writers.toolkit import checked_call, lay_out, path_or_url, resolve, res
 from ome_writers_tools.conversion import (
     Conversion,
     Selection,
+    derived_names,
     describe_source,
     provenance,
     refuse_overlap,
@@ -151,7 +152,8 @@ def process(
             if described.spec.frames_expected is not None:  # else its extents are known after close
                 plan(described).write(executor, on_task, growing=True)
         wait_for_end(path)
-    run = plan(describe_source(path))
+    described = describe_source(path)
+    run = plan(described)
     run.write(executor, on_task)
     images, frames = run.plan.images, run.plan.frames or 0
     return Conversion(
@@ -163,6 +165,7 @@ def process(
         pixel_bytes=frames * images[0].array.frame_bytes,
         seconds=time.perf_counter() - began,
         verified=False,
+        not_copied=derived_names(described),
     )
 
 

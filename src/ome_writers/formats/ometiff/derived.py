@@ -5,16 +5,26 @@ OME-XML does not have label images, and Bio-Formats and tifffile read a file of 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Layout
 from ome_writers.formats.derivation import Derivation
 from ome_writers.formats.ometiff.layout import lay_out
 from ome_writers.formats.ometiff.metadata import TiffMetadata
+from ome_writers.formats.ometiff.parse import parse
 from ome_writers.routing import Plan
 from ome_writers.settings import split_suffix
+
+_KEY = "derived_image"
+"""Namespace of the global metadata that say what an OME-TIFF is derived from."""
+_MAX_FILES = 100  # whose metadata is read to find the derived images of another
 
 
 def derived_images(
@@ -33,5 +43,22 @@ def derived_images(
     plan, own = lay_out(replace(plan, settings=settings))
     metadata = TiffMetadata(plan, own)
     described = {"kind": derivation.kind, "source": layout.output.name, **derivation.provenance}
-    metadata.set_global_metadata("derived_image", described)
+    metadata.set_global_metadata(_KEY, described)
     return plan, own, metadata
+
+
+def stored_derived_images(spec: DatasetSpec, image: str) -> dict[str, dict[str, Any]]:
+    """Return the provenance of the derived images beside an OME-TIFF of one image, by kind and name."""
+    del image
+    path, found = spec.path, dict[str, dict[str, Any]]()
+    if not path.is_file():
+        return found
+    stem, suffix = split_suffix(path.name)
+    names = [name for name in os.listdir(path.parent) if name.startswith(f"{stem}_")]
+    for name in sorted(n for n in names if n.endswith(suffix))[:_MAX_FILES]:
+        with suppress(UnsupportedError, OSError):
+            derived = parse(Path(path.parent, name)).metadata.get(_KEY, {})
+            if derived.get("source") == path.name:
+                key = name.removeprefix(f"{stem}_").removesuffix(suffix)
+                found.setdefault(str(derived.get("kind")), {})[key] = derived
+    return found

@@ -29,6 +29,7 @@ FORMAT = FormatRow(
     edit=_lazy("edit:edit"),
     put=_lazy("edit:put"),
     derived=_lazy("derived:derived_images"),
+    derived_images=_lazy("derived:stored_derived_images"),
     index_axes=_lazy("frame_metadata:index_axes"),
     image_named_after_file=True,
     lists_empty_planes=True,

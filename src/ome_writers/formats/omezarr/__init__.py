@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.omezarr.ngff_version import (
         convert_ngff_version as convert_ngff_version,
     )
+    from ome_writers.formats.omezarr.pyramid import add_label_levels as add_label_levels
     from ome_writers.formats.omezarr.pyramid import add_pyramid as add_pyramid
     from ome_writers.formats.omezarr.row import FORMAT as FORMAT
     from ome_writers.formats.omezarr.row import FORMAT_04 as FORMAT_04
@@ -27,7 +28,7 @@ else:
             ".image_copy": ("ImageCopy",),
             ".metadata": ("MAX_WINDOW_UPDATES",),
             ".ngff_version": ("convert_ngff_version",),
-            ".pyramid": ("add_pyramid",),
+            ".pyramid": ("add_label_levels", "add_pyramid"),
             ".row": ("FORMAT", "FORMAT_04", "PLAIN_ZARR"),
             ".stored_groups": ("open_metadata",),
         },

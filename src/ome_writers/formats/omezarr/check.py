@@ -19,7 +19,8 @@ from ome_writers.formats.dataset_reader import read
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, latest_entries
 from ome_writers.formats.omezarr.array_metadata_check import array_metadata_problems
 from ome_writers.formats.omezarr.array_survey import ArraySurvey
-from ome_writers.formats.omezarr.derived import FOLDERS, own_derived
+from ome_writers.formats.omezarr.derived import own_derived
+from ome_writers.formats.omezarr.labels import FOLDERS
 from ome_writers.formats.omezarr.node_metadata import (
     group_attributes,
     layout_and_groups,

@@ -20,15 +20,13 @@ from ome_writers.errors import OutputExistsError
 from ome_writers.formats.dataset_metadata import Layout, Outcome
 from ome_writers.formats.derivation import Derivation
 from ome_writers.formats.frame_metadata import JOURNAL_NAME, Journal
+from ome_writers.formats.omezarr.labels import FOLDERS, names_in
 from ome_writers.formats.omezarr.layout import join_key, level_path
 from ome_writers.formats.omezarr.metadata import ZarrMetadata
 from ome_writers.formats.omezarr.node_metadata import group_attributes, ome_writers_attributes
 from ome_writers.routing import Plan, resolve
 
 Json = dict[str, Any]
-
-FOLDERS = {"labels": "labels", "image": "derived"}
-"""Group of derived images below that of their image, by kind."""
 
 
 def derived_images(
@@ -83,11 +81,7 @@ def listed_names(root: Path, group: str, kind: str) -> list[str]:
     """Return the names that a group lists."""
     if not (root / group).is_dir():
         return []
-    attributes = group_attributes(root / group, root)
-    namespace, key = ("ome", "labels") if kind == "labels" else ("ome_writers", "derived")
-    names = attributes.get(namespace, {}).get(key)
-    found = names if isinstance(names, list) else []
-    return [n for n in found if isinstance(n, str) and n.strip(".") and "/" not in n]
+    return names_in(group_attributes(root / group, root), kind)
 
 
 class DerivedMetadata:

@@ -11,7 +11,7 @@ from ome_writers.formats.omezarr.layout import XML_KEY
 from ome_writers.formats.omezarr.ngff import ngff_color
 from ome_writers.formats.omezarr.node_metadata import check_expressible_in_05
 from ome_writers.formats.omezarr.rescaling import (
-    edit_labels,
+    edit_derived,
     move,
     rescale,
     stage_shift,
@@ -58,7 +58,7 @@ def _edit_image(groups: StoredGroups, spec: DatasetSpec, number: int, changes: C
     shift = stage_shift(multiscale, image, changes, number)
     move(multiscale, shift)
     if changes.scale or any(shift.values()):
-        edit_labels(groups, image.key, changes, steps, shift)
+        edit_derived(groups, image.key, changes, steps, shift)
     if changes.channels:
         _edit_omero(found, changes, file)
     kept = {"scene": ome["scene"]} if "scene" in ome else {}

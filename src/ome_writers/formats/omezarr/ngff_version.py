@@ -68,18 +68,20 @@ def _convert(groups: StoredGroups, key: str, version: str) -> None:
         if version == "0.5":
             check_expressible_in_05(ome, groups.file(key))
         attributes["ome"] = at_version(ome, version)
+    own = attributes.get("ome_writers")  # of the dataset, and of its derived images
+    settings = own.get("settings") if isinstance(own, dict) else None
+    format = settings.get("format") if isinstance(settings, dict) else None
+    if isinstance(format, dict):
+        format["version"] = version
 
 
 def _convert_root(groups: StoredGroups, spec: DatasetSpec, version: str) -> None:
-    """Add the scene of a collection, and the version in the stored settings."""
+    """Add the scene of a collection."""
     ome = groups.attributes()["ome"]
     if version == "0.6" and spec.layout == "collection" and "scene" not in ome:
         positions = [image.position for image in spec.images]
         converted = {image.key: groups.attributes(image.key) for image in spec.images}
         ome.update(scene(positions, [*converted], converted))
-    format = groups.settings().get("format")
-    if isinstance(format, dict):
-        format["version"] = version
 
 
 def _groups(folder: Path) -> Iterator[Path]:

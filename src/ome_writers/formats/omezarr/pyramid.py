@@ -8,14 +8,12 @@ import operator
 import shutil
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +22,13 @@ from ome_writers.dataset import Addressing, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
 from ome_writers.formats.in_place import edit_in_place
-from ome_writers.formats.omezarr.layout import level_path
+from ome_writers.formats.omezarr.labels import derived_images
+from ome_writers.formats.omezarr.layout import join_key, level_path
+from ome_writers.formats.omezarr.parse import parse_dataset
 from ome_writers.formats.omezarr.pixels import ZarrArray, open_array
 from ome_writers.formats.omezarr.stored_groups import open_metadata
 from ome_writers.formats.omezarr.stored_plan import array_plan
+from ome_writers.formats.omezarr.thread_map import map_in_threads
 from ome_writers.formats.omezarr.versions import with_levels
 from ome_writers.formats.registry import format_row
 from ome_writers.formats.stored_settings import stored_plan
@@ -35,18 +36,14 @@ from ome_writers.routing import plan_levels
 from ome_writers.settings import OmeZarrFormat, Pyramid, PyramidMethod
 from ome_writers.storage import Downsampling, Options, available_cpus
 from ome_writers.storage.direct import open_engine
+from ome_writers.untrusted import member
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from ome_writers.routing import Address
     from ome_writers.storage import Engine
 
     Plane = NDArray[np.generic]
     Index = tuple[int, ...]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _STAGE = ".ome-writers.pyramid"
 """Folder in the group of an image whose levels are being computed."""
@@ -64,7 +61,8 @@ def add_pyramid(
     """Add resolution levels to the images of an OME-Zarr that have only full resolution, in place.
 
     The arrays are computed in a folder beside the image's arrays, and listed in its metadata when they are complete. If
-    this is interrupted, repeat it: images that have levels are skipped.
+    this is interrupted, repeat it: images that have levels are skipped. Labels get as many levels as their image, the
+    nearest sample of the level before.
 
     Parameters
     ----------
@@ -100,27 +98,58 @@ def add_pyramid(
                 f"{path}: levels can be added in place to an OME-Zarr 0.5 or 0.6 only. "
                 f"Write a copy with `ome-writers convert {path} ... --pyramid {pyramid.method}`."
             )
-        # shapes may be trimmed; `repair` plans levels of whole images
-        whole = (stored_plan(spec) or spec).images
-        planned = [
-            _with_missing_levels(image, as_planned.array, pyramid)
-            for image, as_planned in zip(spec.images, whole, strict=True)
-        ]
-        total = sum(int(np.prod(plan.array.index_shape)) for plan in planned if plan.reductions)
-        done, added = 0, []
-        for image, plan in zip(spec.images, planned, strict=True):
-            group = spec.path / image.key
-            shutil.rmtree(_prepare(group, image, plan), ignore_errors=True)
-            if not plan.reductions:
-                continue
-            done = _write_levels(spec, image, plan, done, total, on_plane)
-            _publish(spec.path, image.key, plan)
-            added.append(image.key)
-        if added:  # `repair` and `validate` plan the levels from the stored settings
-            with open_metadata(spec.path) as groups:
-                if settings := groups.settings():
-                    settings["pyramid"] = pyramid.model_dump(mode="json")
+        added = _add_levels(spec, pyramid, on_plane)
+        add_label_levels(spec.path)
         return added
+
+
+def add_label_levels(root: Path) -> None:
+    """Add levels to the labels that have none, as many as their image has; the caller holds the lock.
+
+    Labels that cannot be read are left as they are.
+    """
+    spec = parse_dataset(root)
+    for image in spec.images:
+        count = len(image.levels) - 1
+        for name in derived_images(spec, image.key)["labels"] if count else ():
+            with suppress(UnsupportedError):
+                labels = parse_dataset(member(root, join_key(image.key, f"labels/{name}")))
+                if len(labels.images[0].levels) == 1:
+                    axes = Pyramid(axes=("z", "y", "x") if _halves_depth(image) else ("y", "x"))
+                    update = {"method": "decimate", "levels": count}
+                    _add_levels(labels, axes.model_copy(update=update), None)
+
+
+def _halves_depth(image: ImageSpec) -> bool:
+    depth = image.axis("z")
+    full, half = image.levels[:2]
+    return depth is not None and half.shape[depth] < full.shape[depth]
+
+
+def _add_levels(
+    spec: DatasetSpec, pyramid: Pyramid, on_plane: Callable[[int, int], object] | None
+) -> list[str]:
+    # shapes may be trimmed; `repair` plans levels of whole images
+    whole = (stored_plan(spec) or spec).images
+    planned = [
+        _with_missing_levels(image, as_planned.array, pyramid)
+        for image, as_planned in zip(spec.images, whole, strict=True)
+    ]
+    total = sum(int(np.prod(plan.array.index_shape)) for plan in planned if plan.reductions)
+    done, added = 0, []
+    for image, plan in zip(spec.images, planned, strict=True):
+        group = spec.path / image.key
+        shutil.rmtree(_prepare(group, image, plan), ignore_errors=True)
+        if not plan.reductions:
+            continue
+        done = _write_levels(spec, image, plan, done, total, on_plane)
+        _publish(spec.path, image.key, plan)
+        added.append(image.key)
+    if added:  # `repair` and `validate` plan the levels from the stored settings
+        with open_metadata(spec.path) as groups:
+            if settings := groups.settings():
+                settings["pyramid"] = pyramid.model_dump(mode="json")
+    return added
 
 
 def _with_missing_levels(image: ImageSpec, whole: LevelSpec, pyramid: Pyramid) -> ImageSpec:
@@ -168,7 +197,7 @@ def _write_levels(
     reduce = _Reducer(source, plan, engine).reduce
     try:
         with closing(
-            _map_in_threads(
+            map_in_threads(
                 reduce, plane_runs(plan.array, plan.reductions[-1].factors), _threads(plan.array)
             )
         ) as counts:
@@ -209,23 +238,6 @@ def _threads(array: LevelSpec) -> int:
     if depth == 1:
         return available_cpus()
     return max(1, min(available_cpus(), _CACHE_BYTES // (depth * array.frame_bytes)))
-
-
-def _map_in_threads(
-    function: Callable[[T], R], items: Iterable[T], threads: int
-) -> Generator[R, None, None]:
-    """Yield the results in order. No more calls are ahead of them than the threads need."""
-    with ThreadPoolExecutor(threads, "ome-writers-pyramid") as pool:
-        pending: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > 2 * threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 class _Reducer:

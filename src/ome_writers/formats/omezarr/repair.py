@@ -15,6 +15,7 @@ from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import Journal, truncate_partial_line
 from ome_writers.formats.omezarr import derived
 from ome_writers.formats.omezarr.array_survey import ArraySurvey, Survey
+from ome_writers.formats.omezarr.labels import FOLDERS
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.metadata import ZarrMetadata
 from ome_writers.formats.omezarr.node_metadata import group_attributes
@@ -37,7 +38,7 @@ def find_problems(root: Path, *, dry_run: bool, quick: bool = False) -> Iterator
     plan, layout = plan_of_stored_settings(root)
     yield from _ZarrRepair(root, plan, layout, dry_run, quick).findings()
     for image in plan.images:
-        for kind, folder in derived.FOLDERS.items():
+        for kind, folder in FOLDERS.items():
             group = join_key(image.key, folder)
             found = derived.own_names(root, group)
             missing = set(found) - {*derived.listed_names(root, group, kind)}
@@ -274,7 +275,7 @@ class _ZarrRepair:
             return path.parent in arrays or not chunks.isdisjoint((path.parent, *path.parents))
         keys = [image.key for image in self._plan.images]
         groups = {self._root / key for key in (*keys, "OME")} | {self._root}
-        groups |= {self._root / key / folder for key in keys for folder in derived.FOLDERS.values()}
+        groups |= {self._root / key / folder for key in keys for folder in FOLDERS.values()}
         metadata = {"zarr.json", XML_KEY.rpartition("/")[2], LOCK_NAME.removeprefix(".")}
         return target in metadata and path.parent in (arrays | groups | {g.parent for g in groups})
 

@@ -1,35 +1,37 @@
-"""Pixel sizes, z steps, time intervals and stage positions in the multiscales of an OME-Zarr image and its labels."""
+"""Pixel sizes, z steps, time intervals and stage positions in an OME-Zarr image and its derived images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ome_writers.dataset import ImageSpec
-from ome_writers.formats.omezarr.layout import compose
+from ome_writers.formats.omezarr.labels import FOLDERS, names_in
+from ome_writers.formats.omezarr.layout import compose, join_key
 from ome_writers.formats.omezarr.ngff import as_transformations
 from ome_writers.formats.omezarr.node_metadata import check_expressible_in_05
 from ome_writers.formats.omezarr.stored_groups import StoredGroups
 from ome_writers.formats.omezarr.versions import at_version
-from ome_writers.formats.settings_edit import UNITS, Changes, unit_factor
+from ome_writers.formats.settings_edit import UNITS, Changes, edit_settings, unit_factor
 
 Json = dict[str, Any]
 
 
-def edit_labels(
+def edit_derived(
     groups: StoredGroups,
     image: str,
     changes: Changes,
     old: Mapping[str, float],
     shift: Mapping[str, float],
 ) -> None:
-    """Change the steps of the labels of an image, and move them with the image."""
-    folder = "/".join(filter(None, (image, "labels")))
-    if not groups.file(folder).is_file():
-        return
-    names = groups.attributes(folder).get("ome", {}).get("labels")
-    for name in names if isinstance(names, list) else ():
-        key = f"{folder}/{name}"
+    """Change the steps of the labels and other derived images of an image, and move them with the image."""
+    keys = []
+    for kind, folder in FOLDERS.items():
+        group = join_key(image, folder)
+        if groups.file(group).is_file():
+            keys += [f"{group}/{name}" for name in names_in(groups.attributes(group), kind)]
+    for key in keys:
         file = groups.file(key)
         if not file.is_file():
             continue
@@ -45,6 +47,8 @@ def edit_labels(
             for axis in unknown:
                 axis.pop("unit", None)
         groups.attributes(key)["ome"] = at_version(changed, ome["version"])
+        steps = replace(changes, positions={}, channels={}, description=None, started=None)
+        edit_settings(groups.attributes(key).get("ome_writers"), steps)
 
 
 def steps_of(multiscale: Json, what: str = "scale") -> dict[str, float]:

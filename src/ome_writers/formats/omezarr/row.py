@@ -15,7 +15,7 @@ _ZARR: dict[str, Any] = {
     "parse": _lazy("parse:parse_dataset"),
     "ome_xml": _lazy("parse:ome_xml"),
     "frame_metadata": _lazy("parse:read_frames"),
-    "labels": _lazy("labels:labels"),
+    "derived_images": _lazy("labels:derived_images"),
     "open_pixels": _lazy("pixels:open_pixels"),
     "remote": True,
     "chunked": True,

@@ -221,9 +221,10 @@ def _fields(
     )
     if description.lossy:
         fields["lossy"] = description.lossy
-    labels = dict.fromkeys(name for image in description.images for name in image.labels)
-    if labels:
-        fields["labels"] = abbreviated_list(list(labels))
+    for kind in ("labels", "derived"):
+        names = dict.fromkeys(name for image in description.images for name in getattr(image, kind))
+        if names:
+            fields[kind] = abbreviated_list(list(names))
     fields["size"] = description.size
     if description.moved is not None:
         fields["moved"] = str(description.moved)

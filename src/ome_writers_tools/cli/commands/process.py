@@ -113,6 +113,8 @@ def _run(options: Namespace, screen: Screen) -> int:
             "pixels": human_size(result.pixel_bytes),
             "duration": f"{result.seconds:.1f} s",
         }
+        if result.not_copied:
+            rows["not copied"] = ", ".join(result.not_copied)
         screen.fields(str(result.destination), rows)
     return SUCCESS
 

@@ -52,6 +52,7 @@ class ImageDescription:
     well: tuple[str, str] | None = None  # row and column of the well, None if it is not in a plate
     levels: int = 1  # resolution levels, full resolution included
     labels: tuple[str, ...] = ()  # names of the label images
+    derived: tuple[str, ...] = ()  # names of other derived images, such as projections
 
     @property
     def shape(self) -> str:
@@ -204,6 +205,7 @@ def _describe_image(image: ImageSpec, spec: DatasetSpec) -> ImageDescription:
     words += [f"{len(image.levels)} resolution levels"] if len(image.levels) > 1 else []
     coordinates = {axis: getattr(position, f"{axis}_coord", None) for axis in "xyz"}
     in_well = position is not None and position.plate_row is not None
+    derived = format_row(spec.format).derived_images(spec, image.key)
     return ImageDescription(
         path=image.key or ".",
         name=image.name,
@@ -216,7 +218,8 @@ def _describe_image(image: ImageSpec, spec: DatasetSpec) -> ImageDescription:
         if position and in_well
         else None,
         levels=len(image.levels),
-        labels=tuple(format_row(spec.format).labels(spec, image.key)),
+        labels=tuple(derived.get("labels", ())),
+        derived=tuple(derived.get("image", ())),
     )
 
 
