@@ -25,12 +25,15 @@ PICTURES = {
         "kymograph": "One row of pixels over time, as six bands",
     },
     "acquisition_window": {"window": "A window with tabs for channels and time, and a button Run"},
+    "masks_in_napari": {
+        "window": "A window of napari: gray spots, and over each of them a mask in a color of its own"
+    },
     "live_view_ndv": {"window": "A window of ndv with a composite image and sliders for t and z"},
 }
 INTRODUCTION = """\
 These files are in the directory `examples` of the repository. Each runs in an empty directory, writes into it, and
 prints a result. `pip install "ome-writers[all]>=1"` installs what they need, except for windows:
-`pip install pymmcore-widgets "ndv[pyqt,vispy]"`."""
+`pip install pymmcore-widgets "ndv[pyqt,vispy]" "napari[pyqt6]" scikit-image`."""
 MISSING_REQUIREMENT = "This example needs"
 # Their output depends on the speed of the machine or on the demo camera's image.
 VARIABLE_OUTPUT = ("burst", "live_progress", "smart_acquisition")

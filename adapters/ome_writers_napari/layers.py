@@ -19,6 +19,7 @@ from ome_writers import (
     StreamView,
     UnsupportedError,
 )
+from ome_writers_napari.labels import LabelImages, LabelSource, StoredLabels
 from ome_writers_napari.layouts import PlaneLayout, plane_layout
 from ome_writers_napari.stacks import FrameStack, IntensityRange, Mosaic, Tile
 
@@ -28,16 +29,18 @@ _COLORS = ("cyan", "magenta", "yellow", "red", "green", "blue")
 _RGB = ("red", "green", "blue")
 _MICROMETERS = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
 _OVERVIEW_PIXELS = 2048  # longer side of the smallest level of a mosaic
+_LABEL_OPACITY = 0.5
 
 
 class ViewerLayer(NamedTuple):
-    """One image layer."""
+    """One layer of an image or its labels."""
 
-    # Image number (-1 if the layer shows all images), and the index on each channel axis. The same layer has the same
-    # key at any time.
-    key: tuple[int, ...]
+    # Image number (-1 if the layer shows all images), and the index on each channel axis, or the name of the labels.
+    # The same layer has the same key at any time.
+    key: tuple[int | str, ...]
     levels: list[Any]  # arrays, full resolution first
-    options: dict[str, Any]  # keyword arguments of `napari.layers.Image`
+    options: dict[str, Any]  # keyword arguments of `napari.layers.Image` or `Labels`
+    kind: str = "image"  # or "labels"
 
     @property
     def data(self) -> Any:
@@ -49,7 +52,7 @@ class LayerSource:
     """The layers of a view at any time.
 
     `levels` are the views of further resolution levels, and `windows` maps channel indices to the contrast windows of
-    the metadata.
+    the metadata. `labels` are shown over the images.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class LayerSource:
         view: StreamView,
         levels: Sequence[StreamView] = (),
         windows: Mapping[int, tuple[float, float]] | None = None,
+        labels: LabelSource | None = None,
     ) -> None:
         self.view = view
+        self.labels = labels
         self._levels = levels
         self._windows = dict(windows or {})
         self._intensities: dict[tuple[int, ...], IntensityRange] = {}
@@ -82,17 +87,18 @@ class LayerSource:
     def open(cls, path: str | PathLike[str]) -> LayerSource:
         """Return the layers of a dataset on disk; only those at full resolution while it is being written."""
         spec, view = ome_writers.read(path), ome_writers.open(path)
+        labels = StoredLabels(path)
         if spec.status == "writing":
-            return cls(view)
+            return cls(view, labels=labels)
         levels = []
         for level in range(1, min(len(image.levels) for image in spec.images)):
             try:
                 levels.append(ome_writers.open(path, level=level))
             except UnsupportedError:  # several cameras
                 break
-        return cls(view, levels, _windows(spec))
+        return cls(view, levels, _windows(spec), labels)
 
-    def contrast(self, key: tuple[int, ...]) -> tuple[float, float] | None:
+    def contrast(self, key: tuple[Any, ...]) -> tuple[float, float] | None:
         """Return the contrast limits of a layer: its window, otherwise the range of the frames read so far."""
         if key[1:] and key[1] in self._windows:
             return self._windows[key[1]]
@@ -134,6 +140,25 @@ class LayerSource:
                     contrast_limits=self._first_contrast((image, *index), levels[0][0], 2 + rgb),
                 )
                 found.append(ViewerLayer((image, *index), arrays, options))
+        for name, labels in ({} if self.labels is None else self.labels.labels()).items():
+            for image in [-1] if together else range(reached):
+                images = range(reached) if together else [image]
+                levels = self._label_levels(labels, images, shape)
+                options = self._axis_options()
+                options["name"] = name
+                if not together and len(positions) > 1:
+                    options["name"] = f"{_label(positions[image])} {name}"
+                arrays = [*_mosaics(levels, layout)] if together else [s[0] for s in levels]
+                options.update(
+                    translate=self._translate(
+                        layout, (0, 0) if together else layout.offsets[image]
+                    ),
+                    multiscale=len(arrays) > 1,
+                    opacity=_LABEL_OPACITY,
+                )
+                if labels.colors:
+                    options["colormap"] = {None: "gray", 0: "transparent", **labels.colors}
+                found.append(ViewerLayer((image, name), arrays, options, "labels"))
         return found
 
     def newest_time_point(self) -> tuple[int | None, int]:
@@ -181,6 +206,20 @@ class LayerSource:
             found.append(stacks)
         return found
 
+    def _label_levels(
+        self, labels: LabelImages, images: Sequence[int], shape: Sequence[int]
+    ) -> list[list[Any]]:
+        """Return the labels of some images with the axes of the layers, by level."""
+        axes = [d.name for d in self._axes()]
+        hidden = {*self._channel_axes, self._position_axis}
+        found = []
+        views = (self.view, *self._levels)
+        for level, view in enumerate(views[: len(labels.views)]):
+            extents = (shape if view is self.view else view.shape)[: len(view.dimensions)]
+            kept = [n for axis, n in enumerate(extents) if axis not in hidden]
+            found.append([labels.stack(level, image, axes, kept) for image in images])
+        return found
+
     def _first_contrast(
         self, key: tuple[int, ...], stack: FrameStack, frame_axes: int
     ) -> tuple[float, float]:
@@ -207,12 +246,17 @@ class LayerSource:
                 color = item.display_color.as_hex("long")[:7]  # without alpha
         if color is None:
             color = _COLORS[next(iter(fixed.values())) % len(_COLORS)] if several else "gray"
-        axes = self._axes()
         return {
             "name": " ".join(names),
             "colormap": color,
             "blending": "additive" if several else "translucent",
             "projection_mode": "none",  # read the frame of the slider only; the default is the mean of a slice
+            **self._axis_options(),
+        }
+
+    def _axis_options(self) -> dict[str, Any]:
+        axes = self._axes()
+        return {
             "scale": [d.scale or 1.0 for d in axes],
             "axis_labels": [d.name for d in axes],
             "units": [(d.scale and d.unit) or "pixel" for d in axes],
@@ -231,7 +275,7 @@ class LayerSource:
         return translate
 
 
-def _mosaics(stacks: Sequence[Sequence[FrameStack]], layout: PlaneLayout) -> list[Mosaic]:
+def _mosaics(stacks: Sequence[Sequence[Any]], layout: PlaneLayout) -> list[Mosaic]:
     """Return the levels of a mosaic: those of its images, then every second, fourth, ... pixel of the last one."""
     found: list[Mosaic] = []
     for level in stacks:

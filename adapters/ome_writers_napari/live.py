@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ome_writers import OMEStream, StreamView
+from ome_writers_napari.labels import StoredLabels, StreamLabels
 from ome_writers_napari.layers import LayerSource
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _running: set[LiveLayers] = set()  # keeps them alive: the application knows onl
 def add_live(
     viewer: napari.Viewer, source: OMEStream | StreamView | str | PathLike[str]
 ) -> LiveLayers:
-    """Add a layer per channel, and update the layers until the acquisition ends.
+    """Add a layer per channel, and one per name of labels over them, and update the layers until the acquisition ends.
 
     Positions share a layer, at their stage coordinates; if these are far apart, each position has its own layers. The
     time slider follows the newest complete time point, until the user moves it. Contrast limits that the dataset does
@@ -44,9 +45,10 @@ def add_live(
         The layers, and `LiveLayers.stop`.
     """
     if isinstance(source, OMEStream):
-        layers = LayerSource(source.view())
+        layers = LayerSource(source.view(), labels=StreamLabels(source))
     elif isinstance(source, StreamView):
-        layers = LayerSource(source)
+        path = source.summary().path
+        layers = LayerSource(source, labels=StoredLabels(path) if path else None)
     else:
         layers = LayerSource.open(source)
     return LiveLayers(viewer, layers)
@@ -73,12 +75,12 @@ class LiveLayers:
     def __init__(self, viewer: napari.Viewer, source: LayerSource) -> None:
         from qtpy.QtCore import QTimer
 
-        self.layers: dict[tuple[int, ...], Any] = {}
+        self.layers: dict[tuple[int | str, ...], Any] = {}
         self._viewer = viewer
         self._source = source
-        self._contrast: dict[tuple[int, ...], tuple[float, float]] = {}
-        self._shape: tuple[int, ...] = ()
-        self._frames: int | None = -1
+        self._contrast: dict[tuple[int | str, ...], tuple[float, float]] = {}
+        self._shape: tuple[object, ...] = ()
+        self._frames: object = -1
         self._step: int | None = None
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -120,7 +122,10 @@ class LiveLayers:
             self.stop()
 
     def _update(self) -> None:
-        shape, frames = self._source.view.shape, self._source.view.summary().frames
+        labels = self._source.labels
+        names, planes = ((), None) if labels is None else ((*labels.labels(),), labels.frames())
+        shape = (self._source.view.shape, names)
+        frames = (self._source.view.summary().frames, planes)
         if shape != self._shape:
             self._shape = shape
             self._grow()
@@ -135,6 +140,9 @@ class LiveLayers:
         for layer in self._source.layers():
             shown = self.layers.get(layer.key)
             if shown is None:
+                if layer.kind == "labels":
+                    self.layers[layer.key] = self._viewer.add_labels(layer.data, **layer.options)
+                    continue
                 self.layers[layer.key] = self._viewer.add_image(layer.data, **layer.options)
                 self._contrast[layer.key] = layer.options["contrast_limits"]
             elif shown in self._viewer.layers:
@@ -156,8 +164,8 @@ class LiveLayers:
         return bool(dims.current_step[axis] != step)
 
     def _adapt_contrast(self) -> None:
-        for key, layer in self.layers.items():
-            limits, last = self._source.contrast(key), self._contrast[key]
+        for key, last in [*self._contrast.items()]:
+            layer, limits = self.layers[key], self._source.contrast(key)
             if limits not in (None, last) and tuple(layer.contrast_limits) == tuple(last):
                 layer.contrast_limits = limits
                 self._contrast[key] = limits

@@ -27,7 +27,7 @@ def get_reader(
 
 def _read_layers(path: str | Sequence[str]) -> list[tuple[Any, dict[str, Any], str]]:
     layers = [layer for each in _paths(path) for layer in LayerSource.open(each).layers()]
-    return [(layer.data, layer.options, "image") for layer in layers]
+    return [(layer.data, layer.options, layer.kind) for layer in layers]
 
 
 def _paths(path: str | Sequence[str]) -> list[str]:

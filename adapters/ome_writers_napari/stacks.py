@@ -56,7 +56,7 @@ class FrameStack:
         self.size = math.prod(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[np.generic]:
-        keys = _full_key(key, self.ndim)
+        keys = full_key(key, self.ndim)
         given = iter(keys)
         axes = range(self.ndim + len(self._fixed))
         index = tuple(self._fixed[i] if i in self._fixed else next(given) for i in axes)
@@ -79,7 +79,7 @@ class FrameStack:
 class Tile(NamedTuple):
     """A stack, and the row and column of its first pixel in a mosaic."""
 
-    stack: FrameStack
+    stack: Any  # a FrameStack or LabelStack
     row: int
     column: int
 
@@ -106,7 +106,7 @@ class Mosaic:
         return Mosaic(self._tiles, self._size, 2 * self._step)
 
     def __getitem__(self, key: Any) -> NDArray[np.generic]:
-        *outer, rows, columns = _full_key(key, self.ndim)
+        *outer, rows, columns = full_key(key, self.ndim)
         height, width = self.shape[-2:]
         row_range, column_range = _as_range(rows, height), _as_range(columns, width)
         extents = [
@@ -136,7 +136,7 @@ class Mosaic:
         return slice(target, target + count), slice(source, source + count * step, step)
 
 
-def _full_key(key: Any, ndim: int) -> list[int | slice]:
+def full_key(key: Any, ndim: int) -> list[int | slice]:
     """Return an index or slice of each axis."""
     keys = list(key) if isinstance(key, tuple) else [key]
     if Ellipsis in keys:

@@ -47,11 +47,14 @@ class DerivedStream:
         Those passed to `OMEStream.derive`.
     settings
         The settings that describe the images.
+    colors
+        Red, green, blue and alpha (0 to 255) by label.
     """
 
     def __init__(self, writer: DerivedWriter, check_open: Callable[[], None]) -> None:
         self.name, self.kind = writer.derivation.name, writer.derivation.kind
         self.settings: AcquisitionSettings = writer.plan.settings
+        self.colors = writer.derivation.colors
         self._projected = False
         self.writer = writer
         self._check_open = check_open

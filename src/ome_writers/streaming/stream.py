@@ -363,6 +363,11 @@ class OMEStream:
         self._projections.append(projection)
         return derived
 
+    @property
+    def derived(self) -> tuple[DerivedStream, ...]:
+        """The images that `derive` and `project` have added."""
+        return tuple(self._derived)
+
     @checked_call
     def restart(self, settings: AcquisitionSettings) -> None:
         """Replace the output by one with other settings, for properties that become known after `create_stream`.

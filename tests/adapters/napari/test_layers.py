@@ -205,3 +205,88 @@ def test_rgb(tmp_path: Path) -> None:
     (data, options), *_ = _layers(tmp_path / "rgb.ome.zarr").values()
     assert options["rgb"]
     np.testing.assert_array_equal(np.asarray(data), frames)
+
+
+def test_labels_are_over_their_image(tmp_path: Path) -> None:
+    """With levels, colors and the place of each position; labels without z are the same in each plane."""
+    positions = [
+        Position(name="A", x_coord=100, y_coord=50),
+        Position(name="B", x_coord=104, y_coord=51),
+    ]
+    path = tmp_path / "run.ome.zarr"
+    masks = np.arange(T * 2 * Z * HEIGHT * WIDTH, dtype="uint32").reshape(T, 2, Z, HEIGHT, WIDTH)
+    settings = AcquisitionSettings(
+        root_path=path,
+        dimensions=[
+            Dimension(name="t", count=T, scale=0.5, unit="second"),
+            Dimension(name="p", coords=positions),
+            Dimension(name="c", coords=CHANNELS),
+            Dimension(name="z", count=Z, scale=2, unit="micrometer"),
+            Dimension(name="y", count=HEIGHT, scale=0.5, unit="micrometer"),
+            Dimension(name="x", count=WIDTH, scale=0.5, unit="micrometer"),
+        ],
+        dtype="uint16",
+        pyramid={"levels": 1},
+    )
+    with create_stream(settings) as stream:
+        cells = stream.derive("cells", colors={7: "#ff0000"})
+        flat = stream.derive("flat", dimensions=["t", "p"])
+        for frame in np.ones((T * 2 * 2 * Z, HEIGHT, WIDTH), "uint16"):
+            stream.append(frame)
+        for mask in masks.reshape(-1, HEIGHT, WIDTH):
+            cells.append(mask)
+        flat.append(masks[0, 1, 0], index={"t": 1, "p": 1})
+    reader = get_reader(str(path))
+    assert reader is not None
+    found = reader(str(path))
+    assert [kind for *_, kind in found] == ["image", "image", "labels", "labels"]
+    (image, image_options, _), (data, options, _) = found[0], found[2]
+    assert [level.shape for level in data] == [level.shape for level in image]
+    for key in ("scale", "translate", "units", "axis_labels"):
+        assert options[key] == image_options[key]
+    assert options["name"] == "cells"
+    assert options["colormap"][7] == (1, 0, 0, 1)
+    expected = np.zeros((HEIGHT + 2, WIDTH + 8), "uint32")
+    expected[:HEIGHT, :WIDTH] = masks[1, 0, 2]
+    expected[2:, 8:] = masks[1, 1, 2]
+    np.testing.assert_array_equal(data[0][1, 2], expected)
+    np.testing.assert_array_equal(data[1][1, 2], expected[::2, ::2])
+    np.testing.assert_array_equal(
+        data[0][1, :, 4, 3:6], [expected[4, 3:6] + (z - 2) * 96 for z in range(3)]
+    )
+    same, _, _ = found[3]
+    for z in range(Z):
+        np.testing.assert_array_equal(same[0][1, z, 2:, 8:], masks[0, 1, 0])
+    assert not same[0][0].any()
+
+
+def test_labels_of_some_images_with_the_axes_of_another_program(tmp_path: Path) -> None:
+    """A channel axis of one, stored by zarr-python in one of two images that are far apart."""
+    zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 needs Python 3.11")
+    positions = [
+        Position(name="A", x_coord=0, y_coord=0),
+        Position(name="B", x_coord=90_000, y_coord=60_000),
+    ]
+    path = tmp_path / "run.ome.zarr"
+    _write(path, positions)
+    mask = np.arange(T * Z * HEIGHT * WIDTH, dtype="int16").reshape(T, 1, Z, HEIGHT, WIDTH)
+    labels = zarr.open_group(path / "1", mode="r+").create_group("labels")
+    labels.attrs["ome"] = {"version": "0.5", "labels": ["nuclei"]}
+    axes = [{"name": n, "type": "space"} for n in "zyx"]
+    axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}, *axes]
+    scale = [{"type": "scale", "scale": [0.5, 1, 2, 0.5, 0.5]}]
+    levels = [{"path": "0", "coordinateTransformations": scale}]
+    group = labels.create_group("nuclei")
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [{"axes": axes, "datasets": levels}],
+        "image-label": {},
+    }
+    group.create_array("0", data=mask)
+    reader = get_reader(str(path))
+    assert reader is not None
+    (_, _, _, _, (none, _, _), (data, options, kind)) = reader(str(path))
+    assert (options["name"], kind) == ("B nuclei", "labels")
+    assert options["translate"] == [0, 0, 60_000, 90_000]
+    np.testing.assert_array_equal(np.asarray(data), mask[:, 0])
+    assert not np.asarray(none).any()

@@ -227,3 +227,32 @@ def test_grid_wider_than_a_screen_is_a_multiscale_layer(viewer: Any, tmp_path: P
     (layer,) = viewer.layers
     assert layer.multiscale
     assert [level.shape for level in layer.data] == [(600, 2400), (300, 1200)]
+
+
+@pytest.mark.parametrize("kind", ["stream", "view", "path"])
+def test_labels_follow_the_stream(
+    application: Any, viewer: Any, stream: OMEStream, tmp_path: Path, kind: str
+) -> None:
+    """Of a stream, of its view, and of the dataset; the labels are added after the layers of the image."""
+    path = tmp_path / "run.ome.zarr"
+    _append(stream, range(8))
+    stream.flush()
+    live = add_live(viewer, {"stream": stream, "view": stream.view(), "path": path}[kind])
+    _process_events_until(application, lambda: len(viewer.layers) == 2)
+    cells = stream.derive("cells", dtype="uint16")
+    cells.append(np.full((8, 12), 1, "uint16"))
+    cells.append(np.full((8, 12), 2, "uint16"))
+    stream.flush()
+    _process_events_until(application, lambda: len(viewer.layers) == 3)
+    layer = viewer.layers["cells"]
+    assert type(layer).__name__ == "Labels"
+    assert list(layer.translate) == list(viewer.layers["DAPI"].translate)
+    np.testing.assert_array_equal(layer.data[0, 0], [1] * 12 + [2] * 12)
+    _append(stream, range(8, 24))
+    for number in range(2, 12):
+        cells.append(np.full((8, 12), number + 1, "uint16"))
+    stream.close()
+    _process_events_until(application, lambda: not live.active)
+    assert layer.data.shape == (6, 8, 24)
+    np.testing.assert_array_equal(layer.data[5, 0], [11] * 12 + [12] * 12)
+    assert viewer.dims.current_step[0] == 5
