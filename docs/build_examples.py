@@ -36,7 +36,7 @@ prints a result. `pip install "ome-writers[all]>=1"` installs what they need, ex
 `pip install pymmcore-widgets "ndv[pyqt,vispy]" "napari[pyqt6]" scikit-image`."""
 MISSING_REQUIREMENT = "This example needs"
 # Their output depends on the speed of the machine or on the demo camera's image.
-VARIABLE_OUTPUT = ("burst", "live_progress", "smart_acquisition")
+VARIABLE_OUTPUT = ("burst", "live_progress", "masks_in_napari", "smart_acquisition")
 
 
 def groups() -> dict[str, dict[str, str]]:

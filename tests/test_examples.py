@@ -22,6 +22,7 @@ RUN = (
     "import os, runpy, sys, warnings; from ome_writers.storage import ENGINES; "
     "engine = sys.argv.pop(1); sys.argv.pop(0); "
     "warnings.simplefilter('error'); warnings.filterwarnings('ignore', 'Error fetching icon'); "  # of superqt
+    "warnings.filterwarnings('ignore', module='pydantic'); "  # about the models of napari's npe2
     "[ENGINES.pop(n) for n, row in [*ENGINES.items()] if engine and row.format == 'ome-zarr' and n != engine]; "
     "runpy.run_path(sys.argv[0], run_name='__main__'); "
     "sys.stdout.flush(); 'pymmcore_plus' in sys.modules and os._exit(0)"
