@@ -18,13 +18,14 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from ome_writers import InvalidFileError, OMEWritersError, read
+from ome_writers import InvalidFileError, MovedFileError, OMEWritersError, read
 from ome_writers.toolkit import (
     detect_format,
     local_path,
+    locate,
     lock_owner,
     lock_path,
     lower_thread_priority,
@@ -281,6 +282,8 @@ class _FileRequest(BaseHTTPRequestHandler):
             if path is None:
                 raise FileNotFoundError
             self._send_file(path, body=body)
+        except MovedFileError:  # a viewer shows a chunk that is not found as zeros
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, body=body)
         except (FileNotFoundError, NotADirectoryError, PermissionError, InvalidFileError):
             self._refuse(HTTPStatus.NOT_FOUND, body=body)
 
@@ -288,10 +291,9 @@ class _FileRequest(BaseHTTPRequestHandler):
         """Send a file or a range of it. Raises before anything is sent if it cannot be read."""
         dataset = self.server.dataset
         growing = dataset.is_growing
-        stat, block = _read(path, dataset.root, 0, 0)
-        size = stat.st_size
-        tag = f'"{stat.st_ino:x}-{size:x}-{stat.st_mtime_ns:x}"'
-        known = None if growing else self.headers.get("If-None-Match")
+        version, block = _read(path, dataset.root, 0, 0)
+        size, tag = version.size, version.tag
+        known = None if growing or not tag else self.headers.get("If-None-Match")
         first, last, status = 0, size - 1, HTTPStatus.OK
         wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
         if self.headers.get("If-Range", tag) != tag or (growing and "If-Range" in self.headers):
@@ -311,13 +313,13 @@ class _FileRequest(BaseHTTPRequestHandler):
                 )
                 return
         if body and status is not HTTPStatus.NOT_MODIFIED:  # an error can still be reported
-            stat, block = _read(path, dataset.root, first, min(_BLOCK_BYTES, last + 1 - first))
+            version, block = _read(path, dataset.root, first, min(_BLOCK_BYTES, last + 1 - first))
         self.send_response(status)
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Cache-Control", "no-store" if growing else "no-cache")
-        if not growing:
+        self.send_header("Cache-Control", "no-cache" if tag and not growing else "no-store")
+        if tag and not growing:
             self.send_header("ETag", tag)
-            self.send_header("Last-Modified", formatdate(stat.st_mtime, usegmt=True))
+            self.send_header("Last-Modified", formatdate(version.modified, usegmt=True))
         if status is HTTPStatus.NOT_MODIFIED:
             self.end_headers()
             return
@@ -326,9 +328,9 @@ class _FileRequest(BaseHTTPRequestHandler):
         self.send_header("Content-Type", _TYPES.get(path.suffix, "application/octet-stream"))
         self.send_header("Content-Length", str(last + 1 - first))
         self.end_headers()
-        identity, at = (stat.st_dev, stat.st_ino), first
+        identity, at = version.identity, first
         while body and at <= last:
-            if not block or (stat.st_dev, stat.st_ino) != identity:
+            if not block or version.identity != identity:
                 self.close_connection = (
                     True  # replaced or cut: the client notices that bytes are missing
                 )
@@ -336,7 +338,10 @@ class _FileRequest(BaseHTTPRequestHandler):
             self.wfile.write(block)
             at += len(block)
             if at <= last:
-                stat, block = _read(path, dataset.root, at, min(_BLOCK_BYTES, last + 1 - at))
+                try:
+                    version, block = _read(path, dataset.root, at, min(_BLOCK_BYTES, last + 1 - at))
+                except (OSError, InvalidFileError):  # too late for another status
+                    block = b""
 
     def _is_for_this_server(self) -> bool:
         """Refuse requests for another host name: a web site may have redirected its own name to this computer."""
@@ -367,10 +372,27 @@ def _host_name(url: str) -> str:
         return ""
 
 
-def _read(path: Path, root: Path, offset: int, count: int) -> tuple[os.stat_result, bytes]:
-    """Return the state of a file, and a part of it."""
-    fd = open_regular(path, root=root if root.is_dir() else None)
+class _Version(NamedTuple):
+    """The size of a file, and what tells its versions apart. Without `tag`, clients must not cache it."""
+
+    size: int
+    identity: tuple[int, int]
+    tag: str
+    modified: float
+
+
+def _read(path: Path, root: Path, offset: int, count: int) -> tuple[_Version, bytes]:
+    """Return the state of a file, and a part of it. MovedFileError if a mirror has moved it, and it cannot be read."""
     try:
-        return os.fstat(fd), read_fully(fd, count, offset) if count else b""
+        fd = open_regular(path, root=root if root.is_dir() else None)
+    except FileNotFoundError:
+        with locate(root, path.relative_to(root).as_posix()).open_range() as (file, (start, size)):
+            file.seek(start + offset)
+            return _Version(size, (-1, -1), "", 0), file.read(count) if count else b""
+    try:
+        stat = os.fstat(fd)
+        tag = f'"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}"'
+        version = _Version(stat.st_size, (stat.st_dev, stat.st_ino), tag, stat.st_mtime)
+        return version, read_fully(fd, count, offset) if count else b""
     finally:
         os.close(fd)
