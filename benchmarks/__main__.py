@@ -22,6 +22,7 @@ from benchmarks import (
     stored,
     visible,
     workloads,
+    writer_process,
 )
 from benchmarks.runner import Conditions, run_contest
 
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--visible" in arguments:
         return visible.main([argument for argument in arguments if argument != "--visible"])
+    if "--writer-process" in arguments:
+        return writer_process.main([a for a in arguments if a != "--writer-process"])
     if "--amplification" in arguments:
         return amplification.main([a for a in arguments if a != "--amplification"])
     if "--stored" in arguments:
@@ -122,6 +125,11 @@ def _parser() -> argparse.ArgumentParser:
         "--stored",
         action="store_true",
         help="R1, R2 and I2 instead: reading, resuming and validating",
+    )
+    parser.add_argument(
+        "--writer-process",
+        action="store_true",
+        help="X1 to X3 instead: a writer in its own process",
     )
     parser.add_argument(
         "--amplification", action="store_true", help="D3 instead: bytes written per byte stored"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,16 +26,20 @@ PLANNED, APPENDED, SIZE, FRAMES_PER_S, PAUSE_S = 100, 70, 256, 50, 2.0
 Frames = Iterable[np.ndarray]
 
 
-def ome_writers(path: str, frames: Frames) -> None:
+def ome_writers(path: str, frames: Frames, **options: Any) -> None:
     from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
 
     shards = {"t": 25} if path.endswith(".zarr") else None
     dimensions = dims_from_standard_axes({"t": PLANNED, "y": SIZE, "x": SIZE}, shard_shapes=shards)
     with create_stream(
-        AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint16")
+        AcquisitionSettings(root_path=path, dimensions=dimensions, dtype="uint16"), **options
     ) as stream:
         for frame in frames:
             stream.append(frame)
+
+
+def in_own_process(path: str, frames: Frames) -> None:
+    ome_writers(path, frames, writer="process")
 
 
 def acquire_zarr(path: str, frames: Frames) -> None:
@@ -122,11 +126,18 @@ class Competitor(NamedTuple):
     write: Callable[..., None]
     read: Callable[[Path], np.ndarray]
     name: str
+    own_process: bool = False  # a process of its own writes, and ends after the killed one
 
 
 COMPETITORS = {
     "ome-writers, OME-Zarr": Competitor("ome-writers", ome_writers, read_zarr, "x.ome.zarr"),
     "ome-writers, OME-TIFF": Competitor("ome-writers", ome_writers, read_tiff, "x.ome.tiff"),
+    'ome-writers, OME-Zarr, writer="process"': Competitor(
+        "ome-writers", in_own_process, read_zarr, "x.ome.zarr", own_process=True
+    ),
+    'ome-writers, OME-TIFF, writer="process"': Competitor(
+        "ome-writers", in_own_process, read_tiff, "x.ome.tiff", own_process=True
+    ),
     "acquire-zarr": Competitor("acquire-zarr", acquire_zarr, read_zarr, "x.zarr"),
     "NDTiff (ndstorage)": Competitor("ndstorage", ndtiff, read_ndtiff, "x"),
     "iohub": Competitor("iohub", iohub, read_zarr, "x.ome.zarr"),
@@ -154,6 +165,15 @@ def readable(competitor: Competitor, path: Path) -> str:
     return f"{int((stack == expected).all((1, 2)).sum())} of {APPENDED}"
 
 
+def wait_until_closed(path: Path) -> None:
+    """Return when the process that writes a dataset has closed it."""
+    from ome_writers import read
+
+    deadline = time.monotonic() + 120
+    while read(path).status == "writing" and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def run(name: str, pause_s: float) -> tuple[str, str]:
     """Kill a writer so long after its last frame; return what is readable just before and after."""
     competitor = COMPETITORS[name]
@@ -167,6 +187,8 @@ def run(name: str, pause_s: float) -> tuple[str, str]:
         live = readable(competitor, path) if pause_s else ""
         process.kill()
         process.wait()
+        if competitor.own_process:
+            wait_until_closed(path)
         return live, readable(competitor, path)
 
 
@@ -176,6 +198,8 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for name, competitor in COMPETITORS.items():
         if not find_spec(competitor.distribution.replace("-", "_")):
+            continue
+        if competitor.own_process and version("ome-writers").startswith("0."):
             continue
         live, killed = run(name, PAUSE_S)
         row = (name, version(competitor.distribution), live, killed, run(name, 0)[1])

@@ -19,7 +19,8 @@ import json, os, signal, sys
 import numpy as np
 from ome_writers import AcquisitionSettings, create_stream
 settings, flushed, appended, metadata = json.load(sys.stdin)
-stream = create_stream(AcquisitionSettings.model_validate(settings))
+# a writer of its own process would complete the dataset
+stream = create_stream(AcquisitionSettings.model_validate(settings), writer="thread")
 shape = (4, 6, 3) if settings["rgb"] else (4, 6)
 for i in range(appended):
     frame = np.full(shape, i + 1, "uint16")

@@ -206,6 +206,7 @@ def test_lost_frames_are_logged_if_with_block_raises(
     def acquire() -> None:
         with stream:
             stream.append(np.ones((4, 4), "uint8"))
+            stream.flush()  # nothing is written while the folder is removed
             shutil.rmtree(path)
             raise LookupError("the stage is gone")
 
@@ -216,6 +217,7 @@ def test_lost_frames_are_logged_if_with_block_raises(
         stream.close()
 
 
+@pytest.mark.thread_writer  # `append` reads the chunk back before it returns
 @pytest.mark.parametrize("repaired", [False, True])
 def test_frame_whose_chunk_cannot_be_read_back_is_lost(tmp_path: Path, repaired: bool) -> None:
     """A chunk of two planes, written before the second to free memory. `repaired`: it is back at `close`."""
