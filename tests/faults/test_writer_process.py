@@ -460,6 +460,23 @@ def test_writer_that_dies_during_restart(tmp_path: Path, case: str, delay_s: flo
     assert at_close.value.frames == lost
 
 
+def test_restart_leaves_no_frames_of_the_earlier_axes_in_memory(tmp_path: Path) -> None:
+    """Neither a view nor the next writer finds frames at their earlier indices."""
+    t, c, y, x = dims_from_standard_axes({"t": 2, "c": 2, "y": 16, "x": 16})
+    options = {"root_path": tmp_path / "run.ome.zarr", "dtype": "uint8", "flush_interval": 60}
+    before = ome_writers.AcquisitionSettings(dimensions=[t, c, y, x], **options)
+    with create_stream(before, writer="process") as stream:
+        stream.append(np.full((16, 16), 1, np.uint8), index={"t": 1, "c": 0})
+        stream.append(np.full((16, 16), 2, np.uint8), index={"t": 0, "c": 1})
+        stream.restart(before.model_copy(update={"dimensions": (c, t, y, x)}))
+        assert stream.view()[..., 0, 0].tolist() == [[0, 1], [2, 0]]
+        kill(int(stream._writer.process.pid))
+        stream.append(np.full((16, 16), 4, np.uint8), index={"t": 1, "c": 1})
+        stream.flush()
+    stored = ome_writers.open(tmp_path / "run.ome.zarr")
+    assert stored[..., 0, 0].tolist() == [[0, 1], [2, 4]]
+
+
 @needs_proc
 def test_errors_after_the_death_of_the_program_are_in_a_file(tmp_path: Path) -> None:
     program = start("zarr", tmp_path, 4000, 0.001)

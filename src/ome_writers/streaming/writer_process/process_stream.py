@@ -445,6 +445,7 @@ class ProcessStream(OMEStream):
         """Continue with the output that the writer's process has created in place of the earlier one."""
         earlier = self._writer
         process = earlier.process
+        process.ring.reap()  # frames at the indices of the earlier output
         row = find_engine(state.engine)
         assert row is not None
         dataset_writer = RemoteDatasetWriter(process, state)

@@ -388,6 +388,9 @@ class Worker:
 
     def _do_restart(self, settings: AcquisitionSettings) -> OutputState:
         self._stream.restart(settings)
+        # Acknowledge the frames now: their records in the ring have the indices of the earlier dataset.
+        with suppress(WriteError):
+            self._stream.flush()
         return self._stream.state()
 
     def _do_read(self, image: int, index: tuple[int, ...], level: int) -> np.ndarray[Any, Any]:
