@@ -67,6 +67,7 @@ def acquisition(path: Path) -> dict[str, Any]:
     return own
 
 
+@pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
 @pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
 def test_resume_continues_a_killed_stream(tmp_path: Path, name: str) -> None:
     path = write_and_kill(settings(tmp_path / name), 7, 10)

@@ -38,6 +38,8 @@ class Start:
         Process ID of the program.
     log_level
         Messages below it are not sent.
+    replaces
+        Whether a process has died that wrote this dataset.
     """
 
     settings: AcquisitionSettings | None
@@ -47,6 +49,7 @@ class Start:
     record_area: int
     parent: int
     log_level: int
+    replaces: bool
 
 
 class OutputState(NamedTuple):

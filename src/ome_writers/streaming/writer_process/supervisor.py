@@ -229,7 +229,7 @@ class WriterProcess:
 
     # ------------------------------------------------------------------ the process
 
-    def _launch(self) -> None:
+    def _launch(self, *, replaces: bool = False) -> None:
         if not sys.executable or getattr(sys, "frozen", False):
             raise UnsupportedError(
                 f"writer='process' starts a Python interpreter, and this program does not have one "
@@ -274,6 +274,7 @@ class WriterProcess:
             self._record_area,
             os.getpid(),
             _log.getEffectiveLevel(),
+            replaces,
         )
         with suppress(OSError):  # it has died already; `_handshake` raises
             channel.send(start)
@@ -356,7 +357,7 @@ class WriterProcess:
                 )
             self._path = str(self.state.layout.output)
             try:
-                self._launch()
+                self._launch(replaces=True)
                 state = self._handshake(warn=False)
             except _NotStartedError:
                 continue

@@ -413,7 +413,9 @@ def _open(start: Start) -> ServedStream:
         _refuse_closed_dataset(start)
         try:
             output = open_existing(start.path, start.settings)
-        except SettingsError:  # metadata that clients have updated
+        except SettingsError:  # of a stream that continues: metadata that clients have updated
+            if not start.replaces:
+                raise
             output = open_existing(start.path)
         return resumed_stream(output, ServedStream)
     assert start.settings is not None
