@@ -415,6 +415,43 @@ def test_missing_plane_of_a_level_is_computed_after_a_failed_run(tmp_path: Path)
     assert (pixels(path / "1")[0, 0] == 7).all()
 
 
+LIBRARIES = {  # by engine: one that writes shards, too
+    "direct": ("files", "shards", "thick", "thick shards"),
+    "tensorstore": ("files", "shards"),
+    "zarr-python": ("files",),
+    "zarrs-python": ("thick", "shards"),
+}
+
+
+@pytest.mark.parametrize(
+    ("engine", "kind"), [(engine, kind) for engine, kinds in LIBRARIES.items() for kind in kinds]
+)
+def test_chunks_of_a_level_are_removed_where_level_0_lacks_them(
+    engine: str, kind: str, tmp_path: Path
+) -> None:
+    """Workers write the levels of a frame in any order: a writer can be killed after the smaller one."""
+    if (missing := ENGINES[engine].missing_requirement()) is not None:
+        pytest.skip(missing)
+    chunk, shard = CHUNKS[kind]
+
+    def settings(name: str) -> Any:
+        layout: dict[str, Any] = {"chunk": chunk, "shard": shard, "format": engine}
+        return unbounded(tmp_path / name, pyramid=Pyramid(levels=1), **layout)
+
+    path = write_and_kill(settings("short.ome.zarr"), 10, 10)
+    longer = settings("long.ome.zarr")
+    with create_stream(longer) as stream:
+        for number in range(28):
+            stream.append(np.full((4, 6), number + 1, "uint16"))
+    shutil.rmtree(path / "1" / "c")
+    shutil.copytree(Path(longer.output_path) / "1" / "c", path / "1" / "c")
+    findings = [str(finding) for finding in repair_and_check(path).findings]
+    assert any("frames that level 0 lacks: removed" in finding for finding in findings), findings
+    assert not validate(path).findings
+    for level in "01":
+        assert pixels(path / level)[:, :, 0, 0].ravel().tolist() == list(range(1, 11))
+
+
 def damage_entry(shard: Path, number: int, count: int) -> None:
     """Overwrite several bits of an entry of the index at the end of a shard of `count` chunks."""
     content = bytearray(shard.read_bytes())

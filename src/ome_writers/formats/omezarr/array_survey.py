@@ -140,6 +140,32 @@ class ArraySurvey:
             yield Finding(Path(name), "empty chunk file: removed")
         self.listing.chunks[:] = [file for file in self.listing.chunks if file[2]]
 
+    def remove_outside(self, shape: Sequence[int], *, dry_run: bool) -> int:
+        """Remove the chunks that are outside of an array with this shape, and return their number."""
+        grid = [math.ceil(n / c) for n, c in zip(shape, self._level.chunks, strict=True)]
+
+        def is_outside(chunk: Sequence[int]) -> bool:
+            return any(i >= n for i, n in zip(chunk, grid, strict=True))
+
+        count = 0
+        for coordinate, name, _ in self.listing.chunks:
+            if not self._grid.sharded:
+                if is_outside(coordinate):
+                    count += 1
+                    if not dry_run:
+                        os.unlink(name)
+                continue
+            index = self._recovery.read_index(Path(name), coordinate)
+            if index is None:
+                continue
+            numbers = np.flatnonzero(index.entries[:, 0] != EMPTY)
+            chunks = self._recovery.chunk_coordinates(coordinate, numbers)
+            outside = [n for n, at in zip(numbers.tolist(), chunks, strict=True) if is_outside(at)]
+            count += len(outside)
+            if outside and not dry_run:
+                self._recovery.remove_chunks(Path(name), coordinate, outside)
+        return count
+
     def check(self, chunks: tuple[int, ...] | None) -> Iterator[Finding]:
         """Yield chunks and shards that cannot be read, or are outside an array with `chunks` chunks per axis.
 

@@ -98,6 +98,7 @@ class _ZarrRepair:
         for image in unfinished:
             shapes[image.number] = self._final_shape(image, shapes[image.number], surveys)
         yield from self._update_arrays(shapes)
+        yield from self._remove_outside(unfinished, shapes)
         # after ENOSPC, planes of a level can be missing in a closed dataset
         failed = self._attributes.get("status") == "failed"
         yield from self._complete_levels(self._plan.images if failed else unfinished, shapes)
@@ -174,6 +175,22 @@ class _ZarrRepair:
         """Yield the arrays of all levels with their shapes; `shapes` are those of full resolution."""
         for image, shape in zip(self._plan.images, shapes, strict=True):
             yield from zip(image.levels, image.level_shapes(shape), strict=True)
+
+    def _remove_outside(
+        self, images: Sequence[ImageSpec], shapes: list[tuple[int, ...]]
+    ) -> Iterator[Finding]:
+        """Remove chunks of smaller levels of frames that level 0 lacks: the writer was killed between the two.
+
+        They would be pixels of a frame that does not exist, when the acquisition is resumed.
+        """
+        for image in images:
+            for level, shape in zip(
+                image.levels[1:], image.level_shapes(shapes[image.number])[1:], strict=True
+            ):
+                survey = self._survey(level)
+                if count := survey.remove_outside(shape, dry_run=self._dry_run):
+                    what = f"{count} chunks of this resolution level are of frames that level 0 lacks: removed"
+                    yield Finding(self._root / level.key, what)
 
     def _complete_levels(
         self, images: Sequence[ImageSpec], shapes: list[tuple[int, ...]]

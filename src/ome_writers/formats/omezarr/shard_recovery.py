@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,7 +119,6 @@ class ShardRecovery:
         """
         fd = open_regular(path) if dry_run else open_file(path)
         try:
-            size = os.fstat(fd).st_size
             index = self._find_index(fd, path, coordinate)
             if index is None:
                 yield Finding(path, "shard without a readable index: unchanged", solved=False)
@@ -132,11 +131,8 @@ class ShardRecovery:
                 index.entries[list(index.damaged)] = UNREADABLE
                 yield Finding(path, what, solved=False)
             used = index.entries[index.entries[:, 0] != EMPTY]
-            end = shard_index.end_of_data(index.entries)
-            # The old index is valid until the file is truncated after the new one: they must not overlap.
-            movable = end + self._index_bytes <= index.offset
             intact = not (index.torn or index.damaged)
-            if intact and not (movable and truncate):
+            if intact and not (self._is_movable(index) and truncate):
                 return
             if intact:
                 yield Finding(path, "shard longer than its data: truncated")
@@ -144,13 +140,40 @@ class ShardRecovery:
                 chunks = f"{len(used)} of {len(index.entries)} chunks"
                 yield Finding(path, f"shard with a torn index: rebuilt, {chunks}")
             if not dry_run:
-                offset = end if movable else index.offset
-                write_at(fd, [shard_index.encode(index.entries)], offset)
-                sync(fd)
-                if offset + self._index_bytes != size:
-                    os.ftruncate(fd, offset + self._index_bytes)
+                self._write_index(fd, index)
         finally:
             os.close(fd)
+
+    def remove_chunks(self, path: Path, shard: tuple[int, ...], numbers: Sequence[int]) -> None:
+        """Remove chunks, by their numbers, from a shard with a valid index; remove a shard without other chunks."""
+        fd = open_file(path)
+        try:
+            index = self._find_index(fd, path, shard)
+            assert index is not None
+            index.entries[list(numbers)] = EMPTY
+            empty = bool((index.entries[:, 0] == EMPTY).all())
+            if not empty:
+                self._write_index(fd, index)
+        finally:
+            os.close(fd)
+        if empty:
+            path.unlink()
+
+    def _is_movable(self, index: RecoveredIndex) -> bool:
+        """Return whether an index can be written after the data without overlapping itself.
+
+        The old index is valid until the file is truncated after the new one.
+        """
+        return shard_index.end_of_data(index.entries) + self._index_bytes <= index.offset
+
+    def _write_index(self, fd: int, index: RecoveredIndex) -> None:
+        """Write an index behind the data, or where it was, and truncate the shard after it."""
+        end = shard_index.end_of_data(index.entries)
+        offset = end if self._is_movable(index) else index.offset
+        write_at(fd, [shard_index.encode(index.entries)], offset)
+        sync(fd)
+        if offset + self._index_bytes != os.fstat(fd).st_size:
+            os.ftruncate(fd, offset + self._index_bytes)
 
     def chunk_coordinates(
         self, shard: tuple[int, ...], numbers: NDArray[np.int64] | int
