@@ -28,14 +28,45 @@ Each error is also the builtin exception that callers would expect.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+# C0 (including ESC, which starts CSI and OSC sequences), DEL, C1, line and paragraph separators, bidirectional marks
+# and overrides, surrogates (which cannot be encoded), and the byte order mark
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+
+
+def escape_controls(text: str, *, keep: str = "\n") -> str:
+    r"""Return `text` with the control characters escaped that could control a terminal, but for those in `keep`.
+
+    Examples
+    --------
+    >>> escape_controls("a\x1b[2J\u202eb")
+    'a\\x1b[2J\\u202eb'
+    """
+    return UNSAFE.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return {10: r"\n", 13: r"\r", 9: r"\t"}.get(code) or (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    )
+
 
 class OMEWritersError(Exception):
-    """Base class of all errors of this library."""
+    """Base class of all errors of this library.
+
+    Control characters in the message, for instance of a name in a file, are escaped; line breaks are kept.
+    """
+
+    def __str__(self) -> str:
+        return escape_controls(super().__str__())
 
 
 class SettingsError(OMEWritersError, ValueError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ome_writers.errors import SettingsError, short_repr, suggestion
+from ome_writers.errors import SettingsError, escape_controls, short_repr, suggestion
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -57,7 +57,7 @@ class InvalidSettingsError(SettingsError, ValidationError):
                 known.append(line["msg"])
         texts = [_sentence(path, messages) for path, *messages in problems.values()]
         separator = ": " if len(texts) == 1 else ":\n  "
-        return f"{self.title}{self._name}{separator}" + "\n  ".join(texts)
+        return escape_controls(f"{self.title}{self._name}{separator}" + "\n  ".join(texts))
 
     __repr__ = __str__
 
