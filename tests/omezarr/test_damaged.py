@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ome_writers import Pyramid, create_stream, dims_from_standard_axes, validate
+from ome_writers import Pyramid, UnsupportedError, create_stream, dims_from_standard_axes, validate
+from ome_writers import open as open_dataset
 from ome_writers.formats.omezarr.array_metadata_check import array_metadata_problems
+from ome_writers.repair import repair
 
 
 def write(path: Path, **options: object) -> Path:
@@ -103,3 +105,38 @@ def test_complex_dataset_with_nan_and_levels_is_valid(tmp_path: Path) -> None:
             frame[3, 4], frame[0, 0] = np.nan, complex(np.nan, 1)
             stream.append(frame)
     assert validate(path).valid
+
+
+def collection(path: Path) -> Path:
+    sizes = {"p": ["left", "right"], "y": 4, "x": 4}
+    dimensions = dims_from_standard_axes(sizes)
+    with create_stream(root_path=path, dimensions=dimensions, dtype="uint8") as stream:
+        for _ in range(2):
+            stream.append(np.ones((4, 4), "uint8"))
+    return path
+
+
+def test_settings_with_more_positions_than_images_are_not_used(tmp_path: Path) -> None:
+    """The images of 90,000 positions are not planned for a file of two."""
+    path = collection(tmp_path / "a.ome.zarr")
+    group = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    positions = group["attributes"]["ome_writers"]["settings"]["dimensions"][0]
+    positions.update(count=90_000, coords=None)
+    (path / "zarr.json").write_text(json.dumps(group), encoding="utf-8")
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    assert open_dataset(path).shape == (2, 4, 4)
+    with pytest.raises(UnsupportedError, match="from 0 to 2, got 90000"):
+        repair(path)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+def test_validation_stops_at_1000_invalid_images(tmp_path: Path) -> None:
+    path = collection(tmp_path / "a.ome.zarr")
+    group = json.loads((path / "OME" / "zarr.json").read_text(encoding="utf-8"))
+    group["attributes"]["ome"]["series"] = [str(number) for number in range(3000)]
+    (path / "OME" / "zarr.json").write_text(json.dumps(group), encoding="utf-8")
+    found = {check.name: check for check in validate(path).checks}
+    assert len(found["metadata"].findings) == 1001
+    last = found["metadata"].findings[-1]
+    assert last.what == "1,000 images are invalid; 1,998 more are not checked"
+    assert found["yaozarrs"].skipped == "1,001 findings in metadata"

@@ -13,23 +13,34 @@ from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import NOT_STORED
 from ome_writers.routing import Plan, resolve
 from ome_writers.settings import AcquisitionSettings, Channel, Dimension
-from ome_writers.untrusted import MAX_IMAGES, check_count
+from ome_writers.untrusted import MAX_DIMENSIONS, MAX_IMAGES, check_count
 
 Json = dict[str, Any]
 
 _MAX_COORDS = 2**20  # as many as an image may have channels
 
 
-def plan_from_settings(settings: Any) -> Plan:
+def plan_from_settings(settings: Any, images: int | None = None) -> Plan:
     """Return the plan of the settings that a dataset contains, as JSON.
 
-    Raises UnsupportedError if there are none, or another version wrote them.
+    `images` is the number of images that its other metadata list, if known: a small file must not cause the work of
+    the 100,000 images that its settings may describe.
+
+    Raises UnsupportedError if there are none, another version wrote them, or they have more positions than `images`.
     """
     dimensions = settings.get("dimensions") if isinstance(settings, dict) else None
-    for dim in dimensions if isinstance(dimensions, list) else ():
-        if isinstance(dim, dict) and isinstance(dim.get("coords"), list):
-            limit = MAX_IMAGES if dim.get("type") == "position" else _MAX_COORDS
-            check_count(len(dim["coords"]), "settings: the number of coords", limit)
+    dimensions = dimensions if isinstance(dimensions, list) else []
+    check_count(len(dimensions), "settings: the number of dimensions", MAX_DIMENSIONS)
+    for dim in dimensions:
+        if isinstance(dim, dict):
+            is_position = dim.get("type") == "position"
+            most_images = MAX_IMAGES if images is None else min(images, MAX_IMAGES)
+            limit = most_images if is_position else _MAX_COORDS
+            coords, count = dim.get("coords"), dim.get("count")
+            if isinstance(coords, list):
+                check_count(len(coords), "settings: the number of coords", limit)
+            if is_position and count is not None:
+                check_count(count, "settings: the number of positions", limit)
     if isinstance(settings, dict):
         settings = {name: value for name, value in settings.items() if name not in NOT_STORED}
     try:

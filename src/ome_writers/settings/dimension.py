@@ -38,6 +38,7 @@ from ome_writers.settings.coordinates import (
     duplicates,
 )
 from ome_writers.settings.model import Model, warn_user
+from ome_writers.untrusted import MAX_DIMENSIONS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -368,6 +369,11 @@ def check_dimensions(dimensions: tuple[Dimension, ...]) -> tuple[Dimension, ...]
 
     Raises ValueError if the dimensions are inconsistent.
     """
+    if len(dimensions) > MAX_DIMENSIONS:
+        raise ValueError(
+            f"At most {MAX_DIMENSIONS} dimensions are supported, got {len(dimensions):,}. Merge axes whose indices "
+            f"are stored as separate images into one."
+        )
     others = [d for d in dimensions if d.type != "position"]
     if len(dimensions) - len(others) > 1:
         names = [d.name for d in dimensions if d.type == "position"]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ome_writers.untrusted.moved_record import MovedFiles as MovedFiles
     from ome_writers.untrusted.moved_record import moved_file as moved_file
     from ome_writers.untrusted.moved_record import moved_files as moved_files
+    from ome_writers.untrusted.parsing import MAX_DIMENSIONS as MAX_DIMENSIONS
     from ome_writers.untrusted.parsing import MAX_FRAMES as MAX_FRAMES
     from ome_writers.untrusted.parsing import MAX_IMAGES as MAX_IMAGES
     from ome_writers.untrusted.parsing import check_chunk_shape as check_chunk_shape
@@ -75,6 +76,7 @@ else:
             ".location": ("Location",),
             ".moved_record": ("MovedFile", "MovedFiles", "moved_file", "moved_files"),
             ".parsing": (
+                "MAX_DIMENSIONS",
                 "MAX_FRAMES",
                 "MAX_IMAGES",
                 "check_chunk_shape",

@@ -155,7 +155,8 @@ MAX_IMAGES = 100_000
 """Maximum number of images in a dataset, for writing and reading."""
 MAX_FRAMES = 20_000_000
 """Maximum number of frames whose indices are listed individually, which takes about 100 bytes each."""
-_MAX_DIMENSIONS = 32  # limit of numpy before 2.0
+MAX_DIMENSIONS = 32
+"""Maximum number of axes of an array, the limit of numpy before 2.0, and of dimensions of an acquisition."""
 _MAX_EXTENT = 2**63 - 1
 
 
@@ -168,9 +169,9 @@ def check_shape(shape: Any, name: object, *, axes: int | None = None) -> tuple[i
         raise InvalidFileError(
             f"{name}: the shape must be a list of integers, got {short_repr(shape)}."
         )
-    if axes is None and not 2 <= len(shape) <= _MAX_DIMENSIONS:
+    if axes is None and not 2 <= len(shape) <= MAX_DIMENSIONS:
         raise InvalidFileError(
-            f"{name}: the shape has {len(shape)} axes; 2 to {_MAX_DIMENSIONS} are supported."
+            f"{name}: the shape has {len(shape)} axes; 2 to {MAX_DIMENSIONS} are supported."
         )
     if axes is not None and len(shape) != axes:
         raise InvalidFileError(f"{name}: the shape must have {axes} axes, got {len(shape)}.")

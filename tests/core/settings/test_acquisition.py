@@ -362,3 +362,12 @@ def test_json_schema_describes_each_field() -> None:
     assert fields["Position.y_coord"] == fields["Position.x_coord"]
     assert "\n" not in str(fields["AcquisitionSettings.storage_order"])
     assert schema["description"] == "What to acquire, and where and how to write it."
+
+
+def test_more_than_32_dimensions_are_refused() -> None:
+    """The array of all frames has an axis for each, and numpy before 2.0 has at most 32."""
+    names = [f"d{number}" for number in range(30)]
+    most = [Dimension(name=name, count=1, type="other") for name in names] + axes("yx")
+    assert len(AcquisitionSettings(dimensions=most).dimensions) == 32
+    with pytest.raises(ValueError, match="At most 32 dimensions are supported, got 33"):
+        AcquisitionSettings(dimensions=[Dimension(name="e", count=1, type="other"), *most])

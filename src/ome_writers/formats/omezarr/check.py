@@ -39,6 +39,7 @@ from ome_writers.untrusted import guard_reader, read_json, read_lines
 
 _METADATA_FILES = {"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"}
 _MAX_FINDINGS = 10_000
+_MAX_INVALID_IMAGES = 1_000  # the list of images in a small file may be long
 
 
 def check(root: Path, *, quick: bool = False) -> Iterator[Check]:
@@ -50,11 +51,15 @@ def check(root: Path, *, quick: bool = False) -> Iterator[Check]:
         # an unreadable file is the more specific reason
         yield Check("metadata", unreadable or (Finding(root, str(error), solved=False),))
         return
-    yield from _own_checks(root, groups, unreadable, quick=quick)
+    invalid = 0
+    for own in _own_checks(root, groups, unreadable, quick=quick):
+        invalid += len(own.findings) if own.name == "metadata" else 0
+        yield own
     yield from _derived_checks(root, groups, quick=quick)
-    if unreadable:
+    if unreadable or invalid > _MAX_INVALID_IMAGES:
+        reason = "metadata cannot be read" if unreadable else f"{invalid:,} findings in metadata"
         for library in ("yaozarrs", "ome-zarr-models"):
-            yield Check(library, skipped="metadata cannot be read")
+            yield Check(library, skipped=reason)
         return
     version = str(group_attributes(root)["ome"].get("version"))
     yield run_yaozarrs(root, version)
@@ -104,10 +109,17 @@ def _derived_checks(root: Path, groups: list[str], *, quick: bool) -> Iterator[C
 
 
 def _invalid_images(root: Path, groups: list[str]) -> Iterator[Finding]:
-    for group in groups:
+    """Yield the first images that cannot be parsed; the last finding says how many images were not checked."""
+    count = 0
+    for number, group in enumerate(groups):
+        if count == _MAX_INVALID_IMAGES:
+            what = f"{count:,} images are invalid; {len(groups) - number:,} more are not checked"
+            yield Finding(root, what, solved=False)
+            return
         try:
             parse_image(root, group)
         except (UnsupportedError, OSError) as error:
+            count += 1
             yield Finding(root / group / "zarr.json", str(error), solved=False)
 
 

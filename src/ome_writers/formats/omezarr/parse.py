@@ -182,7 +182,7 @@ def _own_plan(root: Path, own: Json, groups: Sequence[str]) -> Plan | None:
     if "settings" not in own:
         return None
     try:
-        plan = plan_from_settings(own["settings"])
+        plan = plan_from_settings(own["settings"], len(groups))
     except UnsupportedError:  # another version wrote them
         return None
     return plan if stored_image_keys(plan, root) == list(groups) else None

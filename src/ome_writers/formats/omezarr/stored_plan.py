@@ -10,7 +10,7 @@ from ome_writers import codecs
 from ome_writers.dataset import LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.omezarr.layout import stored_layout
-from ome_writers.formats.omezarr.node_metadata import read_settings
+from ome_writers.formats.omezarr.node_metadata import layout_and_groups, read_settings
 from ome_writers.formats.omezarr.parse import parse_array
 from ome_writers.formats.stored_settings import plan_from_settings, with_stored_arrays
 from ome_writers.routing import Plan
@@ -36,7 +36,7 @@ def plan_of_stored_settings(root: Path) -> tuple[Plan, Layout]:
             f"{root} was not written by this library and cannot be repaired: its zarr.json does not have settings."
         )
     try:
-        plan = plan_from_settings(stored)
+        plan = plan_from_settings(stored, _listed_images(root))
     except UnsupportedError as error:
         raise UnsupportedError(
             f"{root} was written by another version of this library, whose settings are not supported: {error}"
@@ -47,6 +47,14 @@ def plan_of_stored_settings(root: Path) -> tuple[Plan, Layout]:
         if full is not None:
             _refuse_rewritten(root, image.array, full)
     return with_stored_arrays(plan, arrays), layout
+
+
+def _listed_images(root: Path) -> int | None:
+    """Return the number of images that the group metadata list; None if they are missing or truncated."""
+    try:
+        return len(layout_and_groups(root)[1])
+    except (UnsupportedError, OSError):
+        return None
 
 
 def _stored_array(root: Path, planned: LevelSpec) -> LevelSpec | None:
