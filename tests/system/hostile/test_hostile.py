@@ -28,8 +28,8 @@ QUICK = ("fifo", "zero", "link", "deep", "json", "sparse", "array")
 SLOW = "json-millions-of-values root"  # 20 s of CPU time
 NAMES = list(CORPUS) if ALL else [n for n in CORPUS if n.startswith(QUICK) and n != SLOW][::5]
 WORKERS = 2
-WORKER_TIMEOUT_S = 120  # for all runs on one dataset; signals do not interrupt every system call
-MAX_DURATION_S = 10.5
+WORKER_TIMEOUT_S = 500  # for all runs on one dataset; signals do not interrupt every system call
+MAX_CPU_S = 10.5
 MAX_MIB = 1024
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 WORKER = Path(__file__).with_name("worker.py")
@@ -105,7 +105,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
     slowest = max(run.get("seconds", 0) for run in runs)
     largest = max(run.get("peak_mib", 0) for run in runs)
     print(
-        f"\n{len(found)} hostile datasets, {len(runs)} runs: the longest took {slowest:.1f} s, "
+        f"\n{len(found)} hostile datasets, {len(runs)} runs: the longest took {slowest:.1f} s of CPU time, "
         f"the largest {largest:.0f} MiB"
     )
 
@@ -114,10 +114,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
     sys.platform != "linux",
     reason="limits of memory and time: the corpus needs FIFOs, the judge /proc",
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(7200 if ALL else 600)
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_dataset_gives_short_error_within_limits(results: Results, name: str) -> None:
-    """No traceback, no control character, at most ten seconds and 1 GiB, for every command and reader."""
+    """No traceback, no control character, at most ten seconds of CPU time and 1 GiB, for every command and reader."""
     wrong = []
     for run in results[name]:
         output = run.get("out", "") + run.get("err", "")
@@ -125,13 +125,13 @@ def test_hostile_dataset_gives_short_error_within_limits(results: Results, name:
             wrong.append((run["run"], run["problem"]))
         elif "Traceback" in output:
             wrong.append((run["run"], output))
-        elif CONTROL.search(output) and not run["run"].endswith(")"):
+        elif CONTROL.search(output):
             wrong.append((run["run"], repr(output)))
         elif run["status"] not in (None, 0, 1, 130):
             wrong.append((run["run"], f"exit status {run['status']}: {output}"))
         elif run["status"] == 1 and not output.strip():
             wrong.append((run["run"], "exit status 1 without a message"))
-        elif run["seconds"] > MAX_DURATION_S or run["peak_mib"] > MAX_MIB:
+        elif run["seconds"] > MAX_CPU_S or run["peak_mib"] > MAX_MIB:
             wrong.append((run["run"], f"{run['seconds']:.1f} s, {run['peak_mib']:.0f} MiB"))
     assert not wrong, "\n".join(f"{what}: {how}" for what, how in wrong)
     assert len(results[name]) == 13
