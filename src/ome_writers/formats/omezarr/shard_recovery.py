@@ -151,23 +151,18 @@ class ShardRecovery:
             index = self._find_index(fd, path, shard)
             assert index is not None
             index.entries[list(numbers)] = EMPTY
-            empty = bool((index.entries[:, 0] == EMPTY).all())
-            if not empty:
+            if used := bool((index.entries[:, 0] != EMPTY).any()):
                 self._write_index(fd, index)
         finally:
             os.close(fd)
-        if empty:
+        if not used:
             path.unlink()
 
     def _is_movable(self, index: RecoveredIndex) -> bool:
-        """Return whether an index can be written after the data without overlapping itself.
-
-        The old index is valid until the file is truncated after the new one.
-        """
+        # The old index is valid until the file is truncated after the new one: they must not overlap.
         return shard_index.end_of_data(index.entries) + self._index_bytes <= index.offset
 
     def _write_index(self, fd: int, index: RecoveredIndex) -> None:
-        """Write an index behind the data, or where it was, and truncate the shard after it."""
         end = shard_index.end_of_data(index.entries)
         offset = end if self._is_movable(index) else index.offset
         write_at(fd, [shard_index.encode(index.entries)], offset)
