@@ -156,7 +156,7 @@ class ArraySurvey:
                         os.unlink(name)
                 continue
             index = self._recovery.read_index(Path(name), coordinate)
-            if index is None:
+            if index is None or index.damaged:  # its damaged entries must not become missing chunks
                 continue
             numbers = np.flatnonzero(index.entries[:, 0] != EMPTY)
             chunks = self._recovery.chunk_coordinates(coordinate, numbers)
