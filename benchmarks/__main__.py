@@ -18,6 +18,7 @@ from benchmarks import (
     competitors,
     environments,
     plot,
+    prediction,
     report,
     stored,
     visible,
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return visible.main([argument for argument in arguments if argument != "--visible"])
     if "--writer-process" in arguments:
         return writer_process.main([a for a in arguments if a != "--writer-process"])
+    if "--prediction" in arguments:
+        return prediction.main([a for a in arguments if a != "--prediction"])
     if "--amplification" in arguments:
         return amplification.main([a for a in arguments if a != "--amplification"])
     if "--stored" in arguments:
@@ -133,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--amplification", action="store_true", help="D3 instead: bytes written per byte stored"
+    )
+    parser.add_argument(
+        "--prediction", action="store_true", help="what `advise` predicts, beside what is measured"
     )
     parser.add_argument("--silent", action="store_true", help="print tables only, without progress")
     return parser

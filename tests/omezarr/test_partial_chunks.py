@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import numpy as np
 import pytest
 import zarr
 
-from ome_writers import AcquisitionSettings, Dimension, create_stream, resume
+from ome_writers import (
+    AcquisitionSettings,
+    Dimension,
+    OmeZarrFormat,
+    create_stream,
+    resume,
+    validate,
+)
+from ome_writers.codecs import crc32c
 
 PLANES, Y, X = 32, 40, 40
 FRAMES = np.random.default_rng(0).integers(1, 60_000, (PLANES + 6, Y, X)).astype("uint16")
@@ -22,7 +31,9 @@ def bytes_written() -> int:
     return int(found)
 
 
-def settings(path: Path, tile: int | None = None, **more: Any) -> AcquisitionSettings:
+def settings(
+    path: Path, tile: int | None = None, *, checksum: bool = False, **more: Any
+) -> AcquisitionSettings:
     return AcquisitionSettings(
         root_path=path,
         dimensions=[
@@ -31,7 +42,7 @@ def settings(path: Path, tile: int | None = None, **more: Any) -> AcquisitionSet
             Dimension(name="x", count=X, chunk_size=tile),
         ],
         dtype="uint16",
-        format="direct",
+        format=OmeZarrFormat(backend="direct", checksum=checksum),
         flush_interval=3600.0,
         **more,
     )
@@ -45,12 +56,14 @@ def hidden_files(path: Path) -> list[Path]:
     return [file for file in path.rglob(".*") if "c" in file.parts]
 
 
+@pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize(("tile", "durability"), [(None, "process"), (24, "process"), (24, "disk")])
 def test_readers_see_each_flush_of_a_chunk(
-    tile: int | None, durability: Any, tmp_path: Path
+    tile: int | None, durability: Any, checksum: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "run.ome.zarr"
-    with create_stream(settings(path, tile, durability=durability)) as stream:
+    given = settings(path, tile, checksum=checksum, durability=durability)
+    with create_stream(given) as stream:
         for number, frame in enumerate(FRAMES):
             stream.append(frame)
             if number % 6 == 0:
@@ -60,13 +73,17 @@ def test_readers_see_each_flush_of_a_chunk(
                 assert not found[number + 1 :].any()
     assert np.array_equal(pixels(path), FRAMES)
     assert not hidden_files(path)
+    assert validate(path).valid
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="counts of bytes: Linux only")
+@pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("tile", [None, 20])
-def test_flushed_planes_are_written_twice_at_most(tile: int | None, tmp_path: Path) -> None:
+def test_flushed_planes_are_written_twice_at_most(
+    tile: int | None, checksum: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "run.ome.zarr"
-    with create_stream(settings(path, tile)) as stream:
+    with create_stream(settings(path, tile, checksum=checksum)) as stream:
         before = bytes_written()
         for number, frame in enumerate(FRAMES[:PLANES]):
             stream.append(frame)
@@ -75,6 +92,22 @@ def test_flushed_planes_are_written_twice_at_most(tile: int | None, tmp_path: Pa
         written = bytes_written() - before
     metadata = 1000 * PLANES
     assert written < 2 * FRAMES[:PLANES].nbytes + metadata
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be replaced there")
+def test_file_that_a_reader_has_open_keeps_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "run.ome.zarr"
+    with create_stream(settings(path, checksum=True)) as stream, ExitStack() as files:
+        opened = []
+        for frame in FRAMES[:PLANES]:
+            stream.append(frame)
+            stream.flush()
+            chunk = path / "0/c/0/0/0"
+            opened.append(files.enter_context(chunk.open("rb")))
+        for count, file in enumerate(opened, 1):
+            content = file.read()
+            assert content[-4:] == crc32c(content[:-4])
+            assert content.startswith(FRAMES[:count].tobytes())
 
 
 def test_replaced_frame_of_a_flushed_chunk_is_published(tmp_path: Path) -> None:

@@ -19,15 +19,17 @@ if sys.platform == "linux":
     import fcntl
 
 POLL_INTERVAL_S = 0.001
-_SUPPORTED = sys.platform == "linux" and hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
+SUPPORTS_LEASES = (
+    sys.platform == "linux" and hasattr(fcntl, "F_SETLEASE") and hasattr(fcntl, "F_SETSIG")
+)
 
 
 @contextmanager
-def exclusive_lease(fd: int, *, timeout_s: float = 0.0) -> Iterator[bool]:
+def exclusive_lease(fd: int, *, timeout_s: float = 0.0, required: bool = False) -> Iterator[bool]:
     """Block other processes from opening a file; yield whether the access is exclusive.
 
     After `timeout_s` the block runs without a lease, with False, if another process still has the file open.
-    Yields True where the platform or the file system has no leases.
+    Where the platform or the file system has no leases, yields True, or False if one is `required`.
 
     `fd`, open for writing, must be this process's only descriptor of the file. Keep the block short: processes that
     open the file wait for its end.
@@ -38,7 +40,7 @@ def exclusive_lease(fd: int, *, timeout_s: float = 0.0) -> Iterator[bool]:
         time.sleep(POLL_INTERVAL_S)
         exclusive = _acquire(fd)
     try:
-        yield exclusive is not False
+        yield exclusive if exclusive is not None else not required
     finally:
         if exclusive:
             _release(fd)
@@ -46,7 +48,7 @@ def exclusive_lease(fd: int, *, timeout_s: float = 0.0) -> Iterator[bool]:
 
 def _acquire(fd: int) -> bool | None:
     """Return True if the lease was acquired, False if the file is in use, None if leases are not supported."""
-    if sys.platform == "linux" and _SUPPORTED:
+    if sys.platform == "linux" and SUPPORTS_LEASES:
         try:
             # The kernel announces other opens with a signal: choose one that is ignored by default.
             fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)

@@ -31,6 +31,7 @@ class Advice:
 
     load: Load  # whether the disk keeps up
     share: float  # used share of the disk's write speed; above 1 it does not keep up
+    predicted: float  # bytes per second of pixels that can be written with these settings
     format: str
     engine: str
     compression: str
@@ -40,6 +41,17 @@ class Advice:
     shard_chunks: int | None  # chunks per shard along the first axis; None without shards
     buffer_bytes: int
     reasons: dict[str, str]  # setting to a sentence with numbers
+
+
+def predict(codec: Codec | None, disk: DiskSpeed, cores: int) -> float:
+    """Return the bytes of pixels that `cores` compress and write per second: as many as the slower part does.
+
+    The cores compress and write; a disk that writes compressed bytes accepts `ratio` times as many pixels.
+    """
+    if codec is None:
+        return disk.bytes_per_second
+    processor_seconds = 1 / codec.bytes_per_second + disk.processor_seconds / codec.ratio
+    return min(cores / processor_seconds, disk.bytes_per_second * codec.ratio)
 
 
 def advise(
@@ -71,6 +83,12 @@ def advise(
         shard_chunks = _shards(camera, disk, chunk_frames, tile, reasons)
     buffer_bytes = _buffer(camera, memory, reasons)
     share = written / disk.bytes_per_second
+    chosen = next((codec for codec in codecs if codec.name == compression), None)
+    predicted = predict(chosen, disk, cores)
+    if levels is None:
+        reasons["speed"] = (
+            f"about {_size(predicted)}/s at most: {predicted / camera.frame_bytes:.0f} frames/s"
+        )
     load: Load = "easy" if share <= _SAFE_LOAD else "tight" if share <= 1 else "too much"
     if reducing > free_cores:
         load = "too much"
@@ -83,6 +101,7 @@ def advise(
     return Advice(
         load,
         share,
+        predicted,
         format,
         engine.name,
         compression,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ome_writers_tools.advice import Camera, Codec, DiskSpeed, Levels, advise
+from ome_writers_tools.advice import Camera, Codec, DiskSpeed, Levels, advise, predict
 
 FAST = DiskSpeed(".", 2e9, 50_000, 10**12, 1)
 SLOW = DiskSpeed(".", 100e6, 200, 10**12, 1)
@@ -23,6 +23,30 @@ def test_slow_disk_gets_best_compression_that_keeps_up() -> None:
     faster = Camera(1024, 1024, fps=200)  # 419 MB/s: more than zstd does on one core
     assert advise(faster, SLOW, codecs=(LZ4, ZSTD), cores=2).compression == "blosc-lz4"
     assert advise(faster, SLOW, codecs=(LZ4, ZSTD), cores=4).compression == "blosc-zstd"
+
+
+@pytest.mark.parametrize(
+    ("codec", "cores", "processor_seconds", "expected"),
+    [
+        (None, 8, 1e-9, 100e6),  # the disk
+        (LZ4, 8, 0.0, 150e6),  # the disk, times the ratio
+        (Codec("zstd", 50e6, 2.0), 2, 0.0, 100e6),  # the codec, times the cores
+        (Codec("zstd", 50e6, 2.0), 2, 40e-9, 50e6),  # as long for writing as for compressing
+    ],
+)
+def test_predicted_speed_is_that_of_the_slower_part(
+    codec: Codec | None, cores: int, processor_seconds: float, expected: float
+) -> None:
+    disk = DiskSpeed(".", 100e6, 200, 10**12, 1, processor_seconds)
+    assert predict(codec, disk, cores) == pytest.approx(expected)
+
+
+def test_advice_predicts_the_speed_of_the_proposed_compression() -> None:
+    camera = Camera(1000, 1000, fps=60)
+    advice = advise(camera, SLOW, codecs=(ZSTD,), cores=4)
+    assert advice.compression == "blosc-zstd"
+    assert advice.predicted == predict(ZSTD, SLOW, 4) == 200e6
+    assert advice.reasons["speed"] == "about 200 MB/s at most: 100 frames/s"
 
 
 def test_load_is_too_much_if_no_compression_keeps_up() -> None:

@@ -17,7 +17,7 @@ from ome_writers.dataset import LevelSpec
 from ome_writers.locks import new_lock
 from ome_writers.storage.direct.block import Block
 from ome_writers.storage.disk import Disk
-from ome_writers.storage.file_lease import POLL_INTERVAL_S
+from ome_writers.storage.file_lease import POLL_INTERVAL_S, SUPPORTS_LEASES
 from ome_writers.storage.positional_io import Piece
 from ome_writers.storage.store import Store, SupportsFiles, local_path
 from ome_writers.storage.zarr import (
@@ -116,7 +116,8 @@ class StoredArray:
         # columns in files that are published while they are filled
         self._growing: dict[Cell, list[GrowingChunk]] = {}
         self._grows = (
-            self.identity
+            not compressed
+            and (self.identity or SUPPORTS_LEASES)
             and self.grid.depth > 1
             and isinstance(self._chunks, ChunkFiles)
             and not self.grid.sharded
@@ -189,7 +190,12 @@ class StoredArray:
             chunks, across = self._chunks, self.grid.tiles[1]
             assert isinstance(chunks, ChunkFiles)
             keys = [(*cell, *divmod(tile, across)) for tile in range(len(block.columns[0]))]
-            growing = [GrowingChunk(chunks.folder(k), str(k[-1]), self._disk) for k in keys]
+            growing = [
+                GrowingChunk(
+                    chunks.folder(k), str(k[-1]), self._disk, checksum=self._codec.checksum
+                )
+                for k in keys
+            ]
         with ExitStack() as hidden:  # removed after the last time, and after an error
             for chunk in growing:
                 hidden.callback(chunk.discard)
