@@ -63,9 +63,6 @@ class Block(Unit):
 
     def set_memory(self, buffer: NDArray[np.uint8]) -> None:
         """Set the memory for copies of frames: `capacity` columns."""
-        if self._grid.padded:
-            buffer[...] = 0  # the padding is the fill value
-            self._zeroed = True
         self._buffers.append(buffer)
         self.columns = buffer.view(self._grid.dtype).reshape(
             self.capacity, *self._grid.column_shape

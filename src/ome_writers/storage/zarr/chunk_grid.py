@@ -94,7 +94,7 @@ class Grid:
     def insert_plane(
         self, frame: NDArray[np.generic], column: NDArray[np.generic], slot: int
     ) -> None:
-        """Copy a plane (y, x), tile by tile, into its slot of a column."""
+        """Copy a plane (y, x), tile by tile, into its slot of a column, with zeros beyond the plane."""
         if len(column) == 1 and not self.padded:
             np.copyto(column[0, slot], frame)
             return
@@ -106,7 +106,13 @@ class Grid:
             return
         for number in range(ty * tx):
             part = frame[self._window(number)]
-            column[number, slot, : part.shape[0], : part.shape[1]] = part
+            height, width = part.shape
+            tile = column[number, slot]
+            tile[:height, :width] = part
+            if height < cy:
+                tile[height:] = 0
+            if width < cx:
+                tile[:height, width:] = 0
 
     def extract_plane(self, column: NDArray[np.generic], slot: int) -> NDArray[np.generic]:
         """Return a copy of the plane (y, x) in a slot of a column."""
