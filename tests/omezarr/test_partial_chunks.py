@@ -21,6 +21,7 @@ from ome_writers import (
     validate,
 )
 from ome_writers.codecs import crc32c
+from ome_writers.storage.file_lease import exclusive_lease
 
 PLANES, Y, X = 32, 40, 40
 FRAMES = np.random.default_rng(0).integers(1, 60_000, (PLANES + 6, Y, X)).astype("uint16")
@@ -76,12 +77,27 @@ def test_readers_see_each_flush_of_a_chunk(
     assert validate(path).valid
 
 
+def has_leases(folder: Path) -> bool:
+    """Whether an exclusive lease is granted for a file with two names; before Linux 5.3 it was not."""
+    file = folder / "leased"
+    file.touch()
+    os.link(file, folder / "link")
+    fd = os.open(file, os.O_RDWR)
+    try:
+        with exclusive_lease(fd, required=True) as exclusive:
+            return exclusive
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="counts of bytes: Linux only")
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("tile", [None, 20])
 def test_flushed_planes_are_written_twice_at_most(
     tile: int | None, checksum: bool, tmp_path: Path
 ) -> None:
+    if checksum and not has_leases(tmp_path):
+        pytest.skip("the file system has no leases")
     path = tmp_path / "run.ome.zarr"
     with create_stream(settings(path, tile, checksum=checksum)) as stream:
         before = bytes_written()
