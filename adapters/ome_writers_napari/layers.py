@@ -21,14 +21,13 @@ from ome_writers import (
 )
 from ome_writers_napari.labels import LabelImages, LabelSource, StoredLabels
 from ome_writers_napari.layouts import PlaneLayout, plane_layout
-from ome_writers_napari.stacks import FrameStack, IntensityRange, Mosaic, Tile
+from ome_writers_napari.stacks import FrameStack, IntensityRange, mosaics
 
 # positions with a layer each; more share a layer, which napari draws and lists much faster
 _MAX_SEPARATE = 16
 _COLORS = ("cyan", "magenta", "yellow", "red", "green", "blue")
 _RGB = ("red", "green", "blue")
 _MICROMETERS = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
-_OVERVIEW_PIXELS = 2048  # longer side of the smallest level of a mosaic
 _LABEL_OPACITY = 0.5
 
 
@@ -129,7 +128,7 @@ class LayerSource:
                     options["name"] = f"{_label(positions[image])} {options['name']}".strip()
                 arrays: list[Any] = [s[0] for s in levels]
                 if together:
-                    arrays = [*_mosaics(levels, layout)]
+                    arrays = [*mosaics(levels, layout)]
                 options.update(
                     name=options["name"] or "image",
                     translate=self._translate(
@@ -148,7 +147,7 @@ class LayerSource:
                 options["name"] = name
                 if not together and len(positions) > 1:
                     options["name"] = f"{_label(positions[image])} {name}"
-                arrays = [*_mosaics(levels, layout)] if together else [s[0] for s in levels]
+                arrays = [*mosaics(levels, layout)] if together else [s[0] for s in levels]
                 options.update(
                     translate=self._translate(
                         layout, (0, 0) if together else layout.offsets[image]
@@ -273,22 +272,6 @@ class LayerSource:
             scale = axes[axis].scale or 1.0
             translate[axis] += stage / _micrometers(axes[axis]) + pixels * scale
         return translate
-
-
-def _mosaics(stacks: Sequence[Sequence[Any]], layout: PlaneLayout) -> list[Mosaic]:
-    """Return the levels of a mosaic: those of its images, then every second, fourth, ... pixel of the last one."""
-    found: list[Mosaic] = []
-    for level in stacks:
-        y, x = (stacks[0][0].shape[axis] / level[0].shape[axis] for axis in (-2, -1))
-        tiles = [
-            Tile(stack, round(offset[0] / y), round(offset[1] / x))
-            for stack, offset in zip(level, layout.offsets, strict=False)  # not all are reached yet
-        ]
-        size = (round(layout.size[0] / y), round(layout.size[1] / x))
-        found.append(Mosaic(tiles, size))
-    while max(found[-1].shape[-2:]) > _OVERVIEW_PIXELS:
-        found.append(found[-1].coarser())
-    return found
 
 
 def _label(item: object) -> str:

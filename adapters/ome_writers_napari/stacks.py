@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers import StreamView
+from ome_writers_napari.layouts import PlaneLayout
 
 _SAMPLES_PER_AXIS = 64
+_OVERVIEW_PIXELS = 2048  # longer side of the smallest level of a mosaic
 
 
 class IntensityRange:
@@ -134,6 +136,22 @@ class Mosaic:
         count = max(0, min(wanted.stop, -(-(first + extent) // step)) - start)
         target, source = start - wanted.start, start * step - first
         return slice(target, target + count), slice(source, source + count * step, step)
+
+
+def mosaics(stacks: Sequence[Sequence[Any]], layout: PlaneLayout) -> list[Mosaic]:
+    """Return the levels of a mosaic: those of its images, then every second, fourth, ... pixel of the last one."""
+    found: list[Mosaic] = []
+    for level in stacks:
+        y, x = (stacks[0][0].shape[axis] / level[0].shape[axis] for axis in (-2, -1))
+        tiles = [
+            Tile(stack, round(offset[0] / y), round(offset[1] / x))
+            for stack, offset in zip(level, layout.offsets, strict=False)  # not all are reached yet
+        ]
+        size = (round(layout.size[0] / y), round(layout.size[1] / x))
+        found.append(Mosaic(tiles, size))
+    while max(found[-1].shape[-2:]) > _OVERVIEW_PIXELS:
+        found.append(found[-1].coarser())
+    return found
 
 
 def full_key(key: Any, ndim: int) -> list[int | slice]:
