@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import AddedMetadata as AddedMetadata
     from ome_writers.formats.dataset_metadata import DatasetMetadata as DatasetMetadata
     from ome_writers.formats.dataset_metadata import Layout as Layout
+    from ome_writers.formats.dataset_metadata import ListsMissingPlanes as ListsMissingPlanes
     from ome_writers.formats.dataset_metadata import Outcome as Outcome
     from ome_writers.formats.dataset_metadata import Patch as Patch
     from ome_writers.formats.dataset_metadata import Status as Status
@@ -82,6 +83,7 @@ else:
                 "Layout",
                 "Outcome",
                 "Patch",
+                "ListsMissingPlanes",
                 "Status",
                 "SupportsCarryOver",
                 "SupportsGrow",

@@ -190,6 +190,15 @@ class SupportsGrow(DatasetMetadata, Protocol):
 
 
 @runtime_checkable
+class ListsMissingPlanes(Protocol):
+    """Metadata of a format whose missing planes become planes of zeros at `close` (OME-TIFF)."""
+
+    def list_missing(self, missing: Mapping[int, NDArray[np.bool_]]) -> None:
+        """Record which planes do not have a frame, before they have pixels; see `Outcome.empty_planes`."""
+        ...
+
+
+@runtime_checkable
 class SupportsCarryOver(DatasetMetadata, Protocol):
     """Metadata that can adopt client edits from the metadata of a dataset that it replaces."""
 

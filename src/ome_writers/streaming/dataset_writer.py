@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ome_writers.errors import UnsupportedError, WriteError, describe_frames
 from ome_writers.file_sync import sync_folder
-from ome_writers.formats import SupportsCarryOver, SupportsGrow
+from ome_writers.formats import ListsMissingPlanes, SupportsCarryOver, SupportsGrow
 from ome_writers.routing import Plan
 from ome_writers.storage import (
     DERIVED,
@@ -30,6 +30,9 @@ from ome_writers.storage import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ome_writers.dataset import DatasetSpec, LevelSpec
     from ome_writers.formats import (
         AddedMetadata,
@@ -288,12 +291,21 @@ class DatasetWriter:
         error = FileNotFoundError(f"{self.layout.output} was removed while the stream wrote to it")
         self.fail(error, frames)
 
-    def close_pixels(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Write all pixels and frame metadata, and give the arrays their final shapes."""
+    def close_pixels(
+        self, shapes: Sequence[tuple[int, ...]], missing: Mapping[int, NDArray[np.bool_]]
+    ) -> None:
+        """Write all pixels and frame metadata, and give the arrays their final shapes.
+
+        `missing` is `Outcome.empty_planes`.
+        """
         with self._flush_lock:
             self._closed = True
             self._end_counting()
             added = self._added_shapes = [writer.final_shapes() for writer in self.added]
+            self._run(partial(self._list_missing, self.metadata, missing))
+            for writer, of_images in zip(self.added, added, strict=True):
+                empty = writer.final_outcome(of_images, failed=False).empty_planes
+                self._run(partial(self._list_missing, writer.image_set.metadata, empty))
             self._run(lambda: self.engine.close(self._array_shapes(shapes, added)))
             for journal in (self.journal, *(writer.image_set.journal for writer in self.added)):
                 self._run(partial(_write_pending, journal))
@@ -447,6 +459,15 @@ class DatasetWriter:
         if isinstance(metadata, SupportsGrow):
             with self._metadata_lock:
                 metadata.grow(shapes)
+                self._put(metadata.render())
+
+    def _list_missing(
+        self, metadata: AddedMetadata, missing: Mapping[int, NDArray[np.bool_]]
+    ) -> None:
+        """Write which planes do not have a frame: a kill while they get pixels must not make frames of them."""
+        if missing and isinstance(metadata, ListsMissingPlanes):
+            with self._metadata_lock:
+                metadata.list_missing(missing)
                 self._put(metadata.render())
 
     def _write_metadata(self) -> None:

@@ -254,7 +254,7 @@ class FrameWriter:
     def close(self, *, failed: bool) -> None:
         """Write everything that was accepted, and the final metadata of the dataset, which collects errors."""
         shapes = self.final_shapes()
-        self.dataset_writer.close_pixels(shapes)
+        self.dataset_writer.close_pixels(shapes, self._missing_planes(shapes))
         self.dataset_writer.check_output_exists(self.accepted)
         outcome = self.final_outcome(shapes, failed=failed)
         runs = self.cursor.pop_runs()
@@ -294,11 +294,17 @@ class FrameWriter:
             status = "failed"
         written = max(0, self.cursor.stored - len(self.dataset_writer.lost_frames))
         windows, now = self._display_range.windows, self._now()
-        # OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
-        lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
-        missing = self.cursor.missing_planes(shapes) if lists_missing else {}
+        missing = self._missing_planes(shapes)
         in_order = self.cursor.frames_in_order() if not self.dataset_writer.failed else 0
         return Outcome(status, written, tuple(shapes), windows, {}, in_order, now, missing)
+
+    def _missing_planes(self, shapes: Sequence[tuple[int, ...]]) -> dict[int, NDArray[np.bool_]]:
+        """Return `Outcome.empty_planes`.
+
+        OME-Zarr omits the chunks of missing frames; OME-TIFF has to list them, or they would look like black frames.
+        """
+        lists_missing = format_row(self.plan.settings.format.name).lists_empty_planes
+        return self.cursor.missing_planes(shapes) if lists_missing else {}
 
     def _write_staged(
         self,

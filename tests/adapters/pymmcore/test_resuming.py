@@ -81,9 +81,7 @@ def test_record_continues_a_killed_run(demo_core: CMMCorePlus, suffix: str, tmp_
     times = [f["delta_t"] for f in omew.read_frame_metadata(output)]
     assert len(times) == 36
     times.sort()
-    gap = np.diff(times)
-    assert np.argmax(gap) == written - 1
-    assert gap.max() > 0.5
+    assert np.diff(times)[written - 1] > 1.4  # it was killed 1.5 s after the last frame
     if suffix == "zarr":
         own = json.loads((output / "zarr.json").read_bytes())["attributes"]["ome_writers"]
         assert [attempt["frames"] for attempt in own["attempts"]] == [written, 36 - written]

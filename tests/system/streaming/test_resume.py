@@ -375,3 +375,39 @@ def test_resume_after_a_kill_while_the_dataset_was_created(tmp_path: Path, name:
         if ended == 3:
             break
     assert ended == 3
+
+
+_KILLED_CLOSE = """
+import json, os, signal, sys
+import numpy as np
+import ome_writers
+from ome_writers.streaming.dataset_writer import DatasetWriter
+
+DatasetWriter.close_metadata = lambda *_: os.kill(os.getpid(), getattr(signal, "SIGKILL", 9))
+settings, indices = json.load(sys.stdin)
+stream = ome_writers.create_stream(ome_writers.AcquisitionSettings.model_validate(settings))
+for t, z in indices:
+    stream.append(np.full((4, 6), 4 * t + z + 1, "uint16"), index={"t": t, "z": z})
+stream.flush()
+stream.close()
+"""
+
+
+@pytest.mark.parametrize("t", [None, 6])
+def test_missing_planes_are_not_frames_after_a_kill_in_close(tmp_path: Path, t: int | None) -> None:
+    """Which gives missing planes of an OME-TIFF pixels of zeros before it writes the final metadata."""
+    path = tmp_path / "a.ome.tiff"
+    indices = [(3, 1), (0, 2), (1, 0), (3, 3)]
+    arguments = json.dumps([settings(path, t).model_dump(mode="json"), indices])
+    run_python(["-c", _KILLED_CLOSE], stdin=arguments)
+    assert omew.read(path).status == "writing"
+    repaired = tmp_path / "repaired.ome.tiff"
+    shutil.copy(path, repaired)
+    omew.repair(repaired)
+    assert omew.read(repaired).frames_written == 4
+    with omew.resume(path) as stream:
+        remaining = [tuple(i.values()) for i in itertools.islice(stream.remaining(), 14)]
+        assert remaining[:12] == [divmod(n, 4) for n in range(16) if divmod(n, 4) not in indices]
+        for at, z in remaining[:12]:
+            stream.append(frame(4 * at + z), index={"t": at, "z": z})
+    assert values(path)[:16] == [n + 1 for n in range(16)]

@@ -30,6 +30,7 @@ from ome_writers.formats.ome_xml import (
     without_warning,
 )
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
+from ome_writers.formats.ometiff import missing_planes
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class TiffMetadata:
-    """Implements `DatasetMetadata` and `SupportsGrow`.
+    """Implements `DatasetMetadata`, `SupportsGrow` and `ListsMissingPlanes`.
 
     Documents are generated from plan, outcome and journal. In a document that the user has edited, only sizes, IFDs and
     frame metadata are kept up to date.
@@ -68,6 +69,8 @@ class TiffMetadata:
         # the bytes of the first document that change at each flush
         self._progress: Patch | None = None
         self._embedded: list[int] = []
+        # from the beginning of `close` until its result; see `list_missing`
+        self._missing: dict[str, Any] = {}
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         dirty, self._dirty = self._dirty, set()
@@ -111,6 +114,10 @@ class TiffMetadata:
         if tuple(shapes) != self._outcome.shapes:
             self._outcome = dataclasses.replace(self._outcome, shapes=tuple(shapes))
             self._refresh()
+
+    def list_missing(self, missing: Mapping[int, NDArray[np.bool_]]) -> None:
+        self._missing = missing_planes.encode(missing)
+        self._refresh()
 
     def get_metadata(self) -> dict[int, OME]:
         """Return position number (-1: companion file) to `ome_types.model.OME`; the models share common elements."""
@@ -160,7 +167,7 @@ class TiffMetadata:
         self._refresh()
 
     def finish(self, outcome: Outcome, journal: Journal) -> None:
-        self._outcome = outcome
+        self._outcome, self._missing = outcome, {}
         for image in self._plan.images:
             number = image.number
             if journal.count(number):
@@ -260,6 +267,8 @@ class TiffMetadata:
                 str(number): _runs_of(mask, axis_letters(self._plan.images[number]))
                 for number, mask in self._outcome.empty_planes.items()
             }
+        if missing := self._missing or self._adopted.get(missing_planes.KEY):
+            info[missing_planes.KEY] = missing
         axes = axis_letters(self._plan.images[0])
         for letter, axis in axes.items():
             if axis == self._plan.images[0].array.growing:

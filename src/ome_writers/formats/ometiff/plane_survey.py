@@ -13,6 +13,7 @@ from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import latest_entries
+from ome_writers.formats.ometiff import missing_planes
 from ome_writers.formats.ometiff.layout import ifd_runs
 from ome_writers.routing import PageOrder
 from ome_writers.untrusted import MAX_FRAMES, check_count
@@ -33,6 +34,7 @@ def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Jo
         pages = _pages(stored, image, chains)
         _refuse_other_ifds(stored, image, pages)
         mask = np.isin(pages, chains[image.key].pages_with_pixels)
+        missing_planes.exclude(stored.latest.info, image.number, mask)
         for entry in latest_entries(journal.lines(image.number)):
             index = tuple(entry["storage_index"])
             if len(index) == mask.ndim and all(map(int.__lt__, index, mask.shape)):

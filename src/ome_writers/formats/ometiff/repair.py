@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.frame_metadata import Journal
+from ome_writers.formats.ometiff import missing_planes
 from ome_writers.formats.ometiff.entry_file import (
     find_entry_file,
     render_entry_file,
@@ -111,6 +112,9 @@ class _TiffRepair:
                 chain.truncate_chain(len(ifds))
         documents = TiffMetadata(stored.plan, stored.layout)
         documents.adopt(stored)
+        stored.latest.info.pop(missing_planes.KEY, None)
+        if closed and "planes_without_frames" in closed.info:
+            stored.latest.info["planes_without_frames"] = closed.info["planes_without_frames"]
         finish_attempts(stored.latest.info, outcome.frames_written)
         documents.finish(outcome, self._journal)
         for name, xml in documents.render():

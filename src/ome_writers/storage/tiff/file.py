@@ -283,10 +283,13 @@ class TiffFile:
             # ext4 flushes a file that was truncated to zero when it is closed, so truncate only if necessary
             if os.fstat(fd).st_size:
                 os.ftruncate(fd, 0)
-            write_at(fd, [*parts, head.blank_strips], 0)
             for offset, ifds in head.ifds or self._encoder.blank_ifds(head.segment, self._capacity):
                 write_at(fd, [ifds], offset)
             extend_file(fd, head.segment.end)
+            # the header last: if the process is killed before, the file is not a TIFF yet, and not a damaged one
+            start = memoryview(parts[0])[len(HEADER) :]
+            write_at(fd, [start, *parts[1:], head.blank_strips], len(HEADER))
+            write_at(fd, [HEADER], 0)
             self._preallocation.file_bytes = head.segment.end
             self._preallocation.extend(fd)
         if self.geometry.grows:
