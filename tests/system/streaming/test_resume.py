@@ -308,6 +308,7 @@ def test_an_ometiff_with_a_longer_first_axis(
         assert 5 in tiff.series[0].shape[:-2]
 
 
+@pytest.mark.thread_writer  # as above
 @pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
 @pytest.mark.parametrize("t", [6, None])
 def test_an_open_view_follows_a_resumed_stream(tmp_path: Path, name: str, t: int | None) -> None:
