@@ -108,7 +108,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--fps", type=float, default=50.0)
-    parser.add_argument("--disk", type=Path, help="folder for the dataset and the server's copy")
+    parser.add_argument(
+        "--disk",
+        type=lambda p: Path(p).resolve(),
+        help="folder for the dataset and the server's copy",
+    )
     options = parser.parse_args()
     variants = ("alone", "mirror", "evict", "process", "plain")
     results: dict[str, list[Result]] = {variant: [] for variant in variants}

@@ -47,9 +47,12 @@ class SeaweedFS:
         self._nice = nice
         self._ports = [_free_port() for _ in range(4)]
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_probe = False
         self.endpoint = f"http://127.0.0.1:{self._ports[3]}"
         self.start()
         self.client.create_bucket(Bucket=BUCKET)
+        self.client.put_object(Bucket=BUCKET, Key="probe", Body=bytes(4096))
+        self._has_probe = True
 
     @property
     def client(self) -> Any:
@@ -64,7 +67,7 @@ class SeaweedFS:
         )
 
     def start(self) -> None:
-        """Return when the server answers."""
+        """Return when the server answers, and reads objects: its volumes are found later, which is an error 500."""
         master, volume, filer, s3 = map(str, self._ports)
         command = [
             *("nice", f"-n{self._nice}"),
@@ -84,6 +87,8 @@ class SeaweedFS:
         while True:
             try:
                 self.client.list_buckets()
+                if self._has_probe:
+                    self.client.get_object(Bucket=BUCKET, Key="probe")["Body"].read()
                 return
             except Exception:  # of many kinds while it starts
                 if time.monotonic() > deadline or self._process.poll() is not None:
