@@ -437,9 +437,14 @@ class ProcessStream(OMEStream):
                 return
             process = self._dataset_writer.process
             cursor = self._writer.cursor
-            state = process.restart(settings, accepted=cursor.accepted, distinct=cursor.stored)
-            self._inference = inference
-            self._adopt(state)
+            replaced = self._dataset_writer
+            replaced.discarded = True  # views wait for the new plan, see `OMEStream.plan`
+            try:
+                state = process.restart(settings, accepted=cursor.accepted, distinct=cursor.stored)
+                self._inference = inference
+                self._adopt(state)
+            finally:
+                replaced.discarded = False
 
     def _adopt(self, state: OutputState) -> None:
         """Continue with the output that the writer's process has created in place of the earlier one."""
