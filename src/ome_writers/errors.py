@@ -49,13 +49,9 @@ def escape_controls(text: str, *, keep: str = "\n") -> str:
     >>> escape_controls("a\x1b[2J\u202eb")
     'a\\x1b[2J\\u202eb'
     """
-    return UNSAFE.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return {10: r"\n", 13: r"\r", 9: r"\t"}.get(code) or (
-        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    return UNSAFE.sub(
+        lambda match: match[0] if match[0] in keep else match[0].encode("unicode_escape").decode(),
+        text,
     )
 
 

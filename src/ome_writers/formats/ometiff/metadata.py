@@ -1,4 +1,5 @@
 """Metadata of an OME-TIFF: its OME-XML, in the file, in each file of a set, or in a companion file."""
+# Longer than 300 lines: one document, from its plan to its result.
 
 from __future__ import annotations
 
@@ -30,7 +31,6 @@ from ome_writers.formats.ome_xml import (
     without_warning,
 )
 from ome_writers.formats.ome_xml.annotations import render_progress, reserve_progress
-from ome_writers.formats.ometiff import missing_planes
 from ome_writers.formats.ometiff.layout import TiffSet, ifd_runs, is_set
 from ome_writers.formats.strict_json import to_plain_json
 from ome_writers.routing import Plan
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from ome_writers.formats.ome_xml import Body, RenderedPlanes
     from ome_writers.formats.ometiff.edited_document import EditedDocument
     from ome_writers.formats.ometiff.stored_documents import StoredDocuments
+
+MISSING_AT_CLOSE = "missing_at_close"
+"""The key of the planes without a frame in the annotation, while `close` gives them pixels of zeros: if the process is
+killed then, their IFDs are like those of frames. Image number to the shape of a mask and its runs, see `_runs`."""
 
 
 class TiffMetadata:
@@ -116,7 +120,10 @@ class TiffMetadata:
             self._refresh()
 
     def list_missing(self, missing: Mapping[int, NDArray[np.bool_]]) -> None:
-        self._missing = missing_planes.encode(missing)
+        self._missing = {
+            str(number): {"shape": list(mask.shape), "runs": _runs(mask).tolist()}
+            for number, mask in missing.items()
+        }
         self._refresh()
 
     def get_metadata(self) -> dict[int, OME]:
@@ -267,8 +274,8 @@ class TiffMetadata:
                 str(number): _runs_of(mask, axis_letters(self._plan.images[number]))
                 for number, mask in self._outcome.empty_planes.items()
             }
-        if missing := self._missing or self._adopted.get(missing_planes.KEY):
-            info[missing_planes.KEY] = missing
+        if missing := self._missing or self._adopted.get(MISSING_AT_CLOSE):
+            info[MISSING_AT_CLOSE] = missing
         axes = axis_letters(self._plan.images[0])
         for letter, axis in axes.items():
             if axis == self._plan.images[0].array.growing:
@@ -285,11 +292,16 @@ def stored_settings(plan: Plan) -> Any:
     return json.loads(stored.encode(errors="replace"))
 
 
+def _runs(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return [first, count] of each run of True in the mask, in storage order."""
+    edges = np.flatnonzero(np.diff(mask.ravel(), prepend=False, append=False))
+    return np.stack([edges[::2], edges[1::2] - edges[::2]], axis=1)
+
+
 def _runs_of(mask: NDArray[np.bool_], axes: Mapping[str, int]) -> list[list[int]]:
     """Return [T, C, Z, number of planes] of each run of True in the mask, in storage order."""
-    flat = mask.ravel()
-    edges = np.flatnonzero(np.diff(flat, prepend=False, append=False))
-    index = np.unravel_index(edges[::2], mask.shape) if mask.ndim else ()
-    columns = [index[axes[c]] if c in axes else np.zeros_like(edges[::2]) for c in "TCZ"]
-    runs: list[list[int]] = np.stack([*columns, edges[1::2] - edges[::2]], axis=1).tolist()
+    first, count = _runs(mask).T
+    index = np.unravel_index(first, mask.shape) if mask.ndim else ()
+    columns = [index[axes[c]] if c in axes else np.zeros_like(first) for c in "TCZ"]
+    runs: list[list[int]] = np.stack([*columns, count], axis=1).tolist()
     return runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from ome_writers.dataset import ImageSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import latest_entries
-from ome_writers.formats.ometiff import missing_planes
 from ome_writers.formats.ometiff.layout import ifd_runs
+from ome_writers.formats.ometiff.metadata import MISSING_AT_CLOSE
 from ome_writers.routing import PageOrder
 from ome_writers.untrusted import MAX_FRAMES, check_count
 
@@ -34,7 +34,7 @@ def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Jo
         pages = _pages(stored, image, chains)
         _refuse_other_ifds(stored, image, pages)
         mask = np.isin(pages, chains[image.key].pages_with_pixels)
-        missing_planes.exclude(stored.latest.info, image.number, mask)
+        _exclude(stored.latest.info, image.number, mask)
         for entry in latest_entries(journal.lines(image.number)):
             index = tuple(entry["storage_index"])
             if len(index) == mask.ndim and all(map(int.__lt__, index, mask.shape)):
@@ -55,6 +55,25 @@ def survey(stored: StoredDocuments, chains: Mapping[str, IfdRepair], journal: Jo
         time=stored.updated,
         empty_planes=empty,
     )
+
+
+def _exclude(info: Mapping[str, Any], image: int, found: NDArray[np.bool_]) -> None:
+    """Clear the planes of an image that an annotation lists; what is not a list of such planes is ignored."""
+    by_image = info.get(MISSING_AT_CLOSE)
+    listed = by_image.get(str(image)) if isinstance(by_image, dict) else None
+    shape = listed.get("shape") if isinstance(listed, dict) else None
+    if (
+        not isinstance(shape, list)
+        or len(shape) != found.ndim
+        or not all(type(n) is int and 0 < n <= m for n, m in zip(shape, found.shape, strict=True))
+    ):
+        return
+    missing = np.zeros(math.prod(shape), bool)
+    runs = listed.get("runs") if isinstance(listed, dict) else None
+    for run in runs if isinstance(runs, list) else ():
+        if isinstance(run, list) and len(run) == 2 and all(type(n) is int and n >= 0 for n in run):
+            missing[run[0] : run[0] + run[1]] = True
+    found[tuple(map(slice, shape))] &= ~missing.reshape(shape)
 
 
 def outcome_of_closed(stored: StoredDocuments, closed: StoredDocument) -> Outcome:

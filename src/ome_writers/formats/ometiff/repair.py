@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.formats.frame_metadata import Journal
-from ome_writers.formats.ometiff import missing_planes
 from ome_writers.formats.ometiff.entry_file import (
     find_entry_file,
     render_entry_file,
@@ -17,7 +16,7 @@ from ome_writers.formats.ometiff.file_sets import ome_xml_files
 from ome_writers.formats.ometiff.first_page import read_ome_xml
 from ome_writers.formats.ometiff.ifd_repair import IfdRepair
 from ome_writers.formats.ometiff.layout import ifd_runs
-from ome_writers.formats.ometiff.metadata import TiffMetadata
+from ome_writers.formats.ometiff.metadata import MISSING_AT_CLOSE, TiffMetadata
 from ome_writers.formats.ometiff.plane_survey import kept_ifds, outcome_of_closed, survey
 from ome_writers.formats.ometiff.stored_documents import load_documents
 from ome_writers.formats.ometiff.stored_levels import StoredLevels
@@ -112,7 +111,7 @@ class _TiffRepair:
                 chain.truncate_chain(len(ifds))
         documents = TiffMetadata(stored.plan, stored.layout)
         documents.adopt(stored)
-        stored.latest.info.pop(missing_planes.KEY, None)
+        stored.latest.info.pop(MISSING_AT_CLOSE, None)
         if closed and "planes_without_frames" in closed.info:
             stored.latest.info["planes_without_frames"] = closed.info["planes_without_frames"]
         finish_attempts(stored.latest.info, outcome.frames_written)
