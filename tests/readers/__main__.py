@@ -18,6 +18,7 @@ from readers.samples import RECIPES, write_samples
 from readers.verdict import Verdict, judge
 
 if TYPE_CHECKING:
+    from readers.samples import Recipe
     from readers.verdict import Reader
 
 DISTRIBUTIONS = {
@@ -39,32 +40,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tox -e readers --", description=main.__doc__)
     parser.add_argument("--folder", type=Path, help="where the samples are kept (default: nowhere)")
     parser.add_argument("--only", default="", help="readers whose name contains this")
+    parser.add_argument("--samples", default="", help="samples whose name contains this")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # warnings of the readers
     logging.disable(logging.CRITICAL)
     readers = [reader for reader in READERS if options.only.lower() in reader.name.lower()]
+    recipes = [recipe for recipe in RECIPES if options.samples in recipe.name]
     verdicts: dict[tuple[str, str, str], Verdict] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        for sample in write_samples(folder.resolve()):
+        for sample in write_samples(folder.resolve(), recipes):
             for reader in readers:
                 if reader.format == sample.format:
                     with contextlib.redirect_stdout(io.StringIO()):
                         found = judge(reader, sample)
                     verdicts[reader.format, sample.name, reader.name] = found
     for format in ("zarr", "tiff"):
-        _print_table(format, readers, verdicts)
+        _print_table(format, recipes, readers, verdicts)
     failed = _print_reasons(verdicts)
     print(f"\n{len(verdicts)} verdicts, {failed} failed")
     return 1 if failed else 0
 
 
 def _print_table(
-    format: str, readers: list[Reader], verdicts: dict[tuple[str, str, str], Verdict]
+    format: str,
+    recipes: list[Recipe],
+    readers: list[Reader],
+    verdicts: dict[tuple[str, str, str], Verdict],
 ) -> None:
     """Print a Markdown table: one row per reader, one column per sample."""
-    samples = [recipe.name for recipe in RECIPES if recipe.format == format]
+    samples = [recipe.name for recipe in recipes if recipe.format == format]
     print(f"\n| OME-{format.upper().replace('ZARR', 'Zarr')} | " + " | ".join(samples) + " |")
     print("|---" * (len(samples) + 1) + "|")
     for reader in readers:

@@ -97,6 +97,9 @@ def _ome_zarr_models(sample: Sample) -> Images:
         open_ome_zarr(sample.path / path, version="0.5")
     for path in sample.derived:
         open_ome_zarr(sample.path / path, version="0.5")
+    for group, names in _label_groups(sample).items():
+        listed = open_ome_zarr(sample.path / group, version="0.5").ome_attributes.labels
+        assert listed == names, f"{group}: labels {listed}"
     return []
 
 
@@ -105,7 +108,16 @@ def _yaozarrs(sample: Sample) -> Images:
 
     for path in ["", *sample.derived]:
         yaozarrs.validate_zarr_store(str(sample.path / path))
+    for group, names in _label_groups(sample).items():
+        metadata = yaozarrs.open_group(str(sample.path / group)).ome_metadata()
+        assert metadata.labels == names, f"{group}: labels {metadata.labels}"
     return []
+
+
+def _label_groups(sample: Sample) -> dict[str, list[str]]:
+    """Return the path of the group of labels of each image, with the names that it must list."""
+    paths = [path.rpartition("/") for path in sample.derived]
+    return {group: [name] for group, _, name in paths if group.endswith("labels")}
 
 
 def _ngff_zarr(sample: Sample) -> Images:

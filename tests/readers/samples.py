@@ -20,7 +20,7 @@ from ome_writers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from ome_writers import OMEStream
@@ -266,6 +266,7 @@ RECIPES = (
     ),
     Recipe("resumed checksum", options={"checksum": True}, compression="blosc-zstd", resumed=5),
     Recipe("labels", labels=True),
+    Recipe("labels collection", labels=True, positions=3),
     Recipe("labels plate", labels=True, positions=3, plate=True),
     Recipe("labels levels in shards", labels=True, levels=1, shard=3, compression="blosc-zstd"),
     Recipe("writing", frames=8, closed=False),
@@ -319,9 +320,9 @@ def limits(reason: str, concerns: Callable[[Recipe], bool]) -> dict[str, str]:
     return {r.name: reason for r in RECIPES if r.format == "tiff" and concerns(r)}
 
 
-def write_samples(folder: Path) -> Iterator[Sample]:
+def write_samples(folder: Path, recipes: Iterable[Recipe]) -> Iterator[Sample]:
     """Write one sample after the other; streams of growing samples stay open until the next step."""
-    for recipe in RECIPES:
+    for recipe in recipes:
         place = folder / recipe.format
         place.mkdir(exist_ok=True)
         sample = recipe.write(place)
