@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,8 +56,8 @@ def sequence(loops: int = 3) -> Any:
 
 def killed_run(output: Path) -> None:
     command = [sys.executable, "-c", _CLIENT, sequence().model_dump_json(), str(output)]
-    tests = str(Path(__file__).parents[2])
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tests)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
     assert done.returncode == -9, done.stderr
 
 

@@ -64,8 +64,8 @@ def arrivals(monkeypatch: pytest.MonkeyPatch) -> Arrivals:
 
     found = Arrivals()
 
-    def create(settings: AcquisitionSettings) -> Any:
-        stream = create_stream(settings)
+    def create(settings: AcquisitionSettings, **options: Any) -> Any:
+        stream = create_stream(settings, **options)
         found.watch(stream)
         return stream
 
