@@ -144,8 +144,9 @@ def test_share_raises_here_or_records_a_failure() -> None:
 def test_share_keeps_no_item_for_busy_workers() -> None:
     """Otherwise frames that are written would use memory beside `buffer_bytes`."""
     background = Background(1)
-    busy = threading.Event()
-    background.submit(busy.wait)
+    started, busy = threading.Event(), threading.Event()
+    background.submit(lambda: (started.set(), busy.wait()))
+    assert started.wait(60)
     frames = [np.zeros(8), np.zeros(8)]
     released = [weakref.ref(frame) for frame in frames]
     map_shared(background, np.sum, frames)
