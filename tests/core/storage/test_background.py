@@ -145,7 +145,12 @@ def test_share_keeps_no_item_for_busy_workers() -> None:
     """Otherwise frames that are written would use memory beside `buffer_bytes`."""
     background = Background(1)
     started, busy = threading.Event(), threading.Event()
-    background.submit(lambda: (started.set(), busy.wait()))
+
+    def work() -> None:
+        started.set()
+        busy.wait()
+
+    background.submit(work)
     assert started.wait(60)
     frames = [np.zeros(8), np.zeros(8)]
     released = [weakref.ref(frame) for frame in frames]
