@@ -14,6 +14,7 @@ RunOnce._lock                  a stream is closed
 OMEStream._restart_lock        the output must not be replaced: flush, restart, discard
 DatasetWriter._flush_lock           pixels and frame metadata are flushed
 OMEStream._lock                a frame is written, or the state changes
+LabelStream._lock              a plane of labels is written, or the state changes
 OMEStream._metadata_lock       the user reads or changes metadata
 DatasetWriter._metadata_lock        metadata changes or is written
 WriterProcess._state_lock      requests of a stream to the writer's process are registered
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from ome_writers.streaming.coord_update import CoordUpdate as CoordUpdate
     from ome_writers.streaming.create import create_stream as create_stream
     from ome_writers.streaming.derived import DerivedStream as DerivedStream
+    from ome_writers.streaming.label_stream import LabelStream as LabelStream
     from ome_writers.streaming.resumption import resume as resume
     from ome_writers.streaming.resumption import resume_blocker as resume_blocker
     from ome_writers.streaming.stats import StreamStats as StreamStats
@@ -84,6 +86,7 @@ else:
             ".coord_update": ("CoordUpdate",),
             ".create": ("create_stream",),
             ".derived": ("DerivedStream",),
+            ".label_stream": ("LabelStream",),
             ".resumption": ("resume", "resume_blocker"),
             ".stats": ("StreamStats",),
             ".stream": ("OMEStream",),

@@ -290,9 +290,7 @@ class OMEStream:
         They are written by the same engine, with the same memory, and closed with this stream. In an OME-Zarr labels
         are in ``labels/NAME`` of each image, with as many levels as the image (the nearest sample: no value is
         invented), and other images in ``derived/NAME``. Of an OME-TIFF of one image they are an OME-TIFF of their own
-        beside it, ``STEM_NAME.ome.tiff``.
-
-        From now on the stream is not restarted, and infers nothing from the first frame.
+        beside it, ``STEM_NAME.ome.tiff``. The stream is no longer restarted, and infers nothing from the first frame.
 
         Parameters
         ----------

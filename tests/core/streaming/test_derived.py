@@ -377,3 +377,112 @@ def test_labels_are_added_to_datasets_of_other_programs_and_to_ome_tiff(tmp_path
     (zarr_ / "zarr.json").write_text(json.dumps(metadata))
     ome_writers.add_labels(zarr_, "cells", labels > 4)
     assert np.array_equal(ome_writers.open(zarr_ / "labels" / "cells")[...], labels > 4)
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, "tiff"])
+def test_labels_are_added_plane_by_plane(tmp_path: Path, layout: str) -> None:
+    """In any order, and as many as there are; the dataset is locked meanwhile."""
+    path = tmp_path / ("run.ome.tiff" if layout == "tiff" else "run.ome.zarr")
+    layout = "image" if layout == "tiff" else layout
+    with create_stream(settings(path, layout, pyramid={"levels": 1})) as stream:
+        for number in range(stream.plan.frames or 0):
+            stream.append(frame(number))
+    position = {} if layout == "image" else {"p": 1}
+    with ome_writers.add_labels(path, "cells", function="threshold") as cells:
+        cells.append(mask(5), index={**position, "t": 2, "z": 1})
+        cells.append(mask(3), index={**position, "t": 0, "z": 2})
+        cells.flush()
+        assert np.array_equal(cells.view()[(*position.values(), 2, 1)], mask(5))
+        with pytest.raises(OutputExistsError):
+            ome_writers.add_labels(path, "cells")
+        cells.append(mask(6), index={**position, "t": 2, "z": 1})
+    assert cells.closed
+    cells.close()
+    with pytest.raises(StreamClosedError):
+        cells.append(mask(0))
+    expected = np.zeros((T, Z, Y, X), "uint32")
+    expected[2, 1], expected[0, 2] = mask(6), mask(3)
+    for number, image in enumerate(ome_writers.read(path).images):
+        stored = derived_path(path, "labels", "cells", "" if path.is_file() else image.key)
+        pixels = expected if layout == "image" or number == 1 else np.zeros_like(expected)
+        for k in range(2):
+            reduced = pixels[..., :: 2**k, :: 2**k]
+            assert np.array_equal(ome_writers.open(stored, level=k)[...], reduced)
+    with (
+        pytest.raises(ZeroDivisionError),
+        ome_writers.add_labels(
+            path, "half", dimensions=["p", "t"] if position else ["t"], dtype="uint8"
+        ) as half,
+    ):
+        half.append(mask(0).astype("uint8"))
+        half.append(np.full((Y, X), 1 // 0))
+    image = "" if layout == "image" else ome_writers.read(path).images[0].key
+    stored = derived_path(path, "labels", "half", image)
+    assert np.array_equal(ome_writers.open(stored)[0], mask(0).astype("uint8"))
+    assert ome_writers.read(stored).status == "failed"
+    for dataset in {path, stored} if path.is_file() else {path}:
+        assert not ome_writers.repair(dataset).findings
+        assert not [c for c in ome_writers.validate(dataset).checks if c.findings]
+    assert not list(tmp_path.rglob(".*"))
+
+
+class _Unreadable:
+    """An array whose third plane cannot be read."""
+
+    shape, dtype, ndim = (T, Z, Y, X), np.dtype("uint8"), 4
+
+    def __getitem__(self, index: tuple[int, ...]) -> NDArray[np.uint8]:
+        if index == (0, 2):
+            raise KeyError("no such plane")
+        return np.ones((Y, X), "uint8")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_labels_of_an_array_that_cannot_be_read_are_removed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"run{suffix}"
+    with create_stream(settings(path)) as stream:
+        for number in range(T * C * Z):
+            stream.append(frame(number))
+    stored = derived_path(path, "labels", "cells")
+    with pytest.raises(KeyError, match="no such plane"):
+        ome_writers.add_labels(path, "cells", _Unreadable())
+    assert not stored.exists()
+    ome_writers.add_labels(path, "cells", np.ones((T, Z, Y, X), "uint8"))
+    assert ome_writers.open(stored)[...].all()
+    with pytest.raises(SettingsError, match="dtype is that of labels"):
+        ome_writers.add_labels(path, "more", np.ones((T, Z, Y, X), "uint8"), dtype="uint8")  # type: ignore[call-overload] # refused
+    with pytest.raises(SettingsError, match="Labels are integers"):
+        ome_writers.add_labels(path, "more", dtype="float32")
+
+
+_KILLED_LATER = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+from core.streaming.test_derived import mask
+import ome_writers
+cells = ome_writers.add_labels(sys.argv[1], "cells")
+for number in range(5):
+    cells.append(mask(number))
+cells.flush()
+cells.append(mask(5))
+os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+"""
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_added_labels_of_a_killed_program_are_repaired(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"run{suffix}"
+    with create_stream(settings(path)) as stream:
+        for number in range(T * C * Z):
+            stream.append(frame(number))
+    run_python(["-c", _KILLED_LATER, str(path), str(Path(__file__).parents[2])])
+    stored = derived_path(path, "labels", "cells")
+    for _ in range(2):
+        labels = ome_writers.open(stored)[...].reshape(-1, Y, X)
+        assert np.array_equal(labels[:5], [mask(n) for n in range(5)])
+        assert not labels[6:].any()
+        for dataset in {path, stored} if suffix == ".ome.tiff" else {path}:
+            ome_writers.repair(dataset)
+            assert not ome_writers.repair(dataset).findings
+            assert not [c for c in ome_writers.validate(dataset).checks if c.findings]
+    ome_writers.add_labels(path, "more", np.zeros((T, Z, Y, X), "uint8"))
