@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ome_writers.routing import Plan
+
 _WRITER = """
 import json, sys
 from support.resumed import Case, write_until_killed
@@ -227,10 +229,10 @@ def levels(path: Path) -> int:
     return len(omew.read(path).images[0].levels)
 
 
-def stored_bytes(path: Path, remaining: list[dict[str, int]], plan: Any) -> dict[str, bytes]:
-    """Return the bytes of what must not change: chunks and shards without remaining frames, and pixels of pages.
+def stored_bytes(path: Path, remaining: list[dict[str, int]], plan: Plan) -> dict[str, bytes]:
+    """Return the bytes of what must not change: chunks, shards and pixels of pages without remaining frames.
 
-    By file, or by file, offset and size.
+    By file, or by file, offset and size. Frames that were not flushed remain, and may be on disk.
     """
     if (path / "zarr.json").is_file():
         changing = {name for index in remaining for name in _chunk_files(plan, index)}
@@ -245,17 +247,28 @@ def stored_bytes(path: Path, remaining: list[dict[str, int]], plan: Any) -> dict
         return {name: data for name, data in found.items() if _cell(name, rank) not in changing}
     import tifffile
 
+    kept = _kept_planes(plan, remaining)
     found = {}
     for file in [path] if path.is_file() else sorted(path.glob("*.tif*")):
         data = file.read_bytes()
         with tifffile.TiffFile(file) as tiff:
-            second = tiff.pages[1].offset if len(tiff.pages) > 1 else len(data)
             for page in tiff.pages:
-                if page.dataoffsets[0] > second:
+                if page.asarray().tobytes() in kept:
                     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
                         part = data[offset : offset + count]
                         found[f"{file.name} {offset} {count}"] = part
     return found
+
+
+def _kept_planes(plan: Plan, remaining: list[dict[str, int]]) -> set[bytes]:
+    """Return the pixels of the planes of frames that do not remain, but for those of zeros: no two others are equal."""
+    rgb, planes = plan.settings.rgb, set()
+    for number in range(UNBOUNDED_FRAMES if plan.frames is None else plan.frames):
+        index = plan.router.indices(number)
+        if index not in remaining and (frame := frame_of(index, rgb=rgb)).any():
+            samples = np.moveaxis(frame, -1, 0) if rgb else frame
+            planes |= {each.tobytes() for each in (frame, samples, *(samples if rgb else ()))}
+    return planes
 
 
 def bytes_now(path: Path, names: Iterable[str]) -> dict[str, bytes]:
@@ -276,7 +289,7 @@ def _cell(name: str, rank: int) -> str:
     return f"{array}/c/" + "/".join(coordinate.split("/")[:rank])
 
 
-def _chunk_files(plan: Any, index: dict[str, int]) -> Iterator[str]:
+def _chunk_files(plan: Plan, index: dict[str, int]) -> Iterator[str]:
     number, stored = plan.router.address_of(list(index.values()))
     image = plan.images[number]
     outer = image.array.shards or image.array.chunks

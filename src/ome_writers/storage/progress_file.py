@@ -42,6 +42,8 @@ class ProgressFile:
         self._resumed = resumed
         self._pending: list[tuple[int, int]] = []  # runs that are not in the file
         self._runs, self._first, self._length, self._frames = 0, 0, 0, 0  # as in the header
+        with suppress(OSError):  # that of a killed writer, which followers may have open
+            remove(self._path)
         self._fd = open_new(self._path)
         self.record(())
 
@@ -57,9 +59,7 @@ class ProgressFile:
             self.record(runs, state)
             os.close(self._fd)
             self._fd = -1
-            with suppress(
-                OSError
-            ):  # a process has it open; the next writer, or `repair`, removes it
+            with suppress(OSError):  # a process has it open; the next writer removes it
                 remove(self._path)
 
     def _write(self, state: int) -> None:

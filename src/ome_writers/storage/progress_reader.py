@@ -93,6 +93,10 @@ class ProgressReader:
             return not os.path.samestat(os.stat(self._path), os.fstat(self._fd))
         return False
 
+    def is_current(self) -> bool:
+        """Return whether the file is still at its path: it was neither replaced nor removed."""
+        return os.path.exists(self._path) and not self.was_replaced()
+
     def close(self) -> None:
         """Close the file. A second call does nothing."""
         fd, self._fd = self._fd, -1

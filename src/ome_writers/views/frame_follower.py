@@ -65,7 +65,8 @@ def follow(
     TimeoutError
         There was no frame for `timeout` seconds.
     WriteError
-        The writer was killed, or has failed, after the frames that were yielded (OSError).
+        The writer was killed, or has failed, after the frames that were yielded (OSError). If the dataset is resumed
+        before this is noticed, the frames of its next writer follow.
     FileNotFoundError, UnsupportedError
         As for `open`.
     """
@@ -149,6 +150,7 @@ class _Follower:
             time.monotonic(),
         )  # time of the last flush, and when it was seen first
         self._next_check = 0.0
+        self._was_killed = False  # whether the writer that was followed before was killed
         self._lock: Path | None = None
         self._dataset: OpenDataset
 
@@ -268,7 +270,10 @@ class _Follower:
         progress = self._progress
         assert progress is not None
         if progress.header().resumed:
-            yield from self._on_disk()
+            on_disk = [*self._on_disk()]
+            runs = progress.new_runs(progress.header())
+            # these are read after they were recorded: each once
+            yield from dict.fromkeys((*on_disk, *(number for run in runs for number in run)))
         while True:
             header = progress.header()
             found = False
@@ -282,19 +287,25 @@ class _Follower:
                 raise self._writer_error("has failed", header.frames)
             if header.state != "writing":
                 return
-            if not found and self._has_ended(header):
-                if progress.was_replaced():
-                    return
-                if progress.header() == header:
-                    raise self._writer_error("has ended without closing it", header.frames)
+            if not found and self._is_check_due():
+                if progress.is_current():
+                    ended = self._has_ended(header) and progress.is_current()
+                    if ended and progress.header() == header:
+                        raise self._writer_error("has ended without closing it", header.frames)
+                elif progress.header() == header:
+                    return  # its writer was killed, and the dataset was repaired or is resumed
             elif not found:
                 self._wait(self._poll_interval_s)
 
     def _resumed(self) -> bool:
         """Return whether another writer continues the dataset, and prepare to follow it."""
         progress = self._progress
-        if progress is None or not progress.was_replaced():
+        if progress is None:
             return False
+        killed = progress.header().state == "writing"
+        if not killed and not progress.was_replaced():
+            return False
+        self._was_killed = killed
         runs = progress.all_runs()
         self._seen.update(number for run in runs for number in run)
         progress.close()
@@ -302,20 +313,24 @@ class _Follower:
 
     def _from_documents(self) -> Iterator[int]:
         """Yield the frames on disk according to metadata and files, until the dataset is closed."""
-        offset, router, growing = 0, self._dataset.router, False
+        offset, router, growing = 0, self._dataset.router, self._was_killed
         while True:
             spec = self._dataset.current_spec()
-            if spec.status != "writing":
+            locked = self._lock is not None and lock_owner(self._lock) is not None
+            # `resume` repairs a dataset first, to the status "failed"
+            if spec.status != "writing" and not (locked and spec.status == "failed"):
                 break
             growing = True
             self._progress = self._open_progress()
             if self._progress is not None:
+                if self._progress.header().resumed:
+                    yield from self._recorded()
+                    return
                 for number in self._recorded():
                     if number not in self._seen:
                         yield number
                     self._seen.discard(number)
                 return
-            ended = self._lock is not None and lock_owner(self._lock) is None
             known: dict[Any, Any] = {}
             limit = spec.frames_in_order
             while offset < (spec.frames_written or 0 if limit is None else limit):
@@ -326,6 +341,7 @@ class _Follower:
                 elif limit is None:
                     break  # the frames on disk are not the first ones
                 offset += 1
+            ended = self._lock is not None and not locked
             if ended and self._dataset.current_spec().status == "writing":
                 yield from self._on_disk()
                 raise self._writer_error("has ended without closing it", len(self._seen))
@@ -371,14 +387,21 @@ class _Follower:
             index.append(i)
         return index
 
-    def _has_ended(self, header: ProgressHeader) -> bool:
-        """Return whether the process of the writer does not run any more; checked now and then."""
+    def _is_check_due(self) -> bool:
+        """Return whether to check the writer again, and count this as a check."""
         now = time.monotonic()
-        if header.updated != self._last_sign[0]:
-            self._last_sign = header.updated, now
         if now < self._next_check or self._lock is None:
             return False
         self._next_check = now + _WRITER_CHECK_INTERVAL_S
+        return True
+
+    def _has_ended(self, header: ProgressHeader) -> bool:
+        """Return whether the process of the writer does not run any more."""
+        now = time.monotonic()
+        if header.updated != self._last_sign[0]:
+            self._last_sign = header.updated, now
+        if self._lock is None:
+            return False
         silent = now - self._last_sign[1] > _MAX_SILENCE_S
         owner = lock_owner(self._lock)
         return owner is None or (silent and not owner.is_here)

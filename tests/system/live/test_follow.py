@@ -265,6 +265,60 @@ def test_killed_writer_ends_follow_with_an_error(tmp_path: Path, layout: str) ->
     assert len([*ow.follow(settings.root_path)]) == 20
 
 
+def flush_and_die(settings: ow.AcquisitionSettings) -> None:
+    """Write 20 frames of the values 1 to 20 in a process that does not close the dataset."""
+    with writer(settings, [(n // 2, n % 2, n + 1) for n in range(20)], end="flush and die"):
+        pass
+
+
+def append_values(stream: ow.OMEStream, values: range) -> None:
+    for value in values:
+        stream.append(np.full((SIZE, SIZE), value, np.uint16))
+    stream.flush()
+
+
+@pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files", "OME-TIFF, growing"])
+@pytest.mark.parametrize("seen", ["while it is resumed", "afterwards"])
+def test_follow_goes_on_when_a_killed_dataset_is_resumed(
+    tmp_path: Path, layout: str, seen: str
+) -> None:
+    """Before the end of the killed writer is noticed, which is checked between frames."""
+    settings = settings_of(tmp_path, layout)
+    flush_and_die(settings)
+    followed = (int(plane[0, 0]) for _, plane in ow.follow(settings.root_path, timeout=30))
+    assert [next(followed) for _ in range(20)] == [*range(1, 21)]
+    with ow.resume(settings.root_path) as stream:
+        append_values(stream, range(21, 26))
+        if seen == "while it is resumed":
+            assert [next(followed) for _ in range(5)] == [*range(21, 26)]
+        append_values(stream, range(26, 31))
+    assert [*followed] == [*range(31 - (5 if seen == "while it is resumed" else 10), 31)]
+
+
+@pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files"])
+def test_follow_a_resumed_dataset_from_its_first_frame(tmp_path: Path, layout: str) -> None:
+    settings = settings_of(tmp_path, layout)
+    flush_and_die(settings)
+    with pytest.raises(ow.WriteError, match="has ended without closing it"):
+        [*ow.follow(settings.root_path)]
+    with ow.resume(settings.root_path) as stream:
+        append_values(stream, range(21, 26))
+        followed = (int(plane[0, 0]) for _, plane in ow.follow(settings.root_path, timeout=30))
+        assert [next(followed) for _ in range(25)] == [*range(1, 26)]
+        append_values(stream, range(26, 31))
+    assert [*followed] == [*range(26, 31)]
+
+
+def test_follow_a_killed_dataset_that_is_repaired(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "OME-Zarr, shards")
+    flush_and_die(settings)
+    followed = ow.follow(settings.root_path)
+    assert len([next(followed) for _ in range(20)]) == 20
+    ow.repair(settings.root_path)
+    with pytest.raises(ow.WriteError, match="has failed, after 20 frames"):
+        next(followed)
+
+
 @pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files", "OME-TIFF, growing"])
 def test_follow_without_progress_file(tmp_path: Path, layout: str) -> None:
     """As of earlier versions: by the metadata."""

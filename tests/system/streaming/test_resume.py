@@ -167,6 +167,61 @@ def test_resume_of_a_moved_dataset(tmp_path: Path) -> None:
     assert not (tmp_path / "a.ome.zarr").exists()
 
 
+_RESUMER = """
+import os, sys
+import numpy as np
+import ome_writers
+stream = ome_writers.resume(sys.argv[1])
+for index in stream.remaining():
+    number = 4 * index["t"] + index["z"]
+    if number == int(sys.argv[2]):
+        break
+    stream.append(np.full((4, 6), number + 1, "uint16"))
+stream.flush()
+if "killed" in sys.argv:
+    os.kill(os.getpid(), 9)
+stream.close()
+"""
+
+
+def resume_in_process(path: Path, *arguments: str) -> None:
+    ended = run_python(["-c", _RESUMER, str(path), *arguments])
+    assert (ended.returncode != 0) == ("killed" in arguments), ended.stderr
+
+
+@pytest.mark.thread_writer  # as above
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
+def test_resume_of_a_dataset_that_was_moved_after_a_kill(tmp_path: Path, name: str) -> None:
+    """Twice: after the kill of its writer, and after that of the process that resumed it."""
+    first = write_and_kill(settings(tmp_path / name), 7, 10)
+    second = tmp_path / "elsewhere" / f"b.{name.partition('.')[2]}"
+    third = tmp_path / f"c.{name.partition('.')[2]}"
+    second.parent.mkdir()
+    first.rename(second)
+    resume_in_process(second, "13", "killed")
+    second.rename(third)
+    with omew.resume(third) as stream:
+        assert next(stream.remaining()) == {"t": 3, "z": 1}
+    resume_in_process(third, "24")
+    assert (omew.read(third).status, values(third)) == ("complete", [n + 1 for n in range(24)])
+    assert not [finding for check in omew.validate(third).checks for finding in check.findings]
+
+
+@pytest.mark.thread_writer  # as above
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
+@pytest.mark.parametrize("t", [6, None])
+def test_an_open_view_shows_the_frames_of_processes_that_resume(
+    tmp_path: Path, name: str, t: int | None
+) -> None:
+    path = write_and_kill(settings(tmp_path / name, t), 7, 10)
+    view = omew.open(path)
+    assert [view[0, z][0, 0] for z in range(4)] == [1, 2, 3, 4]
+    resume_in_process(path, "13", "killed")
+    assert [view[divmod(number, 4)][0, 0] for number in range(13)] == [*range(1, 14)]
+    resume_in_process(path, "24")
+    assert np.asarray(view)[..., 0, 0].ravel().tolist() == [*range(1, 25)]
+
+
 def test_a_resumed_stream_does_not_restart(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.zarr"
     record(settings(path), 2)
