@@ -267,6 +267,9 @@ def test_projection_of_replaced_and_missing_frames(tmp_path: Path) -> None:
 
 
 def test_append_has_the_same_functions_with_a_derived_image(tmp_path: Path) -> None:
+    """Those of the engine are not compared: they depend on how many frames its threads have written so far."""
+    package = Path(ome_writers.__file__).parent
+    compared = (str(package / "streaming"), str(package / "routing"))
     calls: list[list[str]] = []
     for derives in (False, True):
         with create_stream(
@@ -279,16 +282,16 @@ def test_append_has_the_same_functions_with_a_derived_image(tmp_path: Path) -> N
             called: list[str] = []
 
             def profile(at: Any, event: str, _: Any, called: list[str] = called) -> None:
-                if event == "call":
-                    called.append(
-                        at.f_code.co_qualname if sys.version_info >= (3, 11) else at.f_code.co_name
-                    )
+                code = at.f_code
+                if event == "call" and code.co_filename.startswith(compared):
+                    called.append(code.co_qualname if sys.version_info >= (3, 11) else code.co_name)
 
             sys.setprofile(profile)
             stream.append(frame(8))
             sys.setprofile(None)
             calls.append(called)
     assert calls[0] == calls[1]
+    assert calls[0]
 
 
 def test_derived_images_that_are_refused(tmp_path: Path) -> None:
