@@ -181,11 +181,11 @@ class LabelStack:
         extents = dict(zip(self._axes, self.shape, strict=True))
         out = np.zeros([len(range(extents[a])[k]) for a, k in selected.items()], self.dtype)
         index = tuple(self._fixed.get(d, keys.get(d, 0)) for d in self._dims)
-        try:
-            pixels = np.asarray(None if self._view is None else self._view[index])
-        except IndexError:  # not written yet
+        if self._view is None:  # an image without these labels
             return out
-        if self._view is None:
+        try:
+            pixels = np.asarray(self._view[index])
+        except IndexError:  # not written yet
             return out
         given = [d for d, k in zip(self._dims, index, strict=True) if isinstance(k, slice)]
         pixels = pixels.transpose([given.index(a) for a in wanted if a in given])

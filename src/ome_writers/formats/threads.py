@@ -1,9 +1,9 @@
-"""Threads that read ahead: checks of a dataset spend most of their time in calls that release the interpreter lock."""
+"""A map over several threads whose results are in order, with bounded memory."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,14 +13,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
-    """Yield each item and the result of `function`, in the order of `items`; a few items are taken ahead."""
-    workers = available_cpus()
-    with ThreadPoolExecutor(workers) as pool:
+def map_in_threads(
+    function: Callable[[T], R], items: Iterable[T], threads: int | None = None
+) -> Generator[tuple[T, R], None, None]:
+    """Yield each item and its result, in order. No more calls are ahead of them than the threads need.
+
+    By default, there is a thread for each processor.
+    """
+    threads = threads or available_cpus()
+    with ThreadPoolExecutor(threads, "ome-writers-map") as pool:
         pending: deque[tuple[T, Future[R]]] = deque()
-        for item in items:
-            pending.append((item, pool.submit(function, item)))
-            if len(pending) > 2 * workers:
+        try:
+            for item in items:
+                pending.append((item, pool.submit(function, item)))
+                if len(pending) > 2 * threads:
+                    first, result = pending.popleft()
+                    yield first, result.result()
+            while pending:
                 first, result = pending.popleft()
                 yield first, result.result()
-        yield from ((item, result.result()) for item, result in pending)
+        finally:
+            pool.shutdown(cancel_futures=True)

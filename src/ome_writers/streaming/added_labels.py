@@ -154,7 +154,7 @@ def add_labels(
         for index in np.ndindex(*shape[:-2]):  # type: ignore[arg-type]  # none is unbounded
             stream.append(np.asarray(labels[index]).astype(settings.dtype, copy=False))
     except BaseException:
-        stream.remove()
+        stream._discard()  # noqa: SLF001 # a part of an array must not be mistaken for its labels
         raise
     stream.close()
     return None

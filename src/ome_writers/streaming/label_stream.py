@@ -96,7 +96,7 @@ class LabelStream(DerivedStream):
         if getattr(self, "_at_exit", None) is not None and not self._closing.done:
             self._close_unclosed()
 
-    def remove(self) -> None:
+    def _discard(self) -> None:
         """Close the stream, and remove the labels, which must not be listed yet."""
         run_uninterrupted(lambda: self._closing.run(self._remove))
 

@@ -373,7 +373,7 @@ def _host_name(url: str) -> str:
 
 
 class _Version(NamedTuple):
-    """The size of a file, and what tells its versions apart. Without `tag`, clients must not cache it."""
+    """The size of a file, and the tag of its version. Without `tag`, clients must not cache it."""
 
     size: int
     identity: tuple[int, int]

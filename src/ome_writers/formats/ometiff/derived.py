@@ -23,7 +23,7 @@ from ome_writers.routing import Plan
 from ome_writers.settings import split_suffix
 
 _KEY = "derived_image"
-"""Namespace of the global metadata that say what an OME-TIFF is derived from."""
+"""Namespace of the global metadata that name the source of a derived OME-TIFF."""
 _MAX_FILES = 100  # whose metadata is read to find the derived images of another
 
 

@@ -109,7 +109,7 @@ def _derived_checks(root: Path, groups: list[str], *, quick: bool) -> Iterator[C
 
 
 def _invalid_images(root: Path, groups: list[str]) -> Iterator[Finding]:
-    """Yield the first images that cannot be parsed; the last finding says how many images were not checked."""
+    """Yield the first images that cannot be parsed; the last finding has the number of images that were not checked."""
     count = 0
     for number, group in enumerate(groups):
         if count == _MAX_INVALID_IMAGES:

@@ -19,7 +19,7 @@ FOLDERS = {"labels": "labels", "image": "derived"}
 _LISTS = {"labels": ("ome", "labels"), "image": ("ome_writers", "derived")}
 
 
-def derived_images(spec: DatasetSpec, image: str) -> dict[str, dict[str, Json]]:
+def stored_derived_images(spec: DatasetSpec, image: str) -> dict[str, dict[str, Json]]:
     """Return the attributes of the derived images of an image, by kind and name; those of 0.4 as 0.5 has them."""
     found = {}
     for kind, folder in FOLDERS.items():

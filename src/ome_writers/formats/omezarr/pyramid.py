@@ -22,16 +22,16 @@ from ome_writers.dataset import Addressing, DatasetSpec, ImageSpec, LevelSpec
 from ome_writers.errors import OutputExistsError, UnsupportedError, WriteError, checked_call
 from ome_writers.file_sharing import rename
 from ome_writers.formats.in_place import edit_in_place
-from ome_writers.formats.omezarr.labels import derived_images
+from ome_writers.formats.omezarr.labels import stored_derived_images
 from ome_writers.formats.omezarr.layout import join_key, level_path
 from ome_writers.formats.omezarr.parse import parse_dataset
 from ome_writers.formats.omezarr.pixels import ZarrArray, open_array
 from ome_writers.formats.omezarr.stored_groups import open_metadata
 from ome_writers.formats.omezarr.stored_plan import array_plan
-from ome_writers.formats.omezarr.thread_map import map_in_threads
 from ome_writers.formats.omezarr.versions import with_levels
 from ome_writers.formats.registry import format_row
 from ome_writers.formats.stored_settings import stored_plan
+from ome_writers.formats.threads import map_in_threads
 from ome_writers.routing import plan_levels
 from ome_writers.settings import OmeZarrFormat, Pyramid, PyramidMethod
 from ome_writers.storage import Downsampling, Options, available_cpus
@@ -111,7 +111,7 @@ def add_label_levels(root: Path) -> None:
     spec = parse_dataset(root)
     for image in spec.images:
         count = len(image.levels) - 1
-        for name in derived_images(spec, image.key)["labels"] if count else ():
+        for name in stored_derived_images(spec, image.key)["labels"] if count else ():
             with suppress(UnsupportedError):
                 labels = parse_dataset(member(root, join_key(image.key, f"labels/{name}")))
                 if len(labels.images[0].levels) == 1:
@@ -201,7 +201,7 @@ def _write_levels(
                 reduce, plane_runs(plan.array, plan.reductions[-1].factors), _threads(plan.array)
             )
         ) as counts:
-            for _ in itertools.chain.from_iterable(map(range, counts)):
+            for _ in itertools.chain.from_iterable(range(count) for _, count in counts):
                 done += 1
                 if on_plane is not None:
                     on_plane(done, total)

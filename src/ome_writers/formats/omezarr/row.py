@@ -15,7 +15,7 @@ _ZARR: dict[str, Any] = {
     "parse": _lazy("parse:parse_dataset"),
     "ome_xml": _lazy("parse:ome_xml"),
     "frame_metadata": _lazy("parse:read_frames"),
-    "derived_images": _lazy("labels:derived_images"),
+    "derived_images": _lazy("labels:stored_derived_images"),
     "open_pixels": _lazy("pixels:open_pixels"),
     "remote": True,
     "chunked": True,

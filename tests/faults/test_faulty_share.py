@@ -21,7 +21,7 @@ pytest.importorskip("obstore", reason="obstore is not installed")
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler to preload a library")
 
 FRAMES = 8
-LIES = {"honest": 0, "stores another byte": -2, "stores nothing": -3}
+FAULTS = {"honest": 0, "stores another byte": -2, "stores nothing": -3}
 
 _WRITER = """
 import ctypes, sys
@@ -29,14 +29,14 @@ import numpy as np
 from ome_writers import Dimension, Mirror, create_stream
 from ome_writers_tools.mirroring import uploader
 uploader._MAX_ATTEMPTS = 2
-shim, path, share, lie = sys.argv[1:]
+shim, path, share, fault = sys.argv[1:]
 dimensions = [
     Dimension(name="t", count=8, type="time", chunk_size=1, shard_size_chunks=2),
     Dimension(name="y", count=16),
     Dimension(name="x", count=16),
 ]
-if int(lie):
-    ctypes.CDLL(shim).break_arm(f"{share}/0/c".encode(), ctypes.c_long(1), int(lie), 1)
+if int(fault):
+    ctypes.CDLL(shim).break_arm(f"{share}/0/c".encode(), ctypes.c_long(1), int(fault), 1)
 stream = create_stream(
     root_path=path, dimensions=dimensions, dtype="uint16", mirror=Mirror(share, evict=True)
 )
@@ -50,11 +50,11 @@ print("evicted", stream.stats().bytes_evicted)
 """
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_nothing_is_removed_that_the_share_does_not_have(tmp_path: Path, lie: str) -> None:
+@pytest.mark.parametrize("fault", FAULTS)
+def test_nothing_is_removed_that_the_share_does_not_have(tmp_path: Path, fault: str) -> None:
     path, share = tmp_path / "a.ome.zarr", tmp_path / "share"
     shim = compile_shim(tmp_path)
-    command = [sys.executable, "-c", _WRITER, str(shim), str(path), str(share), str(LIES[lie])]
+    command = [sys.executable, "-c", _WRITER, str(shim), str(path), str(share), str(FAULTS[fault])]
     done = subprocess.run(
         command,
         env={**os.environ, "LD_PRELOAD": str(shim)},
@@ -65,7 +65,7 @@ def test_nothing_is_removed_that_the_share_does_not_have(tmp_path: Path, lie: st
     )
     assert done.returncode == 0, done.stderr[-4000:]
     kept = len([p for p in path.rglob("0/c/*/0/0") if p.is_file()])
-    if lie == "honest":
+    if fault == "honest":
         assert (kept, "UploadError" in done.stdout) == (0, False)
     else:
         assert kept == FRAMES // 2
