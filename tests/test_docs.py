@@ -17,7 +17,7 @@ PAGES = sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 WITH_CODE = [page for page in PAGES if code_blocks(DOCS / page)]
 
 
-@pytest.mark.timeout(400)  # the command line page starts a dozen processes
+@pytest.mark.timeout(900)  # the command line page starts a dozen processes
 @pytest.mark.parametrize("page", WITH_CODE)
 def test_code_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code blocks of a page run in order without an error or a warning."""

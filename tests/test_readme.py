@@ -51,7 +51,7 @@ def test_first_example_has_at_most_12_lines(repository: Path) -> None:
 def test_ci_runs_the_commands_of_the_readme(repository: Path) -> None:
     """``.ci/run`` finds both commands, each the only line of a README block."""
     done = subprocess.run(
-        ["bash", ".ci/run", "--show"], cwd=repository, capture_output=True, text=True, timeout=30
+        ["bash", ".ci/run", "--show"], cwd=repository, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     commands = done.stdout.splitlines()

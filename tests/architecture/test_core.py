@@ -123,7 +123,7 @@ def write(
         file_format,
         json.dumps(fields or {}),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
     assert done.returncode == 0, done.stderr
     loaded: dict[str, Any] = json.loads(done.stdout)
     return loaded
@@ -179,7 +179,6 @@ def test_no_string_names_another_package() -> None:
     ]
 
 
-@pytest.mark.timeout(300)  # longer on a machine that runs other tests meanwhile
 def test_classes_that_describe_images_and_arrays() -> None:
     """Of settings, plans, engines, files: dataclasses with one of these fields. `ArraySpec` is computed from others."""
     described = {"images", "levels", "arrays", "shape", "factors", "first_array"}
@@ -262,7 +261,7 @@ def test_package_without_folder(tmp_path: Path, name: str) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=500,
     )
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout

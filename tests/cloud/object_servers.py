@@ -153,7 +153,7 @@ class FaultyProxy:
                 pass
 
         def exchange(request: Any, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-            connection = HTTPConnection(target, timeout=60)
+            connection = HTTPConnection(target, timeout=300)
             try:
                 connection.request(request.command, request.path, body, dict(request.headers))
                 response = connection.getresponse()

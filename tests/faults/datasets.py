@@ -123,7 +123,7 @@ def run(code: str, *arguments: object, expect: int | None = 0) -> subprocess.Com
         [sys.executable, "-c", script, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
     assert expect is None or done.returncode == expect, done.stderr

@@ -53,7 +53,7 @@ class Worker:
 
     def stop(self) -> None:
         """Wait for the process to stop."""
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")

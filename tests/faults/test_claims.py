@@ -15,7 +15,7 @@ from ome_writers import OutputExistsError, OutputLockedError, WriteError
 
 pytest.importorskip("zarr", reason="zarr-python reads the result")
 pytest.importorskip("tensorstore", reason="tensorstore reads the result")
-pytestmark = [pytest.mark.timeout(120), pytest.mark.short]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.short]
 
 LOCK = ".ome-writers.lock"
 

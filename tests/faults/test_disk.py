@@ -21,7 +21,7 @@ from ome_writers.storage import ENGINES
 
 pytest.importorskip("zarr", reason="zarr-python reads the result")
 pytest.importorskip("tensorstore", reason="tensorstore reads the result")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 ALL_ENGINE_NAMES = [
     name

@@ -53,7 +53,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_shim(tmp_path_factory.mktemp("shim"))
 
 
-@pytest.mark.timeout(1800 if LONG else 200)
+@pytest.mark.timeout(1800 if LONG else 600)
 @pytest.mark.parametrize("engine", COUNTS if LONG else SHORT)
 def test_failing_disk_call(
     tmp_path: Path, engine: str, shim: Path, capsys: pytest.CaptureFixture[str]

@@ -60,7 +60,7 @@ def test_nothing_is_removed_that_the_share_does_not_have(tmp_path: Path, fault: 
         env={**os.environ, "LD_PRELOAD": str(shim)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]

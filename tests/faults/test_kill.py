@@ -67,7 +67,7 @@ HEADER = (
 )
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("engine", "layout", "compression"),
     [

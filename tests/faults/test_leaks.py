@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(
         sys.platform != "linux", reason="reads open descriptors and memory in /proc"
     ),
-    pytest.mark.timeout(1800 if LONG else 120),
+    pytest.mark.timeout(1800 if LONG else 600),
 ]
 each_format = pytest.mark.parametrize(
     "engine", [name for name in FORMATS if ENGINES[name].missing_requirement() is None]

@@ -19,7 +19,7 @@ from support.interrupted import checksums
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 KINDS: dict[str, dict[str, Any]] = {
     "a.ome.zarr": {},
@@ -126,7 +126,7 @@ def test_one_of_two_processes_resumes(tmp_path: Path, name: str, killed: bool) -
         for _ in range(2)
     ]
     start.touch()
-    outputs = sorted(process.communicate(timeout=100) for process in processes)
+    outputs = sorted(process.communicate(timeout=300) for process in processes)
     (locked, _), (resumed, error) = outputs
     assert locked.startswith("locked"), outputs
     assert "is being written by process" in locked or "is locked" in locked, locked

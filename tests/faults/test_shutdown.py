@@ -17,7 +17,7 @@ from ome_writers.storage import ENGINES
 
 pytest.importorskip("zarr", reason="zarr-python reads the result")
 pytest.importorskip("tensorstore", reason="tensorstore reads the result")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 each_engine = pytest.mark.parametrize("engine", ENGINE_NAMES)
 each_engine_direct_short = pytest.mark.parametrize(

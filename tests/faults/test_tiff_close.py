@@ -84,7 +84,7 @@ def test_kill_at_each_call_of_close(name: str, tmp_path: Path) -> None:
         folder = tmp_path / str(step)
         folder.mkdir()
         command = [sys.executable, "-c", KILLED, name, str(folder), str(step), str(TESTS)]
-        ended = subprocess.run(command, timeout=120).returncode
+        ended = subprocess.run(command, timeout=300).returncode
         assert ended in (0, -9)
         path = output(folder)
         for repaired in (False, True):
@@ -117,7 +117,7 @@ def test_continuous_reader_during_close(tmp_path: Path, capsys: pytest.CaptureFi
             stream.close()
     (tmp_path / "next").write_text("stop")
     (tmp_path / "next").replace(report)
-    reads, errors = reader.communicate(timeout=120)
+    reads, errors = reader.communicate(timeout=300)
     assert not reader.returncode, errors
     with capsys.disabled():
         print(f"\nOME-TIFF: {ROUNDS * len(RUNS)} closed, read {reads.strip()} times meanwhile")

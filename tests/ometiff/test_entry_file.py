@@ -159,7 +159,7 @@ def test_repair_updates_the_entry_file(tmp_path: Path, mode: str) -> None:
         "format": {"name": "ome-tiff", "multi_file_metadata": mode},
     }
     done = subprocess.run(
-        [sys.executable, "-c", CHILD], input=json.dumps(given).encode(), timeout=60
+        [sys.executable, "-c", CHILD], input=json.dumps(given).encode(), timeout=300
     )
     assert done.returncode in (-getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGTERM)
     assert '"status":"writing"' in tifffile.tiffcomment(path)

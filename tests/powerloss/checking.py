@@ -72,7 +72,7 @@ def record(name: str, folder: Path) -> list[Op]:
         subprocess.run(
             [sys.executable, HERE / "writer.py", name, output, mount / MARKS],
             check=True,
-            timeout=100,
+            timeout=300,
         )
     finally:
         if disk.poll() is None:

@@ -59,7 +59,7 @@ def _read(library: str, sample: Sample, level: int = 0, derived: tuple[str, ...]
         companions = sorted(sample.path.glob("*.companion.ome")) if sample.path.is_dir() else []
         targets = [str((companions or sample.files)[0])]
     command = ["node", "read.mjs", library, str(level), *targets]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise RuntimeError(done.stderr.strip()[:300])
     found = []

@@ -92,7 +92,7 @@ def run_command(command: str) -> str:
         done = run_python(["-m", "ome_writers", *arguments], timeout_s=100)
     elif program == "python":
         line = [sys.executable, *arguments]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     else:
         raise AssertionError(f"{command!r}: only ome-writers and python are run from a page")
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

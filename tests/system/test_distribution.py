@@ -147,7 +147,7 @@ except ome_writers.WriteError as error:
 """
     output = tmp_path / "x.ome.zarr"
     command = [sys.executable, "-W", "error", "-c", script, str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.stdout.strip(), done.stderr) == ("True", "")
     assert not output.exists()
 

@@ -241,7 +241,7 @@ def test_engine_setup_error(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     """If the engine fails before the first signal, the writer has no frames and creates no files."""
     writer = MDAWriter(tmp_path / "x.ome.zarr", core=demo_core)
     writer.sequenceFinished(useq.MDASequence())
-    counts = writer.result(timeout=60)
+    counts = writer.result(timeout=300)
     assert (counts.received, counts.written, counts.expected) == (0, 0, None)
     with pytest.raises(RuntimeError, match="run has not started"):
         writer.view()

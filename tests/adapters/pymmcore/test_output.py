@@ -233,6 +233,6 @@ def test_importing_pymmcore_plus_sink_without_warnings() -> None:
         [sys.executable, "-W", "error", "-c", "import pymmcore_plus.mda"],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -57,7 +57,7 @@ def sequence(loops: int = 3) -> Any:
 def killed_run(output: Path) -> None:
     command = [sys.executable, "-c", _CLIENT, sequence().model_dump_json(), str(output)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == -9, done.stderr
 
 

@@ -225,7 +225,7 @@ def test_relay_thread_without_sequence_finished(demo_core: CMMCorePlus, tmp_path
     for name in ("sequenceStarted", "frameReady"):
         getattr(relay.signals, name).connect(getattr(writer, name))
     relay.start()
-    assert writer.result(timeout=30).written == 5
+    assert writer.result(timeout=300).written == 5
     assert attributes(tmp_path / "x.ome.zarr")["ome_writers"]["status"] == "complete"
 
 
@@ -271,7 +271,7 @@ def test_ctrl_c_closes_the_output_and_the_process_ends(tmp_path: Path) -> None:
         [sys.executable, "-c", INTERRUPTED, tmp_path / "x.ome.zarr"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": ""},
     )
     written, dropped, delivered = done.stdout.split()
@@ -477,7 +477,7 @@ MDAWriter(sys.argv[1]).result()
 
 def test_result_without_a_run_raises(tmp_path: Path) -> None:
     script = [sys.executable, "-c", WITHOUT_A_RUN, str(tmp_path / "x.ome.zarr")]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(script, capture_output=True, text=True, timeout=300)
     assert "RuntimeError: MDAWriter.result: no run has started" in done.stderr
 
 
@@ -520,7 +520,7 @@ def test_qt_signals(tmp_path: Path) -> None:
         [sys.executable, "-c", QT, tmp_path / "a.ome.zarr", tmp_path / "b.ome.tiff"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "QT_API": "pyqt6"},
     )
     assert done.stdout.split() == ["7", "7"], done.stderr

@@ -43,7 +43,7 @@ def test_lease_is_refused_while_a_reader_has_the_file_open(tmp_path: Path) -> No
         reader.stdout.readline()
         with exclusive_lease(fd) as exclusive:
             assert not exclusive
-        reader.communicate(b"\n", timeout=60)
+        reader.communicate(b"\n", timeout=300)
         with exclusive_lease(fd) as exclusive:
             assert exclusive
     finally:
@@ -65,7 +65,7 @@ def test_lease_blocks_new_readers(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             reader.wait(1.0)
         os.ftruncate(fd, 1)
-    out, _ = reader.communicate(b"\n", timeout=60)
+    out, _ = reader.communicate(b"\n", timeout=300)
     assert out == b"open\n"
     assert reader.returncode == 0
     os.close(fd)
@@ -105,7 +105,7 @@ def test_exclusive_use_waits_for_other_processes(tmp_path: Path) -> None:
         with handles.use_exclusively(path, timeout_s=0.1) as (fd, exclusive):
             assert not exclusive
             os.ftruncate(fd, 2)
-        reader.communicate(b"\n", timeout=60)
+        reader.communicate(b"\n", timeout=300)
         with handles.use_exclusively(path, timeout_s=60) as (fd, exclusive):
             assert exclusive
             os.ftruncate(fd, 1)

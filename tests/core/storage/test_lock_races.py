@@ -24,7 +24,7 @@ def test_lock_of_an_earlier_container_is_stale(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from ome_writers.storage.lock_file import lock_content; "
         "Path(sys.argv[1]).write_bytes(lock_content())"
     )
-    subprocess.run([sys.executable, "-c", code, str(lock)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(lock)], check=True, timeout=300)
     content = json.loads(lock.read_bytes())
     lock.write_bytes(json.dumps({**content, "pid": os.getpid()}).encode())
     acquire_lock(lock, tmp_path / "x").release()

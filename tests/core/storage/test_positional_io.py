@@ -129,7 +129,7 @@ def test_all_threads_are_in_the_system_call_at_once(
     files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No lock surrounds the calls, neither of the process nor of a file: no call begins before all 16 are reached."""
-    barrier = threading.Barrier(THREADS, timeout=60)
+    barrier = threading.Barrier(THREADS, timeout=300)
 
     def together(call: Callable[..., int]) -> Callable[..., int]:
         def wait_and_call(*arguments: Any) -> int:

@@ -134,7 +134,7 @@ def test_info_of_killed_dataset_shows_frame_count(
 ) -> None:
     """It shows "7 of 20", and has a display range, before any repair."""
     path = tmp_path / name
-    subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60, check=False)
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=300, check=False)
     assert main(["info", str(path)]) == 0
     assert "7 of 20" in capsys.readouterr().out
     if path.is_dir():

@@ -101,7 +101,7 @@ def test_coords_changed_is_emitted_on_qt_thread(tmp_path: Path, binding: str) ->
         [sys.executable, "-c", QT.format(binding=binding), str(tmp_path / "x.ome.zarr")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("done\n")

@@ -121,7 +121,7 @@ def check_followed(
         written.setdefault((t, c), []).append(value or 0)
     found: dict[tuple[int, int], list[int]] = {}
     with writer(settings, frames, **options):
-        for index, plane in ow.follow(settings.root_path, timeout=30):
+        for index, plane in ow.follow(settings.root_path, timeout=300):
             assert plane.min() == plane.max()
             found.setdefault((index["t"], index["c"]), []).append(int(plane[0, 0]))
     assert found.keys() == final.keys()
@@ -167,7 +167,7 @@ def test_follow_in_the_order_of_a_schedule(tmp_path: Path) -> None:
     schedule = {"axes": ["t", "c"], "indices": order}
     settings = settings_of(tmp_path, "OME-Zarr, files", 3, schedule=schedule)
     with ow.create_stream(settings) as stream:
-        followed = ow.follow(settings.root_path, timeout=20)
+        followed = ow.follow(settings.root_path, timeout=300)
         for number, (t, c) in enumerate(order):
             stream.append(np.full((SIZE, SIZE), number + 1, np.uint16))
             assert next(followed)[0] == {"t": t, "c": c}
@@ -179,7 +179,7 @@ def test_wait_for_returns_the_frame_before_the_writer_has_closed(tmp_path: Path)
     settings = settings_of(tmp_path, "OME-Zarr, shards")
     frames: Frames = [(n // 2, n % 2, n + 1) for n in range(100)]
     with writer(settings, frames, pause_s=0.02) as process:
-        plane = ow.wait_for(settings.root_path, t=5, c=1, timeout=30)
+        plane = ow.wait_for(settings.root_path, t=5, c=1, timeout=300)
         assert process.poll() is None
         assert plane.shape == (SIZE, SIZE)
         assert (plane == 12).all()
@@ -192,7 +192,7 @@ def test_frame_is_readable_by_other_libraries_when_it_is_yielded(tmp_path: Path)
         settings = settings_of(tmp_path, layout)
         frames: Frames = [(n // 2, n % 2, n + 1) for n in range(30)]
         with writer(settings, frames, ordered=True, pause_s=0.01):
-            for index, _ in ow.follow(settings.root_path, timeout=30):
+            for index, _ in ow.follow(settings.root_path, timeout=300):
                 plane = read(settings.root_path, index["t"], index["c"])
                 assert (plane == 2 * index["t"] + index["c"] + 1).all()
 
@@ -203,7 +203,7 @@ def test_metadata_is_not_replaced_for_each_frame_that_is_reported(tmp_path: Path
     document = tmp_path / "a.ome.zarr" / "zarr.json"
     replaced, began = set(), time.monotonic()
     with ow.create_stream(settings) as stream:
-        followed = ow.follow(settings.root_path, timeout=20)
+        followed = ow.follow(settings.root_path, timeout=300)
         for number in range(40):
             stream.append(np.full((SIZE, SIZE), number + 1, np.uint16))
             assert next(followed)[1][0, 0] == number + 1
@@ -234,7 +234,7 @@ def test_following_a_tiff_reads_each_link_of_its_ifd_chain_once(
         links += event == "call" and frame.f_code.co_name == "next_directory"
 
     with ow.create_stream(settings) as stream:
-        followed = ow.follow(settings.root_path, timeout=20)
+        followed = ow.follow(settings.root_path, timeout=300)
         for number in range(60):
             stream.append(np.full((SIZE, SIZE), number + 1, np.uint16))
             stream.flush()  # another number of frames in the metadata
@@ -255,7 +255,7 @@ def test_killed_writer_ends_follow_with_an_error(tmp_path: Path, layout: str) ->
         writer(settings, frames, end="flush and die"),
         pytest.raises(ow.WriteError, match="has ended without closing it, after 20 frames"),
     ):
-        for _, plane in ow.follow(settings.root_path, timeout=30):
+        for _, plane in ow.follow(settings.root_path, timeout=300):
             found.append(int(plane[0, 0]))
     assert found == [*range(1, 21)]
     with pytest.raises(ow.WriteError, match="has ended without closing it"):
@@ -285,7 +285,7 @@ def test_follow_goes_on_when_a_killed_dataset_is_resumed(
     """Before the end of the killed writer is noticed, which is checked between frames."""
     settings = settings_of(tmp_path, layout)
     flush_and_die(settings)
-    followed = (int(plane[0, 0]) for _, plane in ow.follow(settings.root_path, timeout=30))
+    followed = (int(plane[0, 0]) for _, plane in ow.follow(settings.root_path, timeout=300))
     assert [next(followed) for _ in range(20)] == [*range(1, 21)]
     with ow.resume(settings.root_path) as stream:
         append_values(stream, range(21, 26))
@@ -303,7 +303,7 @@ def test_follow_a_resumed_dataset_from_its_first_frame(tmp_path: Path, layout: s
         [*ow.follow(settings.root_path)]
     with ow.resume(settings.root_path) as stream:
         append_values(stream, range(21, 26))
-        followed = (int(plane[0, 0]) for _, plane in ow.follow(settings.root_path, timeout=30))
+        followed = (int(plane[0, 0]) for _, plane in ow.follow(settings.root_path, timeout=300))
         assert [next(followed) for _ in range(25)] == [*range(1, 26)]
         append_values(stream, range(26, 31))
     assert [*followed] == [*range(26, 31)]
@@ -326,7 +326,7 @@ def test_follow_without_progress_file(tmp_path: Path, layout: str) -> None:
     stream = ow.create_stream(settings)
     progress = next(tmp_path.rglob("*.progress"))
     progress.unlink()
-    followed = ow.follow(settings.root_path, timeout=20)
+    followed = ow.follow(settings.root_path, timeout=300)
     for number in (0, 1, 3):
         if number == 3:
             stream.skip()
@@ -374,7 +374,7 @@ def test_follow_stream_that_restarts(tmp_path: Path) -> None:
     """Then the dataset is created again, with the frames so far."""
     settings = settings_of(tmp_path, "OME-Zarr, shards")
     stream = ow.create_stream(settings)
-    followed = ow.follow(settings.root_path, timeout=20)
+    followed = ow.follow(settings.root_path, timeout=300)
     stream.append(np.full((SIZE, SIZE), 1, np.uint16))
     assert next(followed)[0] == {"t": 0, "c": 0}
     t, c, *yx = settings.dimensions

@@ -49,7 +49,7 @@ def test_stream_closes_while_its_files_are_mapped(format: str, tmp_path: Path) -
         try:
             stream.close()
         finally:
-            viewer.communicate("\n", timeout=60)
+            viewer.communicate("\n", timeout=300)
     stored = np.asarray(ow.open(path)).reshape(-1, 64, 64)
     assert np.array_equal(stored[:end], frames)
     assert not stored[end:].any()

@@ -207,7 +207,7 @@ def test_second_process_sees_only_correct_or_zero_frames(
                     assert poller.stdout is not None
                     poller.stdout.readline()
     stop.touch()
-    ends = {reader: poller.communicate(timeout=60) for reader, poller in pollers.items()}
+    ends = {reader: poller.communicate(timeout=300) for reader, poller in pollers.items()}
     for reader, (out, errors) in ends.items():
         assert pollers[reader].returncode == 0, f"{reader}: {errors[-2000:]}"
         result = json.loads(out)

@@ -149,7 +149,7 @@ except WriteError as error:
     sys.exit(3)
 """
     path = str(tmp_path / f"x{suffix}")
-    process = subprocess.run([sys.executable, "-c", script, path], capture_output=True, timeout=100)
+    process = subprocess.run([sys.executable, "-c", script, path], capture_output=True, timeout=300)
     assert process.returncode == 3, process.stderr
     assert not list(tmp_path.iterdir())
 

@@ -51,7 +51,7 @@ def test_streams_are_closed_at_the_end_of_the_console(event: int, tmp_path: Path
         [sys.executable, "-c", RUN, str(event), *map(str, paths)],
         capture_output=True,
         text=True,
-        timeout=100,  # Windows ends the process before
+        timeout=300,  # Windows ends the process before
     )
     for path in paths:
         check(path)

@@ -40,7 +40,7 @@ def test_bash_completes(
         ' printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
-        ["bash", "-c", capsys.readouterr().out + query], capture_output=True, text=True, timeout=30
+        ["bash", "-c", capsys.readouterr().out + query], capture_output=True, text=True, timeout=300
     )
     assert done.stderr == ""
     assert set(done.stdout.split()) == completed

@@ -17,7 +17,7 @@ from ome_writers_tools.cli.demo.acquisition import DeliveredFrame
 from ome_writers_tools.cli.demo.third_party_readers import open_with_third_party_reader
 from support.preloaded import run_python
 
-pytestmark = [pytest.mark.camera, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.camera, pytest.mark.timeout(600)]
 
 
 def _run(tmp_path: Path, *arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:

@@ -43,7 +43,7 @@ def test_closed_stdout_and_stderr(tmp_path: Path, closed: tuple[int, ...]) -> No
             capture_output=True,
             cwd=tmp_path,
             preexec_fn=close,
-            timeout=60,
+            timeout=300,
         )
         assert done.returncode == status
         assert b"Traceback" not in done.stderr + done.stdout
@@ -70,7 +70,7 @@ def test_console_without_unicode(tmp_path: Path, encoding: str) -> None:
             capture_output=True,
             cwd=tmp_path,
             env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
-            timeout=60,
+            timeout=300,
         )
         assert (done.returncode, done.stderr) == (0, b"")
         return done.stdout
@@ -88,7 +88,7 @@ def test_python_m_runs_the_program(module: str) -> None:
         [sys.executable, "-W", "error", "-m", module, "--version"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (done.returncode, done.stdout) == (0, f"ome-writers {ome_writers.__version__}\n")
 
@@ -104,7 +104,7 @@ sys.meta_path.insert(0, Interrupt())
 from ome_writers_tools.cli import script
 script()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (130, "")
 
 
@@ -114,7 +114,7 @@ def test_help_loads_no_optional_library() -> None:
         "print(sorted({'rich', 'PIL', 'pymmcore_plus', 'useq', 'zarr', 'tifffile',"
         " 'tensorstore'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -126,7 +126,7 @@ def test_closed_pipe_prints_no_error(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "ome_writers", "info", str(path)]
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, timeout=300)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
 

@@ -57,7 +57,7 @@ def writer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subproces
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         yield process
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
 
 

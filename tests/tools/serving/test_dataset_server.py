@@ -50,7 +50,7 @@ def get(
     server: DatasetServer, target: str, method: str = "GET", **headers: str
 ) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection(
-        "127.0.0.1", int(server.url.rpartition(":")[2]), timeout=20
+        "127.0.0.1", int(server.url.rpartition(":")[2]), timeout=300
     )
     connection.request(method, target, headers={k.replace("_", "-"): v for k, v in headers.items()})
     response = connection.getresponse()
