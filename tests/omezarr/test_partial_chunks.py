@@ -178,3 +178,29 @@ def test_chunks_that_leave_memory_while_they_are_filled(tmp_path: Path) -> None:
                 stream.flush()
     assert np.array_equal(pixels(path).reshape(36, Y, X), FRAMES[:36])
     assert not hidden_files(path)
+
+
+@pytest.mark.parametrize("shards", [None, 1])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_rewritten_frame_of_a_resumed_chunk_leaves_the_others(
+    checksum: bool, shards: int | None, tmp_path: Path
+) -> None:
+    """The chunk was partial when it was resumed, and is full when a frame is written again."""
+    path = tmp_path / "run.ome.zarr"
+    given = settings(path, checksum=checksum)
+    t = given.dimensions[0].model_copy(update={"shard_size_chunks": shards})
+    given = given.model_copy(update={"dimensions": (t, *given.dimensions[1:])})
+    with create_stream(given) as stream:
+        for frame in FRAMES[:5]:
+            stream.append(frame)
+    with resume(path) as stream:
+        for frame in FRAMES[5:PLANES]:
+            stream.append(frame)
+        stream.flush()
+        stream.append(FRAMES[-1], index={"t": 7})
+        stream.flush()
+        expected = FRAMES[:PLANES].copy()
+        expected[7] = FRAMES[-1]
+        assert np.array_equal(pixels(path)[:PLANES], expected)
+    assert np.array_equal(pixels(path)[:PLANES], expected)
+    assert validate(path).valid

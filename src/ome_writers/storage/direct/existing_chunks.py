@@ -14,9 +14,17 @@ class ExistingChunks:
     def __init__(self, grid: Grid, planes: NDArray[np.bool_]) -> None:
         self._grid = grid
         self._planes = planes
+        self._completed: set[Cell] = set()  # columns that were partial
+
+    def complete(self, cell: Cell) -> None:
+        """A column was written for the last time: if a frame is written again, the others are on disk."""
+        if self.partial_slots(cell):
+            self._completed.add(cell)
 
     def partial_slots(self, cell: Cell) -> set[int]:
         """Return the filled slots of a column on disk; an empty set if all of them are."""
+        if cell in self._completed:
+            return set()
         grid = self._grid
         window = tuple(slice(i * n, (i + 1) * n) for i, n in zip(cell, grid.chunk, strict=True))
         found = set(np.ravel_multi_index(self._planes[window].nonzero(), grid.chunk).tolist())
