@@ -15,6 +15,8 @@ from ome_writers.formats.report import Check, Finding
 
 _REQUIREMENTS = {"ome-types": "ome-writers[cli]", "yaozarrs": "ome-writers[cli]"}
 """What to install for validation where the library's name is not enough."""
+_MINIMUM = {"ome-zarr-models": (1, 7)}
+"""Earlier versions refuse valid datasets: labels without colours."""
 _MAX_MESSAGE_LENGTH = 300
 _GLOB_CHARACTERS = re.compile(r"[*?\[\]]")
 
@@ -76,10 +78,13 @@ def _run(
 ) -> Check:
     """Validate each file or group with a library, or skip this where it does not know the version of OME-Zarr."""
     try:
-        name = f"{library} {version(library)}"
+        installed = version(library)
     except PackageNotFoundError:
         requirement = _REQUIREMENTS.get(library, library)
         return Check(library, skipped=f'not installed (pip install "{requirement}")')
+    name, minimum = f"{library} {installed}", _MINIMUM.get(library, ())
+    if tuple(map(int, re.findall(r"\d+", installed)[:2])) < minimum:
+        return Check(name, skipped=f"needs version {'.'.join(map(str, minimum))} or later")
     try:
         if ome_zarr and find_spec(_module(library, ome_zarr)) is None:
             return Check(name, skipped=f"does not support OME-Zarr {ome_zarr}")
