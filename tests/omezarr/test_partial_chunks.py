@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 
 from ome_writers import (
     AcquisitionSettings,
@@ -22,6 +21,8 @@ from ome_writers import (
 )
 from ome_writers.codecs import crc32c
 from ome_writers.storage.file_lease import exclusive_lease
+
+zarr = pytest.importorskip("zarr", reason="zarr-python needs Python 3.11")
 
 PLANES, Y, X = 32, 40, 40
 FRAMES = np.random.default_rng(0).integers(1, 60_000, (PLANES + 6, Y, X)).astype("uint16")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,29 @@ def written(case: Case) -> Path:
         for _ in append_remaining(stream, case):
             pass
     return Path(case.acquisition.output_path)
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + ROUNDS))
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_cancelled_dataset_equals_an_uninterrupted_one_when_resumed(
+    tmp_path: Path, seed: int
+) -> None:
+    """In one process, in free order, with levels, and a flush after some frames."""
+    rng = random.Random(seed)
+    whole = random_case(seed, tmp_path / "whole" / "a", formats=("ome-zarr",))
+    reduced = [dim["name"] for dim in whole.settings["dimensions"] if dim["name"] in "zyx"]
+    settings = {**whole.settings, "pyramid": {"levels": 3, "axes": reduced}, "flush_interval": 3600}
+    expected = written(Case(whole.path, settings, shuffled=True))
+    case = Case(str(tmp_path / "resumed" / "a"), settings, shuffled=True)
+    path = Path(case.acquisition.output_path)
+    while not is_complete(path):
+        with omew.create_stream(case.acquisition, resume=True) as stream:
+            for _ in itertools.islice(append_remaining(stream, case), rng.randint(1, 12)):
+                if rng.random() < 0.5:
+                    stream.flush()
+    for level in range(levels(expected)):
+        np.testing.assert_array_equal(pixels(path, level), pixels(expected, level), case.label)
+    assert frame_metadata(path) == frame_metadata(expected), case.label
 
 
 def is_complete(path: Path) -> bool:
