@@ -17,7 +17,7 @@ class ExistingChunks:
         self._completed: set[Cell] = set()  # columns that were partial
 
     def complete(self, cell: Cell) -> None:
-        """A column was written for the last time: if a frame is written again, the others are on disk."""
+        """Take note that a column was written for the last time: all its frames are on disk."""
         if self.partial_slots(cell):
             self._completed.add(cell)
 
