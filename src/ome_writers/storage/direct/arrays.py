@@ -133,13 +133,8 @@ class StoredArray:
 
     def store(self, block: Block, slots: frozenset[int] | None) -> None:
         """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""
-        if not (self._grows and self._store_growing(block, slots)):
-            self._store_whole(block, slots)
-        if self.existing is not None and self.grid.depth > 1 and slots is None:
-            for cell, _ in block.entries:
-                self.existing.complete(cell)
-
-    def _store_whole(self, block: Block, slots: frozenset[int] | None) -> None:
+        if self._grows and self._store_growing(block, slots):
+            return
         columns = block.columns if slots is None else block.snapshot(slots)
         if not self.grid.sharded:
             across = self.grid.tiles[1]

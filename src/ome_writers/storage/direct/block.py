@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ome_writers.storage.write_buffer import Sink, Unit
 
 if TYPE_CHECKING:
+    from ome_writers.storage.direct.existing_chunks import ExistingChunks
     from ome_writers.storage.zarr import Cell, Grid
 
 
@@ -23,6 +24,7 @@ class ArraySink(Sink, Protocol):
     grid: Grid
     one_writer_per_shard: bool
     partial_columns: dict[Cell, set[int]]
+    existing: ExistingChunks | None
 
 
 class Block(Unit):
@@ -59,7 +61,7 @@ class Block(Unit):
         # whether frames of a column that spans several planes were written again
         self.replaced = False
         self._zeroed = False  # whether empty slots contain the fill value
-        self._partial_columns = sink.partial_columns
+        self._partial_columns, self._existing = sink.partial_columns, sink.existing
 
     def set_memory(self, buffer: NDArray[np.uint8]) -> None:
         """Set the memory for copies of frames: `capacity` columns."""
@@ -81,6 +83,8 @@ class Block(Unit):
             self._partial_columns[self._cell] = set() if self._rewriting else set(self.slots)
         elif self.resumable:
             self._partial_columns.pop(self._cell, None)
+            if self._existing is not None:
+                self._existing.complete(self._cell)
             if not self._zeroed:
                 for slot in set(range(self._grid.depth)) - self.slots:
                     self.columns[0][:, slot] = 0
