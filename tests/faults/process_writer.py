@@ -20,13 +20,14 @@ import numpy as np
 from ome_writers import (
     AcquisitionSettings,
     Camera,
+    DerivedStream,
     Dimension,
     OMEStream,
     StreamClosedError,
     create_stream,
 )
 
-HEIGHT, WIDTH = 48, 64
+HEIGHT, WIDTH, DEPTH = 48, 64, 4
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "zarr": ("run.ome.zarr", {}),
     "zarr shards": ("run.ome.zarr", {"shard": 8}),
@@ -35,6 +36,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "zarr cameras": ("run.ome.zarr", {"cameras": True}),
     "zarr levels": ("run.ome.zarr", {"pyramid": {"levels": 2}}),
     "zarr unbounded": ("run.ome.zarr", {"count": None}),
+    "zarr derived": ("run.ome.zarr", {"derived": True}),
+    "zarr levels derived": ("run.ome.zarr", {"derived": True, "pyramid": {"levels": 1}}),
     "tensorstore": ("run.ome.zarr", {"format": "tensorstore"}),
     "tensorstore zstd": ("run.ome.zarr", {"format": "tensorstore", "compression": "zstd"}),
     "zarr-python": ("run.ome.zarr", {"format": "zarr-python"}),
@@ -43,6 +46,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "tiff deflate": ("run.ome.tiff", {"compression": "deflate"}),
     "tiff zstd": ("run.ome.tiff", {"compression": "zstd"}),
     "tiff unbounded": ("run.ome.tiff", {"count": None}),
+    "tiff derived": ("run.ome.tiff", {"derived": True}),
     "tiff positions": ("run.ome.tiff", {"positions": 2}),
 }
 
@@ -52,13 +56,16 @@ def settings(case: str, folder: str, frames: int) -> AcquisitionSettings:
     name, options = CASES[case]
     options = {**options}
     cameras, positions = options.pop("cameras", False), options.pop("positions", 1)
-    count = options.pop("count", frames // (2 if cameras else 1) // positions)
+    depth = DEPTH if options.pop("derived", False) else 1
+    count = options.pop("count", frames // (2 if cameras else 1) // positions // depth)
     shard = options.pop("shard", None)
     dimensions = [
         Dimension(name="t", count=count, chunk_size=1, shard_size_chunks=shard),
         Dimension(name="y", count=HEIGHT, shard_size_chunks=1 if shard else None),
         Dimension(name="x", count=WIDTH, shard_size_chunks=1 if shard else None),
     ]
+    if depth > 1:
+        dimensions.insert(1, Dimension(name="z", count=depth))
     if positions > 1:
         dimensions.insert(0, Dimension(name="p", type="position", count=positions))
     if cameras:
@@ -85,14 +92,31 @@ def frame(number: int, case: str) -> np.ndarray[Any, Any]:
     return random.integers(0, 60000, (HEIGHT, WIDTH), "uint16")
 
 
+def label(number: int, case: str) -> np.ndarray[Any, Any]:
+    """Return labels of frame `number`."""
+    return (frame(number, case) > 30000) * np.uint32(100_000 + number)
+
+
+def derive(stream: OMEStream, case: str) -> DerivedStream | None:
+    """Add labels, and images of other shapes and dtypes, to a stream of a case with derived images."""
+    if "derived" not in case:
+        return None
+    stream.project("max")
+    stream.project("mean")
+    return stream.derive("cells")
+
+
 def main(case: str, folder: str, frames: int, period_s: float, end: str = "close") -> None:
     """Append frames; then end as `end` says."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     stream = create_stream(settings(case, folder, frames), writer="process")
+    labels = derive(stream, case)
     process = stream._writer.process
     os.write(1, b"%d\n" % process.pid)
     for number in range(frames):
         stream.append(frame(number, case), frame_metadata={"number": number})
+        if labels is not None:
+            labels.append(label(number, case))
         flushed = min(process.ring.unflushed_frames(), default=number + 1)
         os.write(1, b"%d %d\n" % (number, flushed))
         time.sleep(period_s)

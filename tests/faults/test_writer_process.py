@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import ome_writers
-from faults.process_writer import CASES, frame, settings
+from faults.process_writer import CASES, DEPTH, derive, frame, label, settings
 from ome_writers import (
     OutputExistsError,
     OutputLockedError,
@@ -106,12 +106,36 @@ def check(case: str, folder: Path, frames: int, accepted: int, status: str) -> N
     stored = ome_writers.read_frame_metadata(path)
     entries = stored if isinstance(stored, list) else [e for each in stored.values() for e in each]
     assert sorted(entry["number"] for entry in entries)[:accepted] == list(range(accepted))
+    if "derived" in case:
+        check_derived(case, path, accepted, spec.frames_written)
     validation = ome_writers.validate(path)
     assert validation.valid, validation.findings
     deadline = time.monotonic() + END_TIMEOUT_S
     while list(path.parent.glob(".*")):  # of a writer that was started meanwhile, and is refused
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def derived_path(path: Path, folder: str, name: str) -> Path:
+    if path.suffix == ".tiff":
+        return path.with_name(f"{path.name.partition('.')[0]}_{name}.ome.tiff")
+    return path / folder / name
+
+
+def check_derived(case: str, path: Path, accepted: int, written: int) -> None:
+    """Every accepted plane of labels is there, and projections are those of the frames."""
+    labels = ome_writers.open(derived_path(path, "labels", "cells"))
+    largest = ome_writers.open(derived_path(path, "derived", "max_z"))
+    mean = ome_writers.open(derived_path(path, "derived", "mean_z"))
+    for number in range(accepted):
+        plane = labels[divmod(number, DEPTH)]
+        assert np.array_equal(plane, label(number, case)), f"labels {number} of {accepted}"
+    for t in range(-(-written // DEPTH)):
+        numbers = range(t * DEPTH, min(written, (t + 1) * DEPTH))
+        frames = np.array([frame(number, case) for number in numbers])
+        assert np.array_equal(largest[t], frames.max(axis=0)), f"maximum {t} of {written} frames"
+        expected = frames.mean(axis=0).astype("float32")
+        assert np.array_equal(mean[t], expected), f"mean {t} of {written} frames"
 
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -161,6 +185,12 @@ def kill_both(case: str, folder: Path, frames: int, draw: random.Random) -> tupl
     stream = resumed(Path(settings(case, str(folder), frames).output_path))
     if stream is not None:
         with stream:
+            labels = derive(stream, case)
+            for number in range(accepted if labels is not None else 0):
+                at = dict(zip("tz", divmod(number, DEPTH), strict=True))
+                if labels is not None and not labels.has_frame(tuple(at.values())):
+                    assert number >= flushed - 1  # its frame is flushed, or not either
+                    labels.append(label(number, case), index=at)
             number_of = stream.plan.router.frame_number
             for index in stream.remaining():
                 number = number_of(list(index.values()))
@@ -169,20 +199,28 @@ def kill_both(case: str, folder: Path, frames: int, draw: random.Random) -> tupl
                 assert number >= flushed, f"frame {number} of {flushed} that were flushed"
                 missing += number < accepted
                 stream.append(frame(number, case), frame_metadata={"number": number})
+                if labels is not None and number >= accepted:
+                    labels.append(label(number, case), index=index)
     finished = "unbounded" in case or accepted + 20 >= frames
     written = min(frames, accepted + 20)
     check(case, folder, frames, written, "complete" if finished else "cancelled")
     return accepted, flushed, missing
 
 
-@pytest.mark.parametrize("case", ["zarr shards", "tiff"])
+@pytest.mark.parametrize("case", ["zarr shards", "tiff", "zarr derived"])
 def test_program_and_writer_are_killed(tmp_path: Path, case: str) -> None:
     """Flushed frames are on disk, and the dataset can be continued."""
     kill_both(case, tmp_path, 4000, random.Random(0))
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param("zarr shards", marks=pytest.mark.short), "tiff deflate"]
+    "case",
+    [
+        pytest.param("zarr shards", marks=pytest.mark.short),
+        "tiff deflate",
+        "zarr derived",
+        "tiff derived",
+    ],
 )
 def test_frames_of_a_killed_program_are_on_disk(tmp_path: Path, case: str) -> None:
     """Without waiting for a flush."""
@@ -195,12 +233,15 @@ class Run:
     def __init__(self, case: str, folder: Path, frames: int) -> None:
         self.case, self.folder, self.frames = case, folder, frames
         self.stream = create_stream(settings(case, str(folder), frames), writer="process")
+        self.labels = derive(self.stream, case)
         self.appended = 0
 
     def append(self, count: int, period_s: float = 0.0) -> None:
         for _ in range(count):
             number = self.appended
             self.stream.append(frame(number, self.case), frame_metadata={"number": number})
+            if self.labels is not None:
+                self.labels.append(label(number, self.case))
             self.appended += 1
             time.sleep(period_s)
 
@@ -216,7 +257,15 @@ class Run:
         check(self.case, self.folder, self.frames, self.frames, "complete")
 
 
-@pytest.mark.parametrize("case", ["zarr shards", pytest.param("tiff", marks=pytest.mark.short)])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "zarr shards",
+        pytest.param("tiff", marks=pytest.mark.short),
+        "zarr levels derived",
+        "tiff derived",
+    ],
+)
 def test_a_killed_writer_is_replaced(tmp_path: Path, case: str) -> None:
     """The frames that it had not flushed are passed to the next one; `append` does not fail."""
     run = Run(case, tmp_path, 120)
@@ -301,18 +350,52 @@ def test_unknown_writers_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("case", ["zarr", "tiff"])
-def test_derived_images_are_refused(tmp_path: Path, case: str) -> None:
-    """The run continues, and nothing of them is on disk."""
-    run = Run(case, tmp_path, 4)
-    before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ome_writers.UnsupportedError, match="add_labels"):
+def test_derived_images_behave_as_those_of_this_process(tmp_path: Path) -> None:
+    """Of other shapes than the frames; views, indices and errors, also after `close`."""
+    run = Run("zarr derived", tmp_path, 8)
+    row = run.stream.derive("row", "image", dtype="float32", dimensions=[*AXES[:1], *AXES[1:]])
+    with pytest.raises(OutputExistsError, match="already has 'cells'"):
         run.stream.derive("cells")
-    with pytest.raises(ome_writers.UnsupportedError, match=r"'max_t'.* Use writer='thread'"):
-        run.stream.project("max", "t")
-    assert sorted(tmp_path.rglob("*")) == before
-    run.append(4)
+    with pytest.raises(ome_writers.FrameShapeError):
+        row.append(np.zeros((4, 4), "float32"))
+    run.append(2)
+    with pytest.raises(ome_writers.UnsupportedError, match="2 frames were already appended"):
+        run.stream.project("min")
+    with pytest.raises(RestartError, match="'max_z' is derived"):
+        run.stream.restart(run.stream.settings.model_copy(update={"compression": "zstd"}))
+    planes = [np.full((16, 16), n, "float32") for n in range(3)]
+    row.append(planes[0])
+    row.append(planes[1], index={"t": 5})
+    row.append(planes[2])
+    row.append(planes[1])
+    row.append(planes[2], index={"t": 0})  # replaces the first
+    largest = run.stream.derived[0]
+    for closed in (False, True):
+        if closed:
+            run.kill_writer()
+            run.append(6)
+            run.stream.close()
+            with pytest.raises(ome_writers.StreamClosedError):
+                row.append(planes[0])
+        assert row.view()[[0, 1, 2, 5], 0, 0].tolist() == [2, 2, 1, 1]
+        assert [row.has_frame((t,)) for t in (2, 3, 5)] == [True, False, True]
+        run.stream.flush() if not closed else None
+        assert largest.has_frame((0,))
+        assert largest.summary().frames == (2 if closed else 1)
+        count = DEPTH if closed else 2
+        expected = np.max([frame(n, run.case) for n in range(count)], axis=0)
+        assert np.array_equal(largest.view()[0], expected)
     run.check()
+
+
+def test_planes_that_do_not_fit_into_the_memory_are_refused(tmp_path: Path) -> None:
+    """It is large enough for two frames; labels take twice as much."""
+    options = {"root_path": str(tmp_path / "a.ome.zarr"), "dtype": "uint8", "buffer_bytes": 1}
+    dimensions = dims_from_standard_axes({"t": 2, "y": 128, "x": 128})
+    with create_stream(dimensions=dimensions, writer="process", **options) as stream:
+        with pytest.raises(ome_writers.UnsupportedError, match="buffer_bytes to at least 147456"):
+            stream.derive("cells")
+        stream.append(np.ones((128, 128), np.uint8))
 
 
 @pytest.mark.short

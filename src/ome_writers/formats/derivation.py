@@ -60,6 +60,21 @@ class Derivation:
             provenance["parameters"] = to_plain_json(dict(parameters))
         return cls(name, kind, _colors(colors or {}), provenance)
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Kind and provenance, as the metadata of the image contains them."""
+        return {"kind": self.kind, **self.provenance}
+
+    def check_continues(self, stored: object, path: object) -> None:
+        """Raise SettingsError if an image on disk, with these attributes, is another one: of other parameters, say."""
+        known = stored if isinstance(stored, dict) else {}
+        for key in ("kind", "function", "parameters"):
+            if known.get(key) != (given := self.attributes.get(key)):
+                raise SettingsError(
+                    f"{path} was derived with {key} {known.get(key)!r:.100}, not {given!r:.100}. Pass the same to "
+                    f"continue it, or choose another name."
+                )
+
 
 def _colors(colors: Mapping[int, Any]) -> dict[int, tuple[int, int, int, int]]:
     found = {}

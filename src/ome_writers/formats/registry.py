@@ -33,7 +33,6 @@ from ome_writers.settings import (
 
 if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import AddedMetadata, DatasetMetadata, Layout
-    from ome_writers.formats.derivation import Derivation
     from ome_writers.formats.resumption import ResumableDataset
 
 OwnedFiles = Callable[[str], object]
@@ -164,7 +163,8 @@ class FormatRow:
     put
         Replaces a document of a closed dataset, given root, key and content; None: as a file.
     derived
-        Returns plan, layout and metadata of derived images, given their plan, and keys and layout of the dataset.
+        Returns plan, layout and metadata of derived images, given their plan, keys and layout of the dataset, a
+        `Derivation`, and, of a dataset that is resumed, a `ReopenDerived`.
     rewritten
         Context manager that yields path and shard shapes of an OME-Zarr to be written, and then makes a dataset of this
         format of it; None if streams write the format, or nothing does.
@@ -212,10 +212,7 @@ class FormatRow:
     resumable: Callable[[Path], ResumableDataset] = _refuse
     edit: Callable[[DatasetSpec, Any], Iterable[Path]] = _refuse
     put: Callable[[Path, str, bytes], None] | None = None
-    derived: (
-        Callable[[Plan, Sequence[str], Layout, Derivation], tuple[Plan, Layout, AddedMetadata]]
-        | None
-    ) = None
+    derived: Callable[..., tuple[Plan, Layout, AddedMetadata]] | None = None
     rewritten: Callable[..., AbstractContextManager[tuple[Path, dict[str, int]]]] | None = None
     index_axes: Callable[[ImageSpec], tuple[str | None, ...]] = _stored_axes
     remote: bool = False

@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from ome_writers.routing import Plan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ome_writers.formats.dataset_metadata import DatasetMetadata, Layout
     from ome_writers.formats.frame_metadata import Journal
+    from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import ExistingArray
+
+    ReopenDerived = Callable[[Path, AcquisitionSettings], DatasetMetadata | None]
+    """Reopens the derived dataset at a path with these settings; returns its metadata, None if it does not exist."""
 
 Attempt = dict[str, Any]
 """Start and end (ISO 8601), number of frames, and host of one of the streams that wrote a dataset."""
@@ -43,8 +49,6 @@ class Reopened:
     metadata: DatasetMetadata
     journal: Journal
     existing: tuple[ExistingArray, ...]  # by number of the array
-    # see `storage.Options`
-    existing_ifds: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
     # by image: which frames have pixels, and which have frame metadata, in storage order
     frames: tuple[NDArray[np.bool_], ...]
     described: tuple[NDArray[np.bool_], ...]

@@ -7,8 +7,8 @@ index). The smaller resolution levels of an image follow its array of full resol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -40,6 +40,9 @@ class ExistingArray(NamedTuple):
     shape: tuple[int, ...]  # as readers see it now
     # which planes are on disk, along the axes without y and x; planes outside of the mask are not
     planes: NDArray[np.bool_]
+    # OME-TIFF engine only: of the file of the array, the numbers of the pages with pixels, sorted, and the offsets of
+    # their IFDs, shape (pages, 1 + levels), full resolution first; 0: a page does not have this level
+    ifds: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,6 @@ class Options:
     file_set: bool = False
     # one per array, if all of them exist; only for engines that can reopen arrays (`EngineRow.reopens`)
     existing: Sequence[ExistingArray] = ()
-    # OME-TIFF engine only: by key of an existing file, the numbers of the pages with pixels, sorted, and the offsets of
-    # their IFDs, shape (pages, 1 + levels), full resolution first; 0: a page does not have this level
-    existing_ifds: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = field(
-        default_factory=dict
-    )
 
 
 @dataclass(frozen=True)

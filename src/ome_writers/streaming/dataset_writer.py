@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         Layout,
         Outcome,
     )
-    from ome_writers.storage import Engine, EngineRow
+    from ome_writers.storage import Engine, EngineRow, ExistingArray
     from ome_writers.streaming.companions import Companions
     from ome_writers.streaming.output_claim import OutputClaim
     from ome_writers.streaming.resumable import ResumeClaim
@@ -83,7 +83,7 @@ class AddedWriter(Protocol):
     def image_set(self) -> ImageSet: ...
 
     @property
-    def claim(self) -> OutputClaim | None:
+    def claim(self) -> OutputClaim | ResumeClaim | None:
         """The claim on the path of its images, if it is not that of the dataset."""
         ...
 
@@ -199,11 +199,11 @@ class DatasetWriter:
 
     def add(
         self,
-        targets: Sequence[LevelSpec],
+        arrays: tuple[Sequence[LevelSpec], Sequence[ExistingArray]],
         open_writer: Callable[[int], AddedWriter],
         lock: AbstractContextManager[Any],
     ) -> AddedWriter:
-        """Create more arrays, and add the frame writer that `open_writer` returns for the number of the first one.
+        """Create or continue arrays, and add the frame writer that `open_writer` returns for the number of the first.
 
         `lock` is held by all threads that write frames. Raises UnsupportedError if the engine cannot add arrays.
         """
@@ -213,7 +213,7 @@ class DatasetWriter:
                 f"backend, or write them to a dataset of their own."
             )
         with self._flush_lock, lock:
-            writer = open_writer(self.engine.add_arrays(targets))
+            writer = open_writer(self.engine.add_arrays(*arrays))
             self.added.append(writer)
             with self._metadata_lock:
                 self._put(writer.image_set.metadata.render())
@@ -341,7 +341,7 @@ class DatasetWriter:
                 self._progress.close(state, () if self.failed else runs)
             self._released = True
             self._run(self.claim.release)
-        for claim in filter(None, (writer.claim for writer in self.added)):
+        for claim in [writer.claim for writer in self.added if writer.claim is not None]:
             if claim.progress is not None:
                 claim.progress.close("failed" if self.failed else outcome.status)
             self._run(claim.release)

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.dataset import ImageSpec, copy_with
-from ome_writers.errors import SettingsError, UnsupportedError, WriteError, checked_call
+from ome_writers.errors import (
+    OutputExistsError,
+    SettingsError,
+    UnsupportedError,
+    WriteError,
+    checked_call,
+)
 from ome_writers.formats import Derivation, Journal, Outcome, format_row, spec_of_plan
 from ome_writers.locks import release_locks_of_this_thread
 from ome_writers.routing import Plan, resolve
@@ -27,9 +33,13 @@ if TYPE_CHECKING:
     from ome_writers.dataset import ArraySpec
     from ome_writers.formats import Layout
     from ome_writers.storage import Engine, EngineRow
+    from ome_writers.streaming.continued_images import ContinuedImages
     from ome_writers.streaming.coord_update import CoordUpdate
     from ome_writers.streaming.dataset_writer import DatasetWriter, Snapshot
     from ome_writers.streaming.output_claim import OutputClaim
+    from ome_writers.streaming.projection import Projection, ProjectionMethod
+    from ome_writers.streaming.resumable import ResumeClaim
+    from ome_writers.streaming.stored_frames import StoredFrames
     from ome_writers.views import StreamView, Summary
 
     Shapes = Sequence[tuple[int, ...]]
@@ -51,14 +61,18 @@ class DerivedStream:
         Red, green, blue and alpha (0 to 255) by label.
     """
 
-    def __init__(self, writer: DerivedWriter, check_open: Callable[[], None]) -> None:
+    def __init__(
+        self, writer: DerivedWriter, check_open: Callable[[], None], *, projected: bool = False
+    ) -> None:
         self.name, self.kind = writer.derivation.name, writer.derivation.kind
         self.settings: AcquisitionSettings = writer.plan.settings
         self.colors = writer.derivation.colors
-        self._projected = False
+        self._projected = projected
         self.writer = writer
         self._check_open = check_open
         self._events = Events(writer.plan, self.extents)
+        if writer.frames.accepted:  # by an earlier stream
+            self._events.restart(writer.plan, self.extents())
 
     def append(
         self, frame: Any, *, index: Mapping[str, int] | None = None, copy: bool = True
@@ -125,11 +139,11 @@ class DerivedStream:
 
     def extents(self, level: int = 0) -> Mapping[str, int]:
         """Return the current extent of each acquisition axis, at a resolution level."""
-        return self.writer.frames.extents(level)
+        return self.writer.extents(level)
 
     def has_frame(self, index: tuple[int, ...]) -> bool:
         """Return whether a frame was appended at an acquisition index."""
-        return self.writer.frames.cursor.has_frame(index)
+        return self.writer.has_frame(index)
 
     def read(
         self, image: int, index: tuple[int, ...], level: int = 0, region: object = None
@@ -149,12 +163,11 @@ class DerivedStream:
         """Return path and numbers of frames, for display."""
         from ome_writers.views import Summary
 
-        plan, frames = self.writer.plan, self.writer.frames
-        layout = frames.image_set.layout
+        plan, layout = self.writer.plan, self.writer.image_set.layout
         return Summary(
             path=str(layout.root / plan.images[0].key),
             state="open",
-            frames=frames.cursor.stored,
+            frames=self.writer.count(),
             expected=plan.distinct_frames,
         )
 
@@ -163,10 +176,22 @@ class DerivedStream:
         shape = " x ".join(map(str, plan.images[0].shape))
         return f"<DerivedStream {self.name!r} {self.kind}, {shape} {plan.images[0].array.dtype}>"
 
-    def use_projection(self, write_incomplete: Callable[[], None]) -> None:
-        """Accept no frames: a projection writes them, and those that are not complete when this is called."""
+    def use_projection(
+        self,
+        method: ProjectionMethod,
+        axis: str,
+        source: FrameWriter,
+        lock: AbstractContextManager[Any],
+    ) -> Projection:
+        """Accept no frames: return the projection that writes them. It continues that of an earlier stream."""
+        from ome_writers.streaming.projection import Projection
+
         self._projected = True
-        self.writer.before_flush = write_incomplete
+        projection = Projection(self.writer, method, axis, source.plan)
+        with lock:
+            projection.restore(source)
+        self.writer.before_flush = projection.write_incomplete
+        return projection
 
     def close_events(self) -> None:
         """End the thread of listeners; called when the stream is closed."""
@@ -185,13 +210,14 @@ class DerivedWriter:
         source: FrameWriter | None,
         derivation: Derivation,
         lock: AbstractContextManager[Any],
-        claim: OutputClaim | None,
+        claim: OutputClaim | ResumeClaim | None,
     ) -> None:
         self.frames = frames
         self.derivation = derivation
         self.lock = lock
         self.claim = claim
         self.before_flush: Callable[[], None] | None = None  # writes what is incomplete
+        self.stored: StoredFrames | None = None  # planes of an earlier stream
         self._source = source
         self._counts: list[int] | None = getattr(frames.image_set.metadata, "frames", None)
 
@@ -202,6 +228,23 @@ class DerivedWriter:
     @property
     def image_set(self) -> ImageSet:
         return self.frames.image_set
+
+    def extents(self, level: int = 0) -> Mapping[str, int]:
+        return self.frames.extents(level)
+
+    def has_frame(self, index: tuple[int, ...]) -> bool:
+        return self.frames.cursor.has_frame(index)
+
+    def count(self) -> int:
+        """Return the number of planes."""
+        return self.frames.cursor.stored
+
+    def resume(self, stored: StoredFrames, counts: list[int]) -> None:
+        """Continue after the planes of an earlier stream, of which each image has so many."""
+        self.stored = stored
+        self.frames.resume(stored)
+        if self._counts is not None:
+            self._counts[:] = counts
 
     def write(
         self, frame: Any, index: Mapping[str, int] | None, copy: bool
@@ -367,8 +410,15 @@ def add_derived(
 ) -> DerivedWriter:
     """Add derived images to a dataset that is being written.
 
-    Raises UnsupportedError if format or engine cannot write them, OutputExistsError if they exist.
+    Those that a resumed dataset has are continued. Raises UnsupportedError if format or engine cannot write them,
+    OutputExistsError if they exist, SettingsError if those to be continued have other settings.
     """
+    for added in dataset.added:
+        known = added.derivation if isinstance(added, DerivedWriter) else None
+        if known is not None and (known.name, known.kind) == (derivation.name, derivation.kind):
+            raise OutputExistsError(
+                f"{layout.output} already has {derivation.name!r}. Choose another name."
+            )
     plan = resolve(settings)
     if len(plan.images) != len(source_images):
         raise UnsupportedError(
@@ -386,14 +436,21 @@ def add_derived(
             f"{settings.format.title} does not have images that are derived from others. Write an OME-Zarr, or "
             f"{derivation.name!r} to a dataset of its own."
         )
-    plan, own_layout, metadata = derive(plan, source_images, layout, derivation)
-    claim: OutputClaim | None = None
-    if own_layout.output != layout.output:
-        from ome_writers.streaming.output_claim import OutputClaim
-
-        claim = OutputClaim(own_layout, overwrite=settings.overwrite)
+    claim: OutputClaim | ResumeClaim | None = None
+    continued: ContinuedImages | None = None
     with ExitStack() as failing:
-        if claim is not None:
+        if dataset.resumed:
+            from ome_writers.streaming.continued_images import ContinuedImages
+
+            continued = ContinuedImages(layout.output, failing)
+        plan, own_layout, metadata = derive(plan, source_images, layout, derivation, continued)
+        continued = continued if continued is not None and continued.existing else None
+        if continued is not None:
+            claim = continued.claim
+        elif own_layout.output != layout.output:
+            from ome_writers.streaming.output_claim import OutputClaim
+
+            claim = OutputClaim(own_layout, overwrite=settings.overwrite)
             failing.callback(claim.rollback)
         journal = Journal(
             own_layout.root,
@@ -408,11 +465,15 @@ def add_derived(
         def open_writer(first: int) -> DerivedWriter:
             frames = FrameWriter(_numbered(plan, first), row, dataset, inference, image_set)
             frames.engine, frames.lending_engine = _DerivedPlanes(frames.engine), None  # type: ignore[assignment]  # a part of Engine
-            return DerivedWriter(frames, source, derivation, lock, claim)
+            writer = DerivedWriter(frames, source, derivation, lock, claim)
+            if continued is not None:
+                writer.resume(continued.stored(plan), continued.counts())
+            return writer
 
         targets = [level for image in plan.images for level in image.levels]
+        existing = () if continued is None else continued.existing
         try:
-            writer = dataset.add(targets, open_writer, lock)
+            writer = dataset.add((targets, existing), open_writer, lock)
         except OSError as error:
             if isinstance(error, WriteError):
                 raise

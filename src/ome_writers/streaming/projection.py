@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from ome_writers.streaming.derived import DerivedWriter, derived_settings
 if TYPE_CHECKING:
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.streaming.frame_writer import FrameWriter
+    from ome_writers.streaming.stored_frames import StoredFrames
 
 ProjectionMethod: TypeAlias = Literal["max", "min", "mean", "sum"]
 METHODS: tuple[ProjectionMethod, ...] = ("max", "min", "mean", "sum")
@@ -70,6 +72,7 @@ class Projection:
         image = writer.plan.images[0]
         self._dtype = image.array.numpy_dtype
         kept: np.dtype[Any] = np.dtype(np.float64) if method == "mean" else self._dtype
+        self._shape = image.frame_shape
         nbytes = int(np.prod(image.frame_shape)) * kept.itemsize
         self._kept = kept
         self._max_stacks = max(1, source.settings.buffer_bytes // _MAX_MEMORY_FRACTION // nbytes)
@@ -97,6 +100,48 @@ class Projection:
             stack.included.add(number)
         stack.changed = True
         self._finish(source.plan, target, key, stack)
+
+    def restore(self, source: FrameWriter) -> None:
+        """Continue the planes of an earlier stream; compute those again that may contain frames that were lost."""
+        if (earlier := source.resumed) is None:
+            return
+        router, extents = source.plan.router, source.extents()
+        names = [name for name in router.axes if name != self._axis]
+        total = router.counts[router.axes.index(self._axis)]
+        changed: set[tuple[int, ...]] | None = None
+        flushed = earlier.flushed
+        if self._writer.stored is not None and not _is_of_last_stream(self._writer.stored, earlier):
+            flushed = 0
+        elif earlier.unflushed is not None:
+            lost = map(router.index_of, earlier.unflushed)
+            changed = {tuple(at[name] for name in names) for at in lost}
+        for key in product(*(range(extents[name]) for name in names)):
+            target, stack = dict(zip(names, key, strict=True)), _Stack()
+            stack.included = set(self._written(source, target))
+            stored = self._writer.frames.cursor.has_frame(key)
+            complete = len(stack.included) == total
+            if changed is not None:
+                current = stored and key not in changed
+            else:
+                current = stored and complete and self._flushed(source, target, flushed)
+            if current:
+                if stack.included and not complete:
+                    self._stacks[key] = stack
+            elif stack.included:
+                self._recompute(source, target, stack)
+                self._finish(source.plan, target, key, stack)
+            elif stored:
+                self._writer.write(np.zeros(self._shape, self._dtype), target, copy=False)
+
+    def _flushed(self, source: FrameWriter, target: Mapping[str, int], flushed: int) -> bool:
+        """Return whether all frames of a plane are among the first `flushed` ones."""
+        router = source.plan.router
+        for i in range(router.counts[router.axes.index(self._axis)] or 0):
+            at = {**target, self._axis: i}
+            number = router.frame_number([at[name] for name in router.axes])
+            if number is None or number >= flushed:
+                return False
+        return True
 
     def write_incomplete(self) -> None:
         """Write the planes that have changed."""
@@ -172,6 +217,15 @@ class Projection:
             pixels = pixels.astype(self._dtype)
         self._writer.write(pixels, target, copy=True)
         stack.changed = False
+
+
+def _is_of_last_stream(projected: StoredFrames, source: StoredFrames) -> bool:
+    """Return whether the last stream that wrote frames has certainly continued their projection."""
+    *earlier, last = source.attempts
+    if source.continued or not earlier:
+        return True
+    began, before = str(last["started"])[:19], str(earlier[-1]["ended"] or "9")[:19]
+    return before < began <= str(projected.attempts[-1]["started"])[:19]
 
 
 def write_projected(

@@ -131,12 +131,10 @@ def open_existing(
         companions = checked_companions(plan.settings)
     claim = ResumeClaim(root)
     try:
-        with guard_reader(root):
-            if claim.is_stale or dataset.status in ("writing", "failed"):
-                for _ in row.find_problems(root, dry_run=False, quick=True):
-                    pass
-            reopened = dataset.reopen(_with_new_attempt(dataset, plan))
+        reopened = _reopen(root, row, dataset, plan, repairs=claim.is_stale)
         stored = stored_frames(plan, dataset, reopened)
+        if dataset.status in ("complete", "cancelled") and not claim.is_stale:
+            stored = stored._replace(unflushed=frozenset())
         claim.start_progress()
         dataset_writer = _open_writer(plan, dataset, reopened, engine_row, claim)
         dataset_writer.companions = companions
@@ -152,6 +150,26 @@ def open_existing(
             ) from error
         raise
     return Output(plan, engine_row, dataset_writer, stored)
+
+
+def reopen_dataset(
+    path: Path, settings: AcquisitionSettings, claim: ResumeClaim | None
+) -> tuple[ResumableDataset, Reopened]:
+    """Return a dataset that is derived from another one, and is written with it, as `open_existing` does."""
+    root, row, dataset = find_resumable(path)
+    plan = _continued_plan(root, row, dataset, settings)
+    stale = claim is not None and claim.is_stale
+    return dataset, _reopen(root, row, dataset, plan, repairs=stale)
+
+
+def _reopen(
+    root: Path, row: FormatRow, dataset: ResumableDataset, plan: Plan, *, repairs: bool
+) -> Reopened:
+    with guard_reader(root):
+        if repairs or dataset.status in ("writing", "failed"):
+            for _ in row.find_problems(root, dry_run=False, quick=True):
+                pass
+        return dataset.reopen(_with_new_attempt(dataset, plan))
 
 
 def resume_blocker(path: str | os.PathLike[str]) -> str | None:
@@ -243,7 +261,6 @@ def _open_writer(
         direct_io=settings.direct_io,
         file_set=layout.root == layout.output,
         existing=reopened.existing,
-        existing_ifds=reopened.existing_ifds,
         **settings.format.engine_options(settings.root_path),
     )
     engine = open_with_stages(partial(open_engine, row, layout.root), plan, options)

@@ -16,6 +16,7 @@ from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSampl
 
 if TYPE_CHECKING:
     from ome_writers.formats import Reopened, ResumableDataset
+    from ome_writers.formats.resumption import Attempt
     from ome_writers.routing import Observer
     from ome_writers.storage import Engine, Stage
     from ome_writers.streaming.cursor import Cursor
@@ -37,6 +38,11 @@ class StoredFrames(NamedTuple):
     shapes: tuple[tuple[int, ...], ...]  # of the images, as they are on disk
     # (image number, channel number) to the (smallest, largest) sampled value
     windows: Mapping[tuple[int, int], tuple[float, float]]
+    # so many frames, in acquisition order, were certainly flushed, and what is derived from them
+    flushed: int = 0
+    unflushed: frozenset[Address] | None = None  # all frames that may not have been; None: unknown
+    attempts: tuple[Attempt, ...] = ()  # the streams that wrote them
+    continued: bool = False  # whether the last of them has continued all projections
 
     def move(self, cursor: Cursor, observe: Observer) -> None:
         """Move a cursor to the first frame that is missing; `observe` receives the addresses before it."""
@@ -102,6 +108,8 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
         np.flatnonzero(found),
         tuple(shapes[image.addressing.first_array] for image in plan.images),
         {},
+        dataset.frames_in_order or 0,
+        attempts=dataset.attempts,
     )
 
 

@@ -345,21 +345,17 @@ class OMEStream:
         SettingsError
             The axis or the method is unknown, or the method is not defined for the dtype (ValueError).
         UnsupportedError
-            Frames were already appended (NotImplementedError). Others as of `derive`.
+            This stream has already appended frames (NotImplementedError). Others as of `derive`.
         """
-        from ome_writers.streaming.projection import Projection, projection_settings
+        from ome_writers.streaming.projection import projection_settings
 
-        if self._writer.accepted:
+        if frames := self._writer.new_frames:
             raise UnsupportedError(
-                f"{self._writer.accepted} frames were already appended, which a projection would lack. Call project() "
-                f"before the first frame."
+                f"{frames} frames were already appended, which a projection would lack. Call project() before the "
+                f"first frame."
             )
-        plan = self.plan
-        derived = self._add_derived(*projection_settings(plan, method, axis, name))
-        projection = Projection(derived.writer, method, axis, plan)
-        derived.use_projection(projection.write_incomplete)
-        self._projections.append(projection)
-        return derived
+        settings = projection_settings(self.plan, method, axis, name)
+        return self._add_derived(*settings, (method, axis))
 
     @property
     def derived(self) -> tuple[DerivedStream, ...]:
@@ -625,7 +621,12 @@ class OMEStream:
 
         return write_projected(self._projections, self._writer, frame, index, encoded, copy)
 
-    def _add_derived(self, derivation: Derivation, settings: AcquisitionSettings) -> DerivedStream:
+    def _add_derived(
+        self,
+        derivation: Derivation,
+        settings: AcquisitionSettings,
+        projected: tuple[ProjectionMethod, str] | None = None,
+    ) -> DerivedStream:
         from ome_writers.streaming.derived import DerivedStream, add_derived
 
         with self._restart_lock:
@@ -639,6 +640,8 @@ class OMEStream:
             self._inference.active = False  # it could restart the stream
             derived = DerivedStream(writer, self._check_open)
             self._derived.append(derived)
+            if projected is not None:
+                self._projections.append(derived.use_projection(*projected, source, self._lock))
         return derived
 
     def _check_open(self) -> None:

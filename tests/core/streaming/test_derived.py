@@ -30,7 +30,6 @@ from support.sweeps import swept
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-pytestmark = pytest.mark.thread_writer  # others refuse; see tests/faults/test_writer_process.py
 T, C, Z, Y, X = 4, 2, 3, 32, 24
 LAYOUTS = ("image", "collection", "plate")
 SUFFIXES = (".ome.zarr", ".ome.tiff")
@@ -162,6 +161,7 @@ KILLS = swept(
 )
 
 
+@pytest.mark.thread_writer  # see tests/faults/test_writer_process.py
 @pytest.mark.parametrize("case", KILLS)
 def test_planes_of_killed_writers_are_absent_or_complete(
     tmp_path: Path, case: tuple[str, str, int]
@@ -200,6 +200,123 @@ def test_planes_of_killed_writers_are_absent_or_complete(
             assert not ome_writers.repair(dataset).findings
             failed = [c for c in ome_writers.validate(dataset, quick=True).checks if c.findings]
             assert not failed, failed
+
+
+def stack(count: int) -> NDArray[np.uint16]:
+    """Return the frames of an acquisition of which the first `count` were appended."""
+    frames = [frame(n) if n < count else np.zeros((Y, X), np.uint16) for n in range(T * C * Z)]
+    return np.stack(frames).reshape(T, C, Z, Y, X)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_derived_images_are_continued_by_a_resumed_stream(tmp_path: Path, suffix: str) -> None:
+    """With the same arguments; projections include what a stream without them has appended."""
+    path = tmp_path / f"run{suffix}"
+    parameters = {"threshold": 3}
+    for first, last in ((0, 7), (7, 10), (10, 16), (16, T * C * Z)):
+        with create_stream(settings(path), resume=True) as stream:
+            if first == 7:
+                assert not stream.derived
+            else:
+                labels = stream.derive("cells", colors={1: "red"}, parameters=parameters)
+                with pytest.raises(OutputExistsError, match="already has"):
+                    stream.derive("cells", colors={1: "red"}, parameters=parameters)
+                stream.project("max")
+                stream.project("sum", "t", name="total")
+                assert labels.has_frame((1, 0)) == (first > 0)
+                assert np.array_equal(labels.view()[1, 0], mask(1) * (first > 0))
+                labels.append(mask(first), index={"t": 0, "z": first % Z})
+                if not first:
+                    labels.append(mask(1), index={"t": 1, "z": 0})
+            for number in range(first, last):
+                stream.append(frame(number))
+    stored = {
+        name: derived_path(path, kind, name)
+        for kind, name in (("labels", "cells"), ("derived", "max_z"), ("derived", "total"))
+    }
+    frames = stack(T * C * Z)
+    assert np.array_equal(ome_writers.open(stored["max_z"])[...], frames.max(axis=2))
+    assert np.array_equal(ome_writers.open(stored["total"])[...], frames.sum(axis=0))
+    cells = ome_writers.open(stored["cells"])
+    assert np.array_equal(cells[0], [mask(0), mask(16), np.zeros((Y, X))])
+    assert np.array_equal(cells[1, 0], mask(1))
+    assert ome_writers.read(stored["cells"]).frames_written == 3
+    for dataset in {path, *stored.values()} if suffix == ".ome.tiff" else {path}:
+        assert not ome_writers.repair(dataset).findings
+        assert not [c for c in ome_writers.validate(dataset).checks if c.findings]
+    assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_derived_images_with_other_settings_are_not_continued(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"run{suffix}"
+    with create_stream(settings(path)) as stream:
+        stream.derive("cells", parameters={"a": 1}).append(mask(0))
+        stream.append(frame(0))
+    with ome_writers.resume(path) as stream:
+        with pytest.raises(SettingsError, match="dtype: 'uint32' on disk, 'uint16' now"):
+            stream.derive("cells", dtype="uint16", parameters={"a": 1})
+        with pytest.raises(SettingsError, match="dimensions"):
+            stream.derive("cells", dimensions=["t"], parameters={"a": 1})
+        with pytest.raises(SettingsError, match="was derived with parameters"):
+            stream.derive("cells", parameters={"a": 2})
+        assert stream.derive("cells", parameters={"a": 1}).has_frame((0, 0))
+        assert not stream.derive("nuclei").has_frame((0, 0))
+        stream.append(frame(1))
+    assert np.array_equal(ome_writers.open(derived_path(path, "labels", "cells"))[0, 0], mask(0))
+
+
+def test_derived_images_of_a_writer_that_was_killed_while_it_created_them(tmp_path: Path) -> None:
+    path = tmp_path / "run.ome.zarr"
+    with create_stream(settings(path, "collection")) as stream:
+        stream.derive("cells")
+        stream.append(frame(0))
+    (path / "1" / "labels" / "cells" / "zarr.json").unlink()
+    (path / "1" / "labels" / "zarr.json").unlink()
+    with ome_writers.resume(path) as stream:
+        stream.derive("cells").append(mask(1), index={"p": 1, "t": 0, "z": 0})
+    assert np.array_equal(ome_writers.open(path / "1" / "labels" / "cells")[0, 0], mask(1))
+    assert not ome_writers.repair(path).findings
+    assert not [c for c in ome_writers.validate(path).checks if c.findings]
+
+
+CONTINUED = swept(
+    [(suffix, seed) for seed in range(24) for suffix in SUFFIXES],
+    lambda case: case in ((".ome.zarr", 12), (".ome.tiff", 7)),
+    lambda case: f"{case[0]}-{case[1]}",
+)
+
+
+@pytest.mark.thread_writer  # see tests/faults/test_writer_process.py
+@pytest.mark.parametrize("case", CONTINUED)
+def test_derived_images_of_killed_writers_are_continued(
+    tmp_path: Path, case: tuple[str, int]
+) -> None:
+    """Projections do not contain frames that were lost, and labels that were flushed are there."""
+    suffix, seed = case
+    path = tmp_path / f"run{suffix}"
+    tests = str(Path(__file__).parents[2])
+    process = run_python(["-c", _KILLED, str(path), "image", str(seed), tests])
+    flushed = int(process.stdout.split()[0]) + 1 if process.stdout else 0
+    expected = np.zeros((T, Z, Y, X), np.uint32)
+    with ome_writers.resume(path) as stream:
+        labels, _ = stream.derive("cells"), stream.project("max")
+        for number in range(1 + seed % 23):
+            t, z = number // 6, number % 3
+            if number % 6 < 3 and number % 5:
+                if not labels.has_frame((t, z)):
+                    assert number >= flushed
+                    labels.append(mask(number), index={"t": t, "z": z})
+                expected[t, z] = mask(number)
+        for index in stream.remaining():
+            number = stream.plan.router.frame_number(list(index.values())) or 0
+            if number > T * C * Z - 3:  # of three in the last plane
+                break
+            stream.append(frame(number))
+    maximum = stack(T * C * Z - 2).max(axis=2)
+    assert np.array_equal(ome_writers.open(derived_path(path, "derived", "max_z"))[...], maximum)
+    stored = ome_writers.open(derived_path(path, "labels", "cells"))[...]
+    assert np.array_equal(stored, expected[: len(stored)])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import DatasetSpec
 from ome_writers.errors import UnsupportedError
@@ -22,14 +22,22 @@ from ome_writers.formats.ometiff.parse import parse
 from ome_writers.routing import Plan
 from ome_writers.settings import split_suffix
 
+if TYPE_CHECKING:
+    from ome_writers.formats.dataset_metadata import AddedMetadata
+    from ome_writers.formats.resumption import ReopenDerived
+
 _KEY = "derived_image"
 """Namespace of the global metadata that name the source of a derived OME-TIFF."""
 _MAX_FILES = 100  # whose metadata is read to find the derived images of another
 
 
 def derived_images(
-    plan: Plan, images: Sequence[str], layout: Layout, derivation: Derivation
-) -> tuple[Plan, Layout, TiffMetadata]:
+    plan: Plan,
+    images: Sequence[str],
+    layout: Layout,
+    derivation: Derivation,
+    reopen: ReopenDerived | None = None,
+) -> tuple[Plan, Layout, AddedMetadata]:
     """Return plan, layout and metadata of a derived image; raises UnsupportedError for a set of files."""
     if layout.root == layout.output or len(images) > 1:
         raise UnsupportedError(
@@ -41,8 +49,12 @@ def derived_images(
     format_ = plan.settings.format.model_copy(update={"suffix": ""})
     settings = plan.settings.model_copy(update={"root_path": str(path), "format": format_})
     plan, own = lay_out(replace(plan, settings=settings))
+    stored = None if reopen is None else reopen(path, settings)
+    if stored is not None:
+        derivation.check_continues(stored.find_metadata(_KEY), path)
+        return plan, own, stored
     metadata = TiffMetadata(plan, own)
-    described = {"kind": derivation.kind, "source": layout.output.name, **derivation.provenance}
+    described = {**derivation.attributes, "source": layout.output.name}
     metadata.set_global_metadata(_KEY, described)
     return plan, own, metadata
 

@@ -93,11 +93,11 @@ def reopen(dataset: ResumableDataset) -> Reopened:
     metadata = _ContinuedMetadata(plan, layout)
     metadata.resume(stored, shapes, journal, dataset)
     existing = [
-        ExistingArray(shape, mask)
+        ExistingArray(shape, mask, ifds[image.key])
         for image, full, mask in zip(plan.images, shapes, planes, strict=True)
         for shape in image.level_shapes(full)
     ]
-    return Reopened(metadata, journal, tuple(existing), ifds, tuple(planes), tuple(described), {})
+    return Reopened(metadata, journal, tuple(existing), tuple(planes), tuple(described), {})
 
 
 def _planes_on_disk(stored: StoredDocuments, image: ImageSpec, shape: Sequence[int]) -> Mask:
@@ -123,7 +123,7 @@ def _planes_on_disk(stored: StoredDocuments, image: ImageSpec, shape: Sequence[i
 def _page_ifds(
     stored: StoredDocuments, plan: Plan, shapes: Sequence[Sequence[int]], planes: Sequence[Mask]
 ) -> dict[str, tuple[Numbers, Numbers]]:
-    """Return the pages with a frame in the new `plan`, and the offsets of their IFDs; see `storage.Options`."""
+    """Return the pages with a frame in the new `plan`, and the offsets of their IFDs; see `storage.ExistingArray`."""
     found: dict[str, tuple[Numbers, Numbers]] = {}
     for key in dict.fromkeys(image.key for image in plan.images):
         chain = IfdRepair(files.path_below(stored.layout.root, key))

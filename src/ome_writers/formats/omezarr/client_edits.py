@@ -84,11 +84,11 @@ def merge_client_edits(current: Any, before: Attributes, fresh: Attributes) -> A
     omero = current.get("omero")
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if isinstance(channels, list):
-        generated = fresh["omero"]["channels"]
-        for channel, old, new in zip(
-            channels, before["omero"]["channels"], generated, strict=False
-        ):
+        generated, known = fresh["omero"]["channels"], before["omero"]["channels"]
+        for channel, old, new in zip(channels, known, generated, strict=False):
             if isinstance(channel, dict) and channel.get("window") == old["window"]:
                 channel["window"] = new["window"]
+        if len(channels) == len(known):  # a resumed image may have more than when it was closed
+            channels = [*channels, *generated[len(channels) :]]
         result["omero"] = {**current["omero"], "channels": channels[: len(generated)]}
     return result

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ome_writers.dataset import copy_with
 from ome_writers.errors import OutputExistsError
@@ -25,24 +25,32 @@ from ome_writers.formats.omezarr.layout import join_key, level_path
 from ome_writers.formats.omezarr.metadata import ZarrMetadata
 from ome_writers.formats.omezarr.node_metadata import group_attributes, ome_writers_attributes
 from ome_writers.routing import Plan, resolve
+from ome_writers.storage import files
+
+if TYPE_CHECKING:
+    from ome_writers.formats.resumption import ReopenDerived
 
 Json = dict[str, Any]
 
 
 def derived_images(
-    plan: Plan, images: Sequence[str], layout: Layout, derivation: Derivation
+    plan: Plan,
+    images: Sequence[str],
+    layout: Layout,
+    derivation: Derivation,
+    reopen: ReopenDerived | None = None,
 ) -> tuple[Plan, Layout, DerivedMetadata]:
     """Return plan, layout and metadata of one derived image per image; `images` are the keys of their groups.
 
-    Raises OutputExistsError if there is one of this name.
+    Raises OutputExistsError if there is one of this name, unless `reopen` continues it.
     """
     folder = FOLDERS[derivation.kind]
     groups = [join_key(image, f"{folder}/{derivation.name}") for image in images]
-    for group in groups:
-        if (layout.root / group).exists():
-            raise OutputExistsError(
-                f"{layout.root} already has {group}. Choose another name, or remove that folder."
-            )
+    existing = [group for group in groups if (layout.root / group).exists()]
+    if existing and reopen is None:
+        raise OutputExistsError(
+            f"{layout.root} already has {existing[0]}. Choose another name, or remove that folder."
+        )
     arrays = [
         [f"{group}/{level_path(k)}" for k in range(len(image.levels))]
         for group, image in zip(groups, plan.images, strict=True)
@@ -50,7 +58,10 @@ def derived_images(
     plan = plan.with_keys(groups, arrays)
     journals = tuple(f"{group}/{JOURNAL_NAME}" for group in groups)
     own = Layout(layout.root, layout.output, journals)
-    return plan, own, DerivedMetadata(plan, layout, derivation, images)
+    metadata = DerivedMetadata(plan, layout, derivation, images)
+    if existing and reopen is not None:
+        metadata.resume(layout.root, derivation, reopen)
+    return plan, own, metadata
 
 
 def own_derived(root: Path, images: Sequence[str]) -> list[str]:
@@ -126,10 +137,26 @@ class DerivedMetadata:
             metadata = ZarrMetadata(
                 replace(single, settings=of_image, images=(alone,)), own, label=label
             )
-            metadata.set_derived({"kind": derivation.kind, **derivation.provenance})
+            metadata.set_derived(derivation.attributes)
             self._images.append(metadata)
         version = getattr(settings.format, "version", "0.5")
         self._lists = dict(_lists(layout.root, images, derivation, version))
+
+    def resume(self, root: Path, derivation: Derivation, reopen: ReopenDerived) -> None:
+        """Continue the datasets on disk, of which a writer that was killed while it created them may have left a part."""
+        folders = [root / key for key in self._keys]
+        for folder in folders:
+            if (folder / "zarr.json").exists():
+                stored = ome_writers_attributes(folder, root).get("derived")
+                derivation.check_continues(stored, folder)
+        for number, folder in enumerate(folders):
+            metadata = self._images[number]
+            if not (folder / "zarr.json").exists():
+                for name, content in metadata.render():
+                    files.atomic_write(folder / name, content, durable=True)
+            reopened = reopen(folder, metadata.plan.settings)
+            assert isinstance(reopened, ZarrMetadata)
+            self._images[number] = reopened
 
     def render(self) -> Iterator[tuple[str, bytes]]:
         """Yield key and content of each changed file; a list of names after what it lists."""
@@ -150,7 +177,7 @@ class DerivedMetadata:
     def finish(self, outcome: Outcome, journal: Journal) -> None:
         for metadata, of_image in zip(self._images, self._outcomes(outcome), strict=True):
             if outcome.status == "cancelled":
-                expected = metadata.frames_expected
+                expected = metadata.plan.distinct_frames
                 if expected is not None and of_image.frames_written >= expected:
                     of_image = replace(of_image, status="complete")
             metadata.finish(of_image, journal)

@@ -164,8 +164,8 @@ class ZarrMetadata:
         self._render_ome_xml()
 
     @property
-    def frames_expected(self) -> int | None:
-        return self._plan.distinct_frames
+    def plan(self) -> Plan:
+        return self._plan
 
     def set_derived(self, derived: Attributes) -> None:
         """Record that the image is derived from others, and how."""

@@ -17,6 +17,7 @@ from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import Journal
 from ome_writers.formats.omezarr.array_survey import list_chunks
 from ome_writers.formats.omezarr.continued_metadata import ContinuedMetadata
+from ome_writers.formats.omezarr.derived import stored_label
 from ome_writers.formats.omezarr.layout import stored_layout
 from ome_writers.formats.omezarr.node_metadata import (
     group_attributes,
@@ -117,7 +118,7 @@ def reopen(dataset: ResumableDataset) -> Reopened:
         durable=plan.settings.durability == "disk",
         encode_address=layout.encode_address,
     )
-    metadata = ContinuedMetadata(plan, layout)
+    metadata = ContinuedMetadata(plan, layout, label=stored_label(root))
     groups = {path: group_attributes(root / path) for path in metadata.paths}
     groups = {path: found for path, found in groups.items() if found}
     current = tuple(tuple(level[0]) for level in shapes)
@@ -133,7 +134,7 @@ def reopen(dataset: ResumableDataset) -> Reopened:
     ]
     frames_found = [_in_frames(*pair) for pair in zip(plan.images, planes, strict=True)]
     return Reopened(
-        metadata, journal, tuple(existing), {}, tuple(frames_found), tuple(described), windows
+        metadata, journal, tuple(existing), tuple(frames_found), tuple(described), windows
     )
 
 

@@ -144,7 +144,9 @@ class TiffEngine:
             if existing:
                 grown = [(targets[a].growing, existing[a].shape) for a in arrays]
                 rows = max(1 if axis is None else shape[axis] for axis, shape in grown)
-                file.reopen(rows, *options.existing_ifds[key])
+                ifds = existing[arrays[0]].ifds
+                assert ifds is not None
+                file.reopen(rows, *ifds)
             self._file_numbers[key] = len(self._files)
             self._arrays[key] = [before + array for array in arrays]
             self._files.append(file)

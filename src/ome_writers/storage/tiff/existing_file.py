@@ -61,7 +61,7 @@ def append_start(
 ) -> NewStart:
     """Write another start of an open file, which has `rows` rows of pages.
 
-    `pages` and `ifds` are those of `storage.Options.existing_ifds`.
+    `pages` and `ifds` are those of `storage.ExistingArray.ifds`.
     """
     offset = aligned(os.fstat(fd).st_size, _SECTOR_BYTES)
     geometry = geometry.without_segments()

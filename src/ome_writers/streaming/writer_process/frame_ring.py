@@ -21,20 +21,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers.errors import FrameBufferError
 from ome_writers.locks import new_lock
+from ome_writers.routing import Address
 
 Plane = NDArray[np.generic]
 
 FRAME, SKIP, PADDING = 1, 2, 3
 """Kinds of records: a frame, frames to skip, and the unused end of the area of records."""
 REPLACES = 1
-"""Flag of a frame whose index has a frame already."""
+"""Flag of a frame whose index has a frame already; the other flags are the number of its derived images."""
+MAX_DERIVED = 2**15 - 1
 IN_ORDER = -1
 """Offset of a frame that has an index instead."""
 
@@ -75,6 +77,7 @@ class Record(NamedTuple):
     image: int
     pixels_at: int
     acquired: tuple[int, ...] | None  # its acquisition index, if it was appended with one
+    derived: int  # number of the derived images that it belongs to, from 1; 0: of the stream
     metadata: bytes | None
 
 
@@ -82,9 +85,9 @@ class _Pending(NamedTuple):
     """A published record that is not flushed."""
 
     end: int
-    number: int  # -1: not a frame
+    number: int  # negative: not a frame of the stream
     extents: tuple[Extent, ...]
-    address: object
+    address: Any  # number of the derived images, image, index
     reached: int  # offset in acquisition order up to which frames are written or skipped
 
 
@@ -92,7 +95,7 @@ def ring_bytes(buffer_bytes: int, frame_bytes: int) -> tuple[int, int]:
     """Return the size of the shared memory, and that of its area of records."""
     records = min(_MAX_RECORD_AREA, max(_MIN_RECORD_AREA, buffer_bytes // 8))
     # always enough for two of the largest frames, one of which may be lent
-    frames = max(2, -(-buffer_bytes // frame_bytes)) * _rounded(frame_bytes)
+    frames = max(2, -(-buffer_bytes // frame_bytes)) * extent_bytes(frame_bytes)
     return _HEADER_BYTES + records + frames + _PAGE_BYTES, records
 
 
@@ -114,6 +117,7 @@ class RingWriter:
         self._pending: deque[_Pending] = deque()
         self._addresses: dict[object, Extent] = {}  # of frames in the ring, by address
         self._latest: _Pending | None = None
+        self.publisher: Any = None  # the frame writer that has published last
         self._lock = new_lock()
         self._begin = -(-(_HEADER_BYTES + record_area) // _PAGE_BYTES) * _PAGE_BYTES
         self._end = len(memory)
@@ -139,6 +143,11 @@ class RingWriter:
         return self._words[_TAIL]
 
     @property
+    def capacity(self) -> int:
+        """Size of the memory of frames."""
+        return self._end - self._begin
+
+    @property
     def lent_bytes(self) -> int:
         return sum(extent.nbytes for extent, _ in tuple(self._lent.values()))
 
@@ -152,6 +161,12 @@ class RingWriter:
         return [
             each.number for each in tuple(self._pending) if each.end > tail and each.number >= 0
         ]
+
+    def unflushed_addresses(self) -> frozenset[Address]:
+        """Return the addresses of these frames."""
+        tail = self.tail
+        pending = [each for each in tuple(self._pending) if each.end > tail and each.number >= 0]
+        return frozenset((image, index) for _, image, index in (each.address for each in pending))
 
     def close(self) -> None:
         """Unmap the memory; frames that are still lent keep it. The figures stay as they are."""
@@ -220,7 +235,7 @@ class RingWriter:
                     self.release(extent)
 
     def _find(self, nbytes: int, *, lending: bool = False) -> Extent | None:
-        size = _rounded(nbytes)
+        size = extent_bytes(nbytes)
         with self._lock:
             # beyond the limit if nothing is in use but lent frames, as `MemoryBudget` grants it
             if self.used_bytes + nbytes > self._max_bytes and self.used_bytes > (
@@ -296,9 +311,13 @@ class RingWriter:
         index: Sequence[int] | None = None,
         metadata: bytes | None = None,
         replaces: bool = False,
+        derived: int = 0,
         reached: int = 0,
     ) -> None:
-        """Publish a record, with which the acquisition has `reached` an offset; blocks while the area is full."""
+        """Publish a record, with which the acquisition has `reached` an offset; blocks while the area is full.
+
+        `number` is that of a frame; a negative one identifies the record only, of derived images.
+        """
         inline, length, external = metadata or b"", -1 if metadata is None else len(metadata), None
         if length > _MAX_INLINE_BYTES:
             external, inline = self.allocate(length), b""
@@ -312,7 +331,7 @@ class RingWriter:
             self._memory,
             at,
             kind,
-            REPLACES * replaces,
+            REPLACES * replaces | derived << 1,
             size,
             number if number >= 0 else 0,
             offset,
@@ -336,11 +355,11 @@ class RingWriter:
         with self._lock:
             self._words[_HEAD] = end
         self._head = end
-        if kind == FRAME:
+        if kind == FRAME and number >= 0:
             self.frames = number + 1
 
     def recover(self, number: int) -> bool:
-        """Restore a consistent state after an exception; return whether frame `number` is published."""
+        """Restore a consistent state after an exception; return whether the frame with this `number` is published."""
         with self._lock:
             self._head = head = self._words[_HEAD]
             if self._pending and self._pending[-1].end > head:
@@ -451,6 +470,7 @@ class RingReader:
                 image,
                 pixels_at,
                 index,
+                flags >> 1,
                 metadata,
             )
 
@@ -460,6 +480,7 @@ class RingReader:
         return array
 
 
-def _rounded(nbytes: int) -> int:
+def extent_bytes(nbytes: int) -> int:
+    """Return the memory that a frame takes."""
     granule = _PAGE_BYTES if nbytes >= _PAGE_BYTES else _SMALL_BYTES
     return max(granule, -(-nbytes // granule) * granule)

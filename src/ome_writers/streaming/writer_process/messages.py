@@ -7,17 +7,24 @@ import struct
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
 from ome_writers.errors import OMEWritersError
-from ome_writers.formats import Layout
-from ome_writers.routing import Plan
+from ome_writers.formats import Derivation, Layout
+from ome_writers.routing import Address, Plan
 from ome_writers.settings import AcquisitionSettings
+from ome_writers.streaming.projection import ProjectionMethod
 from ome_writers.streaming.stored_frames import StoredFrames
 from ome_writers.streaming.writer_process.shared_memory import MemoryName
 
 _LENGTH = struct.Struct("<Q")
 _BLOCK_BYTES = 2**20
+
+
+DeriveArguments: TypeAlias = tuple[
+    Derivation, AcquisitionSettings, tuple[ProjectionMethod, str] | None
+]
+"""Arguments of `OMEStream._add_derived`."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,10 @@ class Start:
         Messages below it are not sent.
     replaces
         Whether a process has died that wrote this dataset.
+    derived
+        The derived images that it wrote, in order.
+    unflushed
+        Addresses of the frames that it had not flushed.
     """
 
     settings: AcquisitionSettings | None
@@ -50,6 +61,8 @@ class Start:
     parent: int
     log_level: int
     replaces: bool
+    derived: tuple[DeriveArguments, ...]
+    unflushed: frozenset[Address]
 
 
 class OutputState(NamedTuple):
@@ -61,6 +74,22 @@ class OutputState(NamedTuple):
     can_carry_over: bool
     stored: StoredFrames | None = None  # frames of an earlier stream
     cursor: dict[str, Any] | None = None  # variables of the cursor after a restart
+
+
+class DerivedState(NamedTuple):
+    """Derived images that the writer has added, for the program's side."""
+
+    number: int  # in records, from 1
+    plan: Plan
+    layout: Layout
+    stored: StoredFrames | None  # planes of an earlier stream
+
+
+class ClosedImages(NamedTuple):
+    """Derived images of a closed dataset."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    cursor: dict[str, Any]  # variables of the cursor
 
 
 class SentError(NamedTuple):
@@ -85,6 +114,7 @@ class Closed(NamedTuple):
     error: SentError | None  # an error that is not one of writing, such as that of a mirror
     shapes: tuple[tuple[int, ...], ...]
     metadata: Any
+    derived: tuple[ClosedImages, ...]
 
 
 class Channel:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,16 @@ from ome_writers.streaming.writer_process.messages import restored
 from ome_writers.streaming.writer_process.supervisor import WriterProcess
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ome_writers.dataset import DatasetSpec
     from ome_writers.formats import Derivation, Status
     from ome_writers.routing import Address
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.dataset_writer import ImageSet
+    from ome_writers.streaming.derived import DerivedStream
+    from ome_writers.streaming.projection import ProjectionMethod
+    from ome_writers.streaming.writer_process.derived_images import RemoteDerivedWriter
     from ome_writers.streaming.writer_process.messages import Closed, OutputState
     from ome_writers.views import OpenDataset
 
@@ -142,6 +147,7 @@ class RemoteDatasetWriter(DatasetWriter):
         self.process = process
         self._can_carry_over = state.can_carry_over
         self._closed = False
+        self.derived: list[RemoteDerivedWriter] = []
 
     @property
     def can_carry_over(self) -> bool:
@@ -178,6 +184,8 @@ class RemoteDatasetWriter(DatasetWriter):
         """Continue with the metadata of the closed dataset: the writer's process has ended."""
         self.metadata = closed.metadata
         self._closed = True
+        for writer in self.derived:
+            writer.frames.use_closed(closed.derived[writer.frames.derived - 1])
 
     def use_plan(self, plan: Plan) -> None:
         if self._closed:
@@ -192,6 +200,7 @@ class RemoteWriter(FrameWriter):
     """Assigns each frame its address, and puts it into the ring."""
 
     dataset_writer: RemoteDatasetWriter
+    derived = 0  # number of its derived images in records; 0: those of the stream
 
     def __init__(
         self,
@@ -209,7 +218,7 @@ class RemoteWriter(FrameWriter):
         lender: Any = self
         self.lending_engine = lender
         self._first_arrays = {image.addressing.first_array: image for image in plan.images}
-        self._dataset: OpenDataset | None = None  # after `close`
+        self._datasets: dict[Path, OpenDataset] = {}  # after `close`
         self._bytes_copied = 0
         # index, acquisition index and address of the frame that is being published
         self._publishing: tuple[Mapping[str, int], Sequence[int], Address] | None = None
@@ -218,8 +227,8 @@ class RemoteWriter(FrameWriter):
         self, frame: Any, index: Mapping[str, int] | None, encoded: bytes | None, copy: bool
     ) -> int | Mapping[str, int]:
         cursor, ring = self.cursor, self._ring
-        if cursor.pending:
-            self.recover()
+        if (last := ring.publisher) is not None and last.cursor.pending:
+            last.recover()
         acquired = None if index is None else self._complete_index(index)
         address = cursor.next_address if acquired is None else self._address_of(acquired)
         if address is None:
@@ -234,6 +243,7 @@ class RemoteWriter(FrameWriter):
                 acquired or self.plan.router.indices(cursor.offset),
                 last=number >= self.max_restart_frames,
             )
+        ring.publisher = self
         cursor.pending = True  # until the counters include the frame; see `recover`
         began = perf_counter()
         extent = None if copy else ring.end_loan(frame)
@@ -251,15 +261,16 @@ class RemoteWriter(FrameWriter):
                 replaces = cursor.next_has_frame()
             ring.publish(
                 FRAME,
-                number,
+                self._record_number(),
                 cursor.offset,
                 image=address[0],
                 extent=extent,
-                address=address,
+                address=(self.derived, *address),
                 index=values,
                 metadata=encoded,
                 replaces=bool(replaces),
-                reached=cursor.offset + (acquired is None),
+                derived=self.derived,
+                reached=self._reached(acquired is None),
             )
         except Exception:
             cursor.pending = False
@@ -278,6 +289,13 @@ class RemoteWriter(FrameWriter):
         self._publishing = None
         return acquired
 
+    def _record_number(self) -> int:
+        return self.cursor.accepted
+
+    def _reached(self, in_order: bool) -> int:
+        """Return the offset in acquisition order that the stream reaches with the next frame."""
+        return self.cursor.offset + in_order
+
     def follow(self, earlier: RemoteWriter, state: OutputState) -> None:
         """Continue after the frames of an earlier writer, which are in the output of `state`."""
         vars(self.cursor).update(state.cursor or {})
@@ -295,7 +313,7 @@ class RemoteWriter(FrameWriter):
 
     def recover(self) -> None:
         self.cursor.reset_iterator()
-        if self._ring.recover(self.cursor.accepted):
+        if self._ring.recover(self._record_number()):
             if self._publishing is None:
                 self.cursor.advance()
             else:
@@ -323,12 +341,12 @@ class RemoteWriter(FrameWriter):
         spec = self._images[image]
         if level == 0:
             dtype = spec.levels[0].numpy_dtype
-            frame = self._ring.pixels((image, index), spec.frame_shape, dtype)
+            frame = self._ring.pixels((self.derived, image, index), spec.frame_shape, dtype)
             if frame is not None:
                 return frame
         if self._final_shapes or self.process.given_up:
             return self._read_closed(image, index, level)
-        found: NDArray[np.generic] = self.process.call("read", image, index, level)
+        found: NDArray[np.generic] = self.process.call("read", image, index, level, self.derived)
         return found
 
     def _read_closed(self, image: int, index: tuple[int, ...], level: int) -> NDArray[np.generic]:
@@ -336,14 +354,19 @@ class RemoteWriter(FrameWriter):
         from ome_writers.views import OpenDataset
 
         spec = self._images[image]
-        if self._dataset is None:
-            self._dataset = OpenDataset.open(self.dataset_writer.layout.output)
-        reached = self._dataset.spec.images[image].levels[level].shape
+        path, number = self._closed_image(image)
+        dataset = self._datasets.get(path) or OpenDataset.open(path)
+        self._datasets[path] = dataset
+        reached = dataset.spec.images[number].levels[level].shape
         stored = spec.addressing.plane(index)
         if all(i < n for i, n in zip(stored, reached, strict=False)):
-            return self._dataset.read(image, index, level)
+            return dataset.read(number, index, level)
         array = spec.levels[level]
         return np.zeros((*array.frame_shape[:2], *spec.frame_shape[2:]), array.numpy_dtype)
+
+    def _closed_image(self, image: int) -> tuple[Path, int]:
+        """Return the dataset that an image is in, and its number there."""
+        return self.dataset_writer.layout.output, image
 
     def spec(self, status: Status) -> DatasetSpec:
         self._ring.reap()
@@ -369,8 +392,8 @@ class RemoteWriter(FrameWriter):
         )
 
     def close(self, *, failed: bool) -> None:
-        if self.cursor.pending:
-            self.recover()
+        if (last := self._ring.publisher) is not None and last.cursor.pending:
+            last.recover()
         closed = self.process.close(failed=failed, offset=self.cursor.offset)
         if closed is None:
             self._final_shapes = tuple(self._progress.final_shapes(trim=False))
@@ -388,13 +411,23 @@ class ProcessStream(OMEStream):
     _writer: RemoteWriter
     _dataset_writer: RemoteDatasetWriter
 
-    def _add_derived(self, derivation: Derivation, settings: AcquisitionSettings) -> NoReturn:
-        del settings
-        raise UnsupportedError(
-            f"{self.settings.output_path}: writer='process' cannot write {derivation.name!r}, which is derived from "
-            f"its images, into the same dataset. Use writer='thread', or add it after `close`: "
-            f"ome_writers.add_labels() adds labels, and ome_writers.process() computes projections."
-        )
+    def _add_derived(
+        self,
+        derivation: Derivation,
+        settings: AcquisitionSettings,
+        projected: tuple[ProjectionMethod, str] | None = None,
+    ) -> DerivedStream:
+        from ome_writers.streaming.derived import DerivedStream
+        from ome_writers.streaming.writer_process.derived_images import derive
+
+        # of a projection, no frame is published meanwhile
+        with self._restart_lock, self._lock:
+            self._check_open()
+            writer = derive(self._writer, (derivation, settings, projected), self._lock)
+            self._inference.active = False  # it could restart the stream
+            derived = DerivedStream(writer, self._check_open, projected=projected is not None)
+            self._derived.append(derived)
+        return derived
 
     def _flush_periodically(self) -> None:
         """Do nothing: the writer's process flushes."""

@@ -20,6 +20,7 @@ from typing import IO, Any
 from ome_writers.errors import (
     OMEWritersError,
     OutputExistsError,
+    RestartError,
     UnsupportedError,
     WriteError,
 )
@@ -30,6 +31,8 @@ from ome_writers.streaming.writer_process.frame_ring import RingWriter, ring_byt
 from ome_writers.streaming.writer_process.messages import (
     Channel,
     Closed,
+    DeriveArguments,
+    DerivedState,
     Failure,
     OutputState,
     Start,
@@ -104,6 +107,8 @@ class WriterProcess:
         self._state_lock = threading.Lock()  # of the channel in use, and of the list of replies
         self._replies: dict[int, SimpleQueue[tuple[bool, Any]]] = {}
         self._requests = 0
+        self._derived: list[DeriveArguments] = []  # images that a process after this one continues
+        self._deriving: dict[int, DeriveArguments] = {}  # by request
         self._last_requests: set[int] = set()  # after these the process ends
         self._deaths_without_progress = 0
         self._tail_at_death = -1
@@ -160,9 +165,18 @@ class WriterProcess:
         """
         self._replaced_frames = range(accepted)
         self._distinct_frames = distinct
-        state: OutputState = self.call("restart", settings, upto=self.ring.head)
+        try:
+            state: OutputState = self.call("restart", settings, upto=self.ring.head)
+        except RestartError:  # nothing was changed
+            self._replaced_frames = None
+            raise
         self.use_state(state)
         self._replaced_frames = None
+        return state
+
+    def derive(self, arguments: DeriveArguments) -> DerivedState:
+        """Add derived images, of which everything that is published from now on may be a part."""
+        state: DerivedState = self.call("derive", *arguments, upto=self.ring.head)
         return state
 
     def flush(self) -> None:
@@ -221,6 +235,8 @@ class WriterProcess:
                 self._replies[number] = reply
                 if name in ("close", "discard"):
                     self._last_requests.add(number)
+                elif name == "derive":
+                    self._deriving[number] = (arguments[0], arguments[1], arguments[2])
             with suppress(OSError, ValueError):  # it has died; `_replace` replies
                 channel.send((number, name, upto, arguments))
             succeeded, value = reply.get()
@@ -275,6 +291,8 @@ class WriterProcess:
             os.getpid(),
             _log.getEffectiveLevel(),
             replaces,
+            tuple(self._derived),
+            self.ring.unflushed_addresses(),
         )
         with suppress(OSError):  # it has died already; `_handshake` raises
             channel.send(start)
@@ -323,6 +341,9 @@ class WriterProcess:
             with self._state_lock:
                 reply = self._replies.pop(number, None)
                 self._ended |= number in self._last_requests and (succeeded or self._ended)
+                deriving = self._deriving.pop(number, None)
+                if succeeded and deriving is not None:  # before another process can be started
+                    self._derived.append(deriving)
             if reply is not None:
                 reply.put((succeeded, value if succeeded else restored(value)))
         elif message[0] == "failures":

@@ -45,6 +45,8 @@ from ome_writers.streaming.writer_process.frame_ring import SKIP, Record, RingRe
 from ome_writers.streaming.writer_process.messages import (
     Channel,
     Closed,
+    ClosedImages,
+    DerivedState,
     Failure,
     OutputState,
     Start,
@@ -54,6 +56,7 @@ from ome_writers.streaming.writer_process.shared_memory import map_memory
 
 if TYPE_CHECKING:
     from ome_writers.streaming.companions import Companions
+    from ome_writers.streaming.cursor import Cursor
 
 _POLL_INTERVAL_S = 0.002  # for new frames
 _PARENT_INTERVAL_S = 1.0
@@ -114,6 +117,9 @@ class ServedStream(OMEStream):
 
     def take(self, record: Record, ring: RingReader) -> None:
         """Append the frame of a record."""
+        if record.derived:
+            self._take_derived(record, ring)
+            return
         if record.kind == SKIP:
             if self._aligned:
                 self.skip(frames=record.offset)
@@ -148,6 +154,25 @@ class ServedStream(OMEStream):
             self._refused_error = self._refused_error or error
         ring.unflushed_bytes += frame.nbytes
 
+    def _take_derived(self, record: Record, ring: RingReader) -> None:
+        """Append a plane of derived images; again if the writer before this one may have written it."""
+        derived = self._derived[record.derived - 1]
+        router, image = derived.plan.router, derived.plan.images[record.image]
+        frame = ring.pixels(record.pixels_at, image.frame_shape, image.levels[0].numpy_dtype)
+        index = None
+        if record.acquired is not None:
+            index = dict(zip(router.axes, record.acquired, strict=True))
+        elif record.offset != derived.writer.frames.cursor.offset:
+            index = router.indices(record.offset)
+        try:
+            derived.append(frame, index=index, copy=frame.nbytes < _MIN_REFERENCED_BYTES)
+        except StreamClosedError:
+            raise
+        except Exception as error:
+            if not self._dataset_writer.failed:  # otherwise that is the error
+                self._refused_error = self._refused_error or error
+        ring.unflushed_bytes += frame.nbytes
+
     def _align(self, at: dict[str, int] | None) -> None:
         """Skip to a frame in acquisition order (None: to the end): the program has skipped the ones before it."""
         if self._aligned:
@@ -173,14 +198,13 @@ class ServedStream(OMEStream):
     def state(self) -> OutputState:
         """Return what the program has to know of the output."""
         dataset_writer, cursor = self._dataset_writer, self._writer.cursor
-        variables = {name: value for name, value in vars(cursor).items() if name in _OF_CURSOR}
         return OutputState(
             self._writer.plan,
             dataset_writer.layout,
             self._engine,
             dataset_writer.can_carry_over,
             self._continued,
-            variables,
+            _variables(cursor),
         )
 
     def failures(self) -> list[Failure]:
@@ -189,14 +213,14 @@ class ServedStream(OMEStream):
             Failure(portable(f.error), tuple(map(self._program_number, f.frames)), f.repairable)
             for f in self._dataset_writer.failures()
         ]
-        if self._refused and self._refused_error is not None:
+        if self._refused_error is not None:
             cause = self._refused_error.__cause__ or self._refused_error
             found.append(Failure(portable(cause), tuple(self._refused), False))
         return found
 
     @property
     def failed(self) -> bool:
-        return self._dataset_writer.failed or bool(self._refused)
+        return self._dataset_writer.failed or self._refused_error is not None
 
     def finish(self, ring: RingReader, *, failed: bool) -> Closed:
         """Close the stream; return the result."""
@@ -213,7 +237,26 @@ class ServedStream(OMEStream):
         if error is not None and (isinstance(error, UploadError) or not self.failed):
             sent = portable(error)
         shapes = tuple(image.shape for image in self._writer.spec("complete").images)
-        return Closed(self.failures(), sent, shapes, self._dataset_writer.metadata)
+        frames = [derived.writer.frames for derived in self._derived]
+        derived = tuple(
+            ClosedImages(tuple(each.current_shapes()), _variables(each.cursor)) for each in frames
+        )
+        return Closed(self.failures(), sent, shapes, self._dataset_writer.metadata, derived)
+
+    def continue_images(self, start: Start) -> None:
+        """Add the images that the writer before this one has added."""
+        stored = self._writer.resumed
+        assert stored is not None
+        self._writer.resumed = stored._replace(unflushed=start.unflushed, continued=True)
+        for arguments in start.derived:
+            self.derive_images(*arguments)
+        # It may have begun to add more, and the program requests them again: assume nothing of these.
+        self._writer.resumed = stored._replace(unflushed=None, flushed=0)
+
+    def derive_images(self, *arguments: Any) -> DerivedState:
+        """Add derived images; see `OMEStream._add_derived`."""
+        writer = self._add_derived(*arguments).writer
+        return DerivedState(len(self._derived), writer.plan, writer.image_set.layout, writer.stored)
 
     def publish_stats(self, ring: RingReader) -> None:
         stats = self.stats()
@@ -233,6 +276,10 @@ class ServedStream(OMEStream):
 
     def discard(self) -> None:
         self._discard()
+
+
+def _variables(cursor: Cursor) -> dict[str, Any]:
+    return {name: value for name, value in vars(cursor).items() if name in _OF_CURSOR}
 
 
 class Worker:
@@ -393,8 +440,18 @@ class Worker:
             self._stream.flush()
         return self._stream.state()
 
-    def _do_read(self, image: int, index: tuple[int, ...], level: int) -> np.ndarray[Any, Any]:
-        return self._stream.read(image, index, level)
+    def _do_read(
+        self, image: int, index: tuple[int, ...], level: int, derived: int
+    ) -> np.ndarray[Any, Any]:
+        of = self._stream.derived[derived - 1] if derived else self._stream
+        return of.read(image, index, level)
+
+    def _do_derive(self, *arguments: Any) -> DerivedState:
+        return self._stream.derive_images(*arguments)
+
+    def _do_progress(self, derived: int, name: str, *arguments: Any) -> Any:
+        """Call a method of the writer of a projection: the program does not know which planes there are."""
+        return getattr(self._stream.derived[derived - 1].writer, name)(*arguments)
 
     def _do_get_metadata(self) -> Any:
         return self._stream.get_metadata()
@@ -417,7 +474,14 @@ def _open(start: Start) -> ServedStream:
             if not start.replaces:
                 raise
             output = open_existing(start.path)
-        return resumed_stream(output, ServedStream)
+        stream = resumed_stream(output, ServedStream)
+        try:
+            if start.derived:
+                stream.continue_images(start)
+        except BaseException:
+            output.dataset_writer.discard()
+            raise
+        return stream
     assert start.settings is not None
     output = create_output(start.settings, folder=start.folder)
     log_setting_notes(start.settings, output)
