@@ -143,7 +143,7 @@ class DerivedMetadata:
         self._lists = dict(_lists(layout.root, images, derivation, version))
 
     def resume(self, root: Path, derivation: Derivation, reopen: ReopenDerived) -> None:
-        """Continue the datasets on disk, of which a writer that was killed while it created them may have left a part."""
+        """Continue the datasets on disk, which a writer that was killed may have created in part."""
         folders = [root / key for key in self._keys]
         for folder in folders:
             if (folder / "zarr.json").exists():
