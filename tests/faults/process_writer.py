@@ -109,6 +109,9 @@ def derive(stream: OMEStream, case: str) -> DerivedStream | None:
 def main(case: str, folder: str, frames: int, period_s: float, end: str = "close") -> None:
     """Append frames; then end as `end` says."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGHUP", "SIGQUIT"):  # a background process of a shell may ignore them
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
     stream = create_stream(settings(case, folder, frames), writer="process")
     labels = derive(stream, case)
     process = stream._writer.process

@@ -89,6 +89,7 @@ def test_locks_are_acquired_in_table_order(
     assert_order(pairs)
 
 
+@pytest.mark.thread_writer  # records the locks of this process
 def test_restart_acquires_locks_in_table_order(tmp_path: Path) -> None:
     dimensions = dims_from_standard_axes({"t": 3, "y": 8, "x": 8})
     with (

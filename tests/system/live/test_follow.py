@@ -250,6 +250,7 @@ def test_following_a_tiff_reads_each_link_of_its_ifd_chain_once(
     assert links < 2 * 60
 
 
+@pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
 @pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-TIFF, growing"])
 def test_killed_writer_ends_follow_with_an_error(tmp_path: Path, layout: str) -> None:
     settings = settings_of(tmp_path, layout)
@@ -281,6 +282,7 @@ def append_values(stream: ow.OMEStream, values: range) -> None:
     stream.flush()
 
 
+@pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
 @pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files", "OME-TIFF, growing"])
 @pytest.mark.parametrize("seen", ["while it is resumed", "afterwards"])
 def test_follow_goes_on_when_a_killed_dataset_is_resumed(
@@ -299,6 +301,7 @@ def test_follow_goes_on_when_a_killed_dataset_is_resumed(
     assert [*followed] == [*range(31 - (5 if seen == "while it is resumed" else 10), 31)]
 
 
+@pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
 @pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files"])
 def test_follow_a_resumed_dataset_from_its_first_frame(tmp_path: Path, layout: str) -> None:
     settings = settings_of(tmp_path, layout)
@@ -313,6 +316,7 @@ def test_follow_a_resumed_dataset_from_its_first_frame(tmp_path: Path, layout: s
     assert [*followed] == [*range(26, 31)]
 
 
+@pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
 def test_follow_a_killed_dataset_that_is_repaired(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "OME-Zarr, shards")
     flush_and_die(settings)
@@ -343,6 +347,7 @@ def test_follow_without_progress_file(tmp_path: Path, layout: str) -> None:
     assert rest == [({"t": 1, "c": 1}, 4), ({"t": 7, "c": 1}, 9)]
 
 
+@pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
 def test_follow_killed_writer_without_progress_file(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "OME-Zarr, shards")
     frames: Frames = [(n // 2, n % 2, n + 1) for n in range(20)]

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # tifffile warns when it reads the other files of a set
-pytestmark = pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning"),
+    pytest.mark.thread_writer,  # stops at the system calls of this process
+]
 
 
 # Number of observed states: in Python 3.10 the removal of lock file and journal is not traced.

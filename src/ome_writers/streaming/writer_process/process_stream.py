@@ -27,7 +27,7 @@ from ome_writers.streaming.stats import StreamStats
 from ome_writers.streaming.stream import OMEStream
 from ome_writers.streaming.writer_process.frame_ring import FRAME, SKIP
 from ome_writers.streaming.writer_process.messages import restored
-from ome_writers.streaming.writer_process.supervisor import WriterProcess
+from ome_writers.streaming.writer_process.supervisor import EndedError, WriterProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -346,7 +346,12 @@ class RemoteWriter(FrameWriter):
                 return frame
         if self._final_shapes or self.process.given_up:
             return self._read_closed(image, index, level)
-        found: NDArray[np.generic] = self.process.call("read", image, index, level, self.derived)
+        try:
+            found: NDArray[np.generic] = self.process.call(
+                "read", image, index, level, self.derived
+            )
+        except EndedError:  # another thread has closed the stream meanwhile
+            return self._read_closed(image, index, level)
         return found
 
     def _read_closed(self, image: int, index: tuple[int, ...], level: int) -> NDArray[np.generic]:

@@ -47,7 +47,7 @@ class SharedMemory:
                 os.unlink(path)
             os.ftruncate(self._fd, nbytes)
             self.map = mmap.mmap(self._fd, nbytes)
-        except (OSError, ValueError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             self.close()
             raise WriteError(
                 f"The memory shared with the writer's process could not be created ({nbytes} bytes, from "

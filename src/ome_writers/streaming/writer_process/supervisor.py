@@ -57,7 +57,7 @@ class _DiedError(Exception):
     """The process has died, and its successor can be asked again."""
 
 
-class _EndedError(WriteError):
+class EndedError(WriteError):
     """The stream is closed, or is being closed by another thread."""
 
     def __init__(self) -> None:
@@ -183,7 +183,7 @@ class WriterProcess:
         """Return when everything in the ring is on disk, or is among `failures`."""
         try:
             self._use_failures(self.call("flush", upto=self.ring.head))
-        except _EndedError:  # another thread has closed the stream, which writes everything
+        except EndedError:  # another thread has closed the stream, which writes everything
             return
         except BaseException:
             if not self.given_up:
@@ -229,7 +229,7 @@ class WriterProcess:
             reply: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
             with self._state_lock:
                 if self._given_up is not None or self._ended:
-                    return False, self._given_up or _EndedError()
+                    return False, self._given_up or EndedError()
                 self._requests += 1
                 number, channel = self._requests, self._channel
                 self._replies[number] = reply
@@ -327,7 +327,7 @@ class WriterProcess:
                 self._dispatch(message)
                 continue
             if self._ended:
-                self._answer_all(_EndedError())
+                self._answer_all(EndedError())
                 return
             try:
                 self._replace()
