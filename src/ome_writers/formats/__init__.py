@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from ome_writers.formats.registry import resolve_entry_file as resolve_entry_file
     from ome_writers.formats.report import Check as Check
     from ome_writers.formats.report import Finding as Finding
+    from ome_writers.formats.resumption import Attempt as Attempt
     from ome_writers.formats.resumption import Reopened as Reopened
     from ome_writers.formats.resumption import ResumableDataset as ResumableDataset
     from ome_writers.formats.ro_crate import crate_path as crate_path
@@ -121,7 +122,7 @@ else:
                 "resolve_entry_file",
             ),
             ".report": ("Check", "Finding"),
-            ".resumption": ("Reopened", "ResumableDataset"),
+            ".resumption": ("Attempt", "Reopened", "ResumableDataset"),
             ".ro_crate": ("crate_path", "edit_crate", "refuse_foreign_crate", "render_crate"),
             ".settings_edit": ("Changes", "UNITS", "image_name", "stage_numbers", "z_shift"),
             ".stored_settings": ("plan_from_settings", "stored_plan"),

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ome_writers.formats import format_row
-from ome_writers.streaming.resumable import ResumeClaim, existing_dataset
-from ome_writers.streaming.resumption import reopen_dataset
+from ome_writers.streaming.resumable import ResumeClaim, existing_dataset, reopen_dataset
 from ome_writers.streaming.stored_frames import StoredFrames, stored_frames
 
 if TYPE_CHECKING:

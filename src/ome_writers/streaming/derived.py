@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ome_writers.streaming.coord_update import CoordUpdate
     from ome_writers.streaming.dataset_writer import DatasetWriter, Snapshot
     from ome_writers.streaming.output_claim import OutputClaim
-    from ome_writers.streaming.projection import Projection, ProjectionMethod
     from ome_writers.streaming.resumable import ResumeClaim
     from ome_writers.streaming.stored_frames import StoredFrames
     from ome_writers.views import StreamView, Summary
@@ -176,22 +175,10 @@ class DerivedStream:
         shape = " x ".join(map(str, plan.images[0].shape))
         return f"<DerivedStream {self.name!r} {self.kind}, {shape} {plan.images[0].array.dtype}>"
 
-    def use_projection(
-        self,
-        method: ProjectionMethod,
-        axis: str,
-        source: FrameWriter,
-        lock: AbstractContextManager[Any],
-    ) -> Projection:
-        """Accept no frames: return the projection that writes them. It continues that of an earlier stream."""
-        from ome_writers.streaming.projection import Projection
-
+    def use_projection(self, write_incomplete: Callable[[], None]) -> None:
+        """Accept no frames: a projection writes them, and those that are incomplete before each flush."""
         self._projected = True
-        projection = Projection(self.writer, method, axis, source.plan)
-        with lock:
-            projection.restore(source)
-        self.writer.before_flush = projection.write_incomplete
-        return projection
+        self.writer.before_flush = write_incomplete
 
     def close_events(self) -> None:
         """End the thread of listeners; called when the stream is closed."""

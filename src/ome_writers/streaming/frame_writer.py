@@ -77,13 +77,13 @@ class FrameWriter:
         self._split_samples = SplitSamples(plan.images)
         self._display_range = DisplayRange(plan.images)
         self.resumed: StoredFrames | None = None  # frames of an earlier stream
-        self._stored = 0  # number of these
+        self.stored = 0  # number of these
         self._start_date, self._start_time = datetime.now(timezone.utc), perf_counter()
 
     def resume(self, stored: StoredFrames) -> None:
         """Continue after the frames of an earlier stream."""
         stored.move(self.cursor, self._sampled_frames.observe)
-        self.resumed, self._stored = stored, self.cursor.accepted
+        self.resumed, self.stored = stored, self.cursor.accepted
         self._progress.include_numbers(stored.pixels)
         for image, shape in enumerate(stored.shapes):
             self._progress.include_shape(image, shape)
@@ -93,11 +93,6 @@ class FrameWriter:
     def accepted(self) -> int:
         """Number of accepted frames."""
         return self.cursor.accepted
-
-    @property
-    def new_frames(self) -> int:
-        """Number of accepted frames without those of an earlier stream."""
-        return self.cursor.accepted - self._stored
 
     def write(
         self, frame: Any, index: Mapping[str, int] | None, encoded: bytes | None, copy: bool
@@ -213,7 +208,7 @@ class FrameWriter:
         engine = self.engine.stats()
         return StreamStats(
             frames_accepted=self.accepted,
-            frames_written=self._stored + engine.frames_written,
+            frames_written=self.stored + engine.frames_written,
             bytes_written=engine.bytes_written,
             queue_depth=engine.queue_depth,
             longest_append=self.longest_append_s,

@@ -15,7 +15,10 @@ from ome_writers.routing import Plan
 from ome_writers.streaming.derived import DerivedWriter, derived_settings
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from ome_writers.settings import AcquisitionSettings
+    from ome_writers.streaming.derived import DerivedStream
     from ome_writers.streaming.frame_writer import FrameWriter
     from ome_writers.streaming.stored_frames import StoredFrames
 
@@ -217,6 +220,21 @@ class Projection:
             pixels = pixels.astype(self._dtype)
         self._writer.write(pixels, target, copy=True)
         stack.changed = False
+
+
+def start_projection(
+    derived: DerivedStream,
+    source: FrameWriter,
+    lock: AbstractContextManager[Any],
+    method: ProjectionMethod,
+    axis: str,
+) -> Projection:
+    """Return the projection that writes derived images; it continues that of an earlier stream."""
+    projection = Projection(derived.writer, method, axis, source.plan)
+    with lock:
+        projection.restore(source)
+    derived.use_projection(projection.write_incomplete)
+    return projection
 
 
 def _is_of_last_stream(projected: StoredFrames, source: StoredFrames) -> bool:

@@ -1,13 +1,17 @@
-"""Datasets on disk that a stream can continue: which they are, and exclusive use of one."""
+"""Datasets on disk that a stream can continue: which they are, their plan, and exclusive use of one."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import socket
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ome_writers.errors import InvalidFileError, UnsupportedError
-from ome_writers.formats import detect_format, resolve_entry_file
+from ome_writers.errors import InvalidFileError, SettingsError, UnsupportedError
+from ome_writers.formats import abbreviated_list, detect_format, resolve_entry_file
+from ome_writers.routing import Plan, resolve
 from ome_writers.storage import (
     Lock,
     ProgressFile,
@@ -17,11 +21,14 @@ from ome_writers.storage import (
     locked_error,
     sibling_path,
 )
+from ome_writers.streaming.settings_differences import OF_STREAM, settings_differences
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 
 if TYPE_CHECKING:
-    from ome_writers.formats import FormatRow, ResumableDataset
+    from ome_writers.formats import FormatRow, Reopened, ResumableDataset
     from ome_writers.settings import AcquisitionSettings
+
+_MAX_LISTED = 8  # settings that differ
 
 
 class ResumeClaim:
@@ -111,3 +118,71 @@ def find_resumable(path: str | os.PathLike[str]) -> tuple[Path, FormatRow, Resum
             f"{root} cannot be resumed: {reason}. Record to another path, or copy it with `ome-writers convert` "
             f"to a dataset that can be continued."
         ) from error
+
+
+def reopen_dataset(
+    path: Path, settings: AcquisitionSettings, claim: ResumeClaim | None
+) -> tuple[ResumableDataset, Reopened]:
+    """Return a dataset that is derived from another one, and is written with it, as `open_existing` does."""
+    root, row, dataset = find_resumable(path)
+    plan = continued_plan(root, row, dataset, settings)
+    stale = claim is not None and claim.is_stale
+    return dataset, reopen(root, row, dataset, plan, repairs=stale)
+
+
+def reopen(
+    root: Path, row: FormatRow, dataset: ResumableDataset, plan: Plan, *, repairs: bool
+) -> Reopened:
+    """Return a dataset ready for more frames, with another attempt; it is repaired if its writer did not close it."""
+    with guard_reader(root):
+        if repairs or dataset.status in ("writing", "failed"):
+            for _ in row.find_problems(root, dry_run=False, quick=True):
+                pass
+        return dataset.reopen(_with_new_attempt(dataset, plan))
+
+
+def continued_plan(
+    root: Path, row: FormatRow, dataset: ResumableDataset, settings: AcquisitionSettings | None
+) -> Plan:
+    """Return the plan of the stored settings, with those of the stream and the first axis from `settings`."""
+    stored = dataset.plan.settings
+    update: dict[str, Any] = {"overwrite": False, "mirror": None}
+    if settings is None:
+        if Path(stored.output_path).absolute() != root:
+            # renamed or moved
+            update["root_path"] = str(root)
+            update["format"] = stored.format.model_copy(update={"suffix": ""})
+        return dataclasses.replace(dataset.plan, settings=stored.model_copy(update=update))
+    differences = settings_differences(stored, settings, extends=row.extends)
+    if differences:
+        raise SettingsError(
+            f"{root} was written with other settings: {abbreviated_list(differences, _MAX_LISTED)}. Pass the same "
+            f"settings to continue it (ome_writers.resume(path) reads them), or choose another path."
+        )
+    update |= {name: getattr(settings, name) for name in OF_STREAM}
+    update["format"] = stored.format.model_copy(update={"suffix": settings.format.suffix})
+    if settings.dimensions[0].count == stored.dimensions[0].count:
+        return dataclasses.replace(dataset.plan, settings=stored.model_copy(update=update))
+    first = stored.dimensions[0].model_copy(
+        update={name: getattr(settings.dimensions[0], name) for name in ("count", "coords")}
+    )
+    update["dimensions"] = (first, *stored.dimensions[1:])
+    update["schedule"] = settings.schedule
+    plan = resolve(stored.model_copy(update=update)).with_keys_of(dataset.plan)
+    for old, new in zip(dataset.plan.images, plan.images, strict=True):
+        pairs = zip(old.levels, new.levels, strict=False)
+        if len(old.levels) != len(new.levels) or any(
+            (a.chunks, a.shards) != (b.chunks, b.shards) for a, b in pairs
+        ):
+            name = settings.dimensions[0].name
+            raise SettingsError(
+                f"{root} cannot get a longer axis {name!r}: its chunks would be others. Give {name!r} the chunk_size "
+                f"{dict(zip(old.dims, old.array.chunks, strict=True)).get(name)}, or choose another path."
+            )
+    return plan
+
+
+def _with_new_attempt(dataset: ResumableDataset, plan: Plan) -> ResumableDataset:
+    now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    attempt = {"started": now, "host": socket.gethostname()}
+    return dataclasses.replace(dataset, plan=plan, attempts=(*dataset.attempts, attempt))

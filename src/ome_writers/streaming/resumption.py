@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import socket
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ome_writers.errors import (
     OMEWritersError,
     OutputExistsError,
     RestartError,
-    SettingsError,
     UnsupportedError,
     WriteError,
     checked_call,
 )
-from ome_writers.formats import abbreviated_list
-from ome_writers.routing import Plan, resolve
+from ome_writers.routing import Plan
 from ome_writers.settings import engines_of
 from ome_writers.storage import (
     Options,
@@ -29,19 +24,22 @@ from ome_writers.storage import (
     unsupported_reasons,
 )
 from ome_writers.streaming.dataset_writer import DatasetWriter, Output
-from ome_writers.streaming.resumable import ResumeClaim, existing_dataset, find_resumable
-from ome_writers.streaming.settings_differences import OF_STREAM, settings_differences
+from ome_writers.streaming.resumable import (
+    ResumeClaim,
+    continued_plan,
+    existing_dataset,
+    find_resumable,
+    reopen,
+)
 from ome_writers.streaming.stored_frames import sampled_windows, stored_frames
 from ome_writers.streaming.stream import OMEStream
-from ome_writers.untrusted import guard_reader
 
 if TYPE_CHECKING:
-    from ome_writers.formats import FormatRow, Reopened, ResumableDataset
+    from ome_writers.formats import Reopened, ResumableDataset
     from ome_writers.settings import AcquisitionSettings
     from ome_writers.storage import EngineRow
     from ome_writers.streaming.writer_process import Writer
 
-_MAX_LISTED = 8
 _Stream = TypeVar("_Stream", bound=OMEStream)
 
 
@@ -115,7 +113,7 @@ def open_existing(
     With `settings`, the dataset must be what they describe; their first axis may be longer.
     """
     root, row, dataset = find_resumable(path)
-    plan = _continued_plan(root, row, dataset, settings)
+    plan = continued_plan(root, row, dataset, settings)
     engine_row = _engine_row(root, plan)
     longer = plan.frames != dataset.plan.frames
     if dataset.status == "complete" and plan.frames is not None and not longer:
@@ -131,7 +129,7 @@ def open_existing(
         companions = checked_companions(plan.settings)
     claim = ResumeClaim(root)
     try:
-        reopened = _reopen(root, row, dataset, plan, repairs=claim.is_stale)
+        reopened = reopen(root, row, dataset, plan, repairs=claim.is_stale)
         stored = stored_frames(plan, dataset, reopened)
         if dataset.status in ("complete", "cancelled") and not claim.is_stale:
             stored = stored._replace(unflushed=frozenset())
@@ -152,26 +150,6 @@ def open_existing(
     return Output(plan, engine_row, dataset_writer, stored)
 
 
-def reopen_dataset(
-    path: Path, settings: AcquisitionSettings, claim: ResumeClaim | None
-) -> tuple[ResumableDataset, Reopened]:
-    """Return a dataset that is derived from another one, and is written with it, as `open_existing` does."""
-    root, row, dataset = find_resumable(path)
-    plan = _continued_plan(root, row, dataset, settings)
-    stale = claim is not None and claim.is_stale
-    return dataset, _reopen(root, row, dataset, plan, repairs=stale)
-
-
-def _reopen(
-    root: Path, row: FormatRow, dataset: ResumableDataset, plan: Plan, *, repairs: bool
-) -> Reopened:
-    with guard_reader(root):
-        if repairs or dataset.status in ("writing", "failed"):
-            for _ in row.find_problems(root, dry_run=False, quick=True):
-                pass
-        return dataset.reopen(_with_new_attempt(dataset, plan))
-
-
 def resume_blocker(path: str | os.PathLike[str]) -> str | None:
     """Return why a dataset cannot be resumed, in a few words; None if it can."""
     try:
@@ -183,47 +161,6 @@ def resume_blocker(path: str | os.PathLike[str]) -> str | None:
     if dataset.status == "complete" and dataset.plan.frames is not None:
         return "complete"
     return None
-
-
-def _continued_plan(
-    root: Path, row: FormatRow, dataset: ResumableDataset, settings: AcquisitionSettings | None
-) -> Plan:
-    """Return the plan of the stored settings, with those of the stream and the first axis from `settings`."""
-    stored = dataset.plan.settings
-    update: dict[str, Any] = {"overwrite": False, "mirror": None}
-    if settings is None:
-        if Path(stored.output_path).absolute() != root:
-            # renamed or moved
-            update["root_path"] = str(root)
-            update["format"] = stored.format.model_copy(update={"suffix": ""})
-        return dataclasses.replace(dataset.plan, settings=stored.model_copy(update=update))
-    differences = settings_differences(stored, settings, extends=row.extends)
-    if differences:
-        raise SettingsError(
-            f"{root} was written with other settings: {abbreviated_list(differences, _MAX_LISTED)}. Pass the same "
-            f"settings to continue it (ome_writers.resume(path) reads them), or choose another path."
-        )
-    update |= {name: getattr(settings, name) for name in OF_STREAM}
-    update["format"] = stored.format.model_copy(update={"suffix": settings.format.suffix})
-    if settings.dimensions[0].count == stored.dimensions[0].count:
-        return dataclasses.replace(dataset.plan, settings=stored.model_copy(update=update))
-    first = stored.dimensions[0].model_copy(
-        update={name: getattr(settings.dimensions[0], name) for name in ("count", "coords")}
-    )
-    update["dimensions"] = (first, *stored.dimensions[1:])
-    update["schedule"] = settings.schedule
-    plan = resolve(stored.model_copy(update=update)).with_keys_of(dataset.plan)
-    for old, new in zip(dataset.plan.images, plan.images, strict=True):
-        pairs = zip(old.levels, new.levels, strict=False)
-        if len(old.levels) != len(new.levels) or any(
-            (a.chunks, a.shards) != (b.chunks, b.shards) for a, b in pairs
-        ):
-            name = settings.dimensions[0].name
-            raise SettingsError(
-                f"{root} cannot get a longer axis {name!r}: its chunks would be others. Give {name!r} the chunk_size "
-                f"{dict(zip(old.dims, old.array.chunks, strict=True)).get(name)}, or choose another path."
-            )
-    return plan
 
 
 def _engine_row(root: Path, plan: Plan) -> EngineRow:
@@ -239,12 +176,6 @@ def _engine_row(root: Path, plan: Plan) -> EngineRow:
         f"{root} cannot be resumed: {'; '.join(reasons) or 'no engine of its format can continue files'}. Record to "
         f"another path."
     )
-
-
-def _with_new_attempt(dataset: ResumableDataset, plan: Plan) -> ResumableDataset:
-    now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
-    attempt = {"started": now, "host": socket.gethostname()}
-    return dataclasses.replace(dataset, plan=plan, attempts=(*dataset.attempts, attempt))
 
 
 def _open_writer(

@@ -15,8 +15,7 @@ from ome_writers.storage import run_stages
 from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSamples, read_frame
 
 if TYPE_CHECKING:
-    from ome_writers.formats import Reopened, ResumableDataset
-    from ome_writers.formats.resumption import Attempt
+    from ome_writers.formats import Attempt, Reopened, ResumableDataset
     from ome_writers.routing import Observer
     from ome_writers.storage import Engine, Stage
     from ome_writers.streaming.cursor import Cursor

@@ -349,7 +349,7 @@ class OMEStream:
         """
         from ome_writers.streaming.projection import projection_settings
 
-        if frames := self._writer.new_frames:
+        if frames := self._writer.accepted - self._writer.stored:
             raise UnsupportedError(
                 f"{frames} frames were already appended, which a projection would lack. Call project() before the "
                 f"first frame."
@@ -622,10 +622,7 @@ class OMEStream:
         return write_projected(self._projections, self._writer, frame, index, encoded, copy)
 
     def _add_derived(
-        self,
-        derivation: Derivation,
-        settings: AcquisitionSettings,
-        projected: tuple[ProjectionMethod, str] | None = None,
+        self, derivation: Derivation, settings: AcquisitionSettings, projected: tuple[Any, ...] = ()
     ) -> DerivedStream:
         from ome_writers.streaming.derived import DerivedStream, add_derived
 
@@ -640,8 +637,11 @@ class OMEStream:
             self._inference.active = False  # it could restart the stream
             derived = DerivedStream(writer, self._check_open)
             self._derived.append(derived)
-            if projected is not None:
-                self._projections.append(derived.use_projection(*projected, source, self._lock))
+            if projected:
+                from ome_writers.streaming.projection import start_projection
+
+                projection = start_projection(derived, source, self._lock, *projected)
+                self._projections.append(projection)
         return derived
 
     def _check_open(self) -> None:

@@ -144,9 +144,7 @@ class TiffEngine:
             if existing:
                 grown = [(targets[a].growing, existing[a].shape) for a in arrays]
                 rows = max(1 if axis is None else shape[axis] for axis, shape in grown)
-                ifds = existing[arrays[0]].ifds
-                assert ifds is not None
-                file.reopen(rows, *ifds)
+                file.reopen(rows, *(existing[arrays[0]].ifds or ()))
             self._file_numbers[key] = len(self._files)
             self._arrays[key] = [before + array for array in arrays]
             self._files.append(file)

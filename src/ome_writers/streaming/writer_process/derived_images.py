@@ -24,7 +24,7 @@ from ome_writers.streaming.writer_process.messages import (
     DeriveArguments,
     DerivedState,
 )
-from ome_writers.streaming.writer_process.process_stream import RemoteWriter
+from ome_writers.streaming.writer_process.remote_writer import RemoteWriter
 
 
 class RemoteDerivedFrames(RemoteWriter):
@@ -126,7 +126,7 @@ def derive(
     state = source.process.derive(arguments)
     frames = RemoteDerivedFrames(source, state)
     writer = RemoteDerivedWriter(frames, source, derivation, lock, projected=projected is not None)
-    source.dataset_writer.derived.append(writer)
+    source.dataset_writer.use_closed_images.append(frames.use_closed)
     return writer
 
 
