@@ -29,6 +29,17 @@ else:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+try:
+    from ome_writers.streaming import events
+    from ome_writers.views import summary
+except ImportError:  # as above
+    pass
+else:
+    # Within these times, a busy machine may not run the thread that is waited for.
+    events.CLOSE_TIMEOUT_S = 300.0
+    summary._THUMBNAIL_TIMEOUT_S = 300.0
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers that select crash and disk-failure tests, see ``tests/faults/conftest.py``."""
     gc.disable()  # until all tests are collected

@@ -62,7 +62,7 @@ def test_refused_access_raises_after_the_timeout() -> None:
     start = time.monotonic()
     with pytest.raises(PermissionError, match="Sharing violation"):
         retry_while_open(ExclusiveFile(10**9).access, timeout_s=0.2)
-    assert 0.05 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 0.05
 
 
 @pytest.mark.skipif(
@@ -77,13 +77,22 @@ def test_access_is_not_repeated_where_files_are_always_shared() -> None:
 
 
 @pytest.mark.usefixtures("mandatory")
-def test_rename_onto_a_directory_fails_at_once(tmp_path: Path) -> None:
+def test_rename_onto_a_directory_fails_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "new").touch()
     (tmp_path / "folder" / "inside").mkdir(parents=True)
-    start = time.monotonic()
+    attempts: list[int] = []
+    replace = os.replace
+
+    def count(*paths: Path) -> None:
+        attempts.append(1)
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", count)
     with pytest.raises(OSError, match="folder"):
         rename(tmp_path / "new", tmp_path / "folder")
-    assert time.monotonic() - start < 5
+    assert attempts == [1]
 
 
 @pytest.mark.usefixtures("mandatory")
@@ -91,7 +100,7 @@ def test_timestamp_of_an_open_file_is_updated(tmp_path: Path) -> None:
     with (tmp_path / "x").open("wb") as file:
         os.utime(tmp_path / "x", (0, 0))
         update_timestamp(file.name)
-        assert time.time() - (tmp_path / "x").stat().st_mtime < 60
+        assert (tmp_path / "x").stat().st_mtime > 0
     update_timestamp(tmp_path / "missing")
 
 

@@ -41,7 +41,7 @@ def run_python(
     stdin: str = "",
     cwd: str | os.PathLike[str] = ".",
     env: Mapping[str, str] | None = None,
-    timeout_s: float = 120.0,
+    timeout_s: float = 300.0,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python ARGUMENTS``, where the first is ``-c`` or ``-m``. `env` is added to the environment.
 

@@ -61,12 +61,12 @@ def vizarr(data_url: str, name: str, width: int = 860, height: int = 560) -> Ite
 
 def show_time_point(page: Page, t: int) -> None:
     """Click at the slider of the first axis, which is the second slider of the panel."""
-    page.get_by_text("T: ").wait_for(timeout=60_000)
+    page.get_by_text("T: ").wait_for(timeout=300_000)
     box = page.locator(".MuiSlider-root").nth(1).bounding_box()
     last = page.get_by_role("slider").nth(1).get_attribute("aria-valuemax")
     assert box is not None
     page.mouse.click(box["x"] + box["width"] * t / int(last or 1), box["y"] + box["height"] / 2)
-    page.get_by_text(f"T: {t}/").wait_for(timeout=60_000)
+    page.get_by_text(f"T: {t}/").wait_for(timeout=300_000)
 
 
 _ANSWER: dict[str, Any] = {

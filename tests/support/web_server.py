@@ -147,7 +147,8 @@ class StalledHandler(WebDavHandler):
 
     def do_PUT(self) -> None:
         if "/c/" in self.path:
-            time.sleep(300)
+            self.requests.append(f"stalled {self.path}")
+            time.sleep(600)
         super().do_PUT()
 
 

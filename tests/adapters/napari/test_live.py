@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of npe2
 
-_TIMEOUT_S = 30
+_TIMEOUT_S = 300
 
 
 @pytest.fixture(scope="module")

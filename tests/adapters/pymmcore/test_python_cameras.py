@@ -96,7 +96,7 @@ def test_view_created_before_a_camera_joins(
     writer.detach()
     assert writer.result().written == 12
     assert shown == [True] * 6
-    assert expanded.wait(30)
+    assert expanded.wait(300)
     (view,) = views
     assert (view.dims, view.shape) == (("t", "c", "y", "x"), (3, 2, 32, 48))
     assert list(view.coords["c"]) == ["DAPI", "FITC"]

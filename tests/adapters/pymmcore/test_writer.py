@@ -259,7 +259,7 @@ core.mda.events.frameReady.connect(count)
 try:
     core.mda.run(useq.MDASequence(time_plan={"interval": 0.05, "loops": 90}), output=writer)
 except KeyboardInterrupt:
-    counts = writer.result(60)
+    counts = writer.result(300)
     print(counts.written, counts.dropped, len(numbers))
 """
 
@@ -508,7 +508,7 @@ thread = core.run_mda(useq.MDASequence(time_plan={"interval": 0, "loops": 7}), o
 app.exec()
 thread.join()
 app.processEvents()
-print(writer.result(10).written, other.result(10).written)
+print(writer.result(300).written, other.result(300).written)
 """
 
 

@@ -14,6 +14,7 @@ import pytest
 from ome_writers.storage import share
 from ome_writers.storage.background import Background
 from ome_writers.storage.shared_work import map_shared
+from support.waiting import WAIT_S
 
 
 def test_tasks_with_one_serial_key_run_in_order() -> None:
@@ -115,7 +116,7 @@ def test_share_returns_after_the_calls_in_workers() -> None:
     ended: list[int] = []
 
     def call(number: int) -> None:
-        met.wait(10)  # returns only if three threads make a call each
+        met.wait(WAIT_S)  # returns only if three threads make a call each
         time.sleep(0.01 * number)
         ended.append(number)
 
@@ -132,7 +133,7 @@ def test_share_raises_here_or_records_a_failure() -> None:
     here = threading.get_ident()
 
     def call(_: int) -> None:
-        met.wait(10)
+        met.wait(WAIT_S)
         if threading.get_ident() != here:
             raise MemoryError
 
@@ -151,7 +152,7 @@ def test_share_keeps_no_item_for_busy_workers() -> None:
         busy.wait()
 
     background.submit(work)
-    assert started.wait(60)
+    assert started.wait(WAIT_S)
     frames = [np.zeros(8), np.zeros(8)]
     released = [weakref.ref(frame) for frame in frames]
     map_shared(background, np.sum, frames)

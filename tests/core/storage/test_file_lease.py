@@ -106,7 +106,7 @@ def test_exclusive_use_waits_for_other_processes(tmp_path: Path) -> None:
             assert not exclusive
             os.ftruncate(fd, 2)
         reader.communicate(b"\n", timeout=300)
-        with handles.use_exclusively(path, timeout_s=60) as (fd, exclusive):
+        with handles.use_exclusively(path, timeout_s=300) as (fd, exclusive):
             assert exclusive
             os.ftruncate(fd, 1)
     finally:

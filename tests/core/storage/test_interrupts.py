@@ -7,6 +7,7 @@ from typing import Any
 
 from ome_writers.storage.memory_budget import MemoryBudget
 from support.interrupts import interrupt
+from support.waiting import WAIT_S
 
 
 def test_interrupt_releases_locks() -> None:
@@ -25,6 +26,6 @@ def test_interrupt_releases_locks() -> None:
             break
         other = threading.Thread(target=lender.prepare, args=(1000, 1), daemon=True)
         other.start()
-        other.join(5)
+        other.join(WAIT_S)
         assert not other.is_alive(), f"step {moment}"
     assert moment > 10

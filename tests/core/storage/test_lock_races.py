@@ -13,6 +13,7 @@ from pathlib import Path
 from ome_writers import OutputLockedError
 from ome_writers.storage.exclusive_lock import acquire_lock
 from ome_writers.storage.lock_file import lock_content
+from support.waiting import WAIT_S
 
 DEAD = 2**22 + 12345  # above the maximum process ID of Linux
 
@@ -46,7 +47,7 @@ def test_one_thread_replaces_a_stale_lock(tmp_path: Path) -> None:
             holders: list[int] = holders,
             errors: list[BaseException] = errors,
         ) -> None:
-            start.wait(60)
+            start.wait(WAIT_S)
             try:
                 acquire_lock(lock, tmp_path / "x")
                 holders.append(1)
@@ -59,7 +60,7 @@ def test_one_thread_replaces_a_stale_lock(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(WAIT_S)
         assert not errors
         assert len(holders) == 1
         assert lock.read_bytes() == lock_content()

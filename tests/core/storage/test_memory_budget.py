@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ome_writers.storage.memory_budget import MemoryBudget
+from support.waiting import WAIT_S
 
 _PAGE = 2**16
 _FRAME = ((100, 10), np.dtype("uint8"))  # 1,000 bytes
@@ -65,10 +66,10 @@ def test_acquire_waits_for_release() -> None:
     first = budget.acquire(1_000)
     waiting = threading.Thread(target=budget.acquire, args=(600,))
     waiting.start()
-    assert asked.wait(5)
+    assert asked.wait(WAIT_S)
     assert waiting.is_alive()
     budget.release(first)
-    waiting.join(5)
+    waiting.join(WAIT_S)
     assert not waiting.is_alive()
     assert budget.used_bytes == 600
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from ome_writers.storage import process_identity
 from ome_writers.storage.process_identity import is_running, process_start
+from support.waiting import wait_until
 
 posix = pytest.mark.skipif(
     os.name == "nt", reason="process start from `ps`: Windows does not have it"
@@ -51,11 +51,7 @@ def test_zombie_is_not_running(
     assert sleeper.stdin is not None
     sleeper.stdin.close()
     sleeper.stdout.read()  # until it has ended, or nearly
-    for _ in range(1000):
-        if not is_running(sleeper.pid, start):
-            break
-        time.sleep(0.01)
-    assert not is_running(sleeper.pid, start)
+    wait_until(lambda: not is_running(sleeper.pid, start))
 
 
 @pytest.mark.parametrize("pid", [0, -1, -(10**30), 2**31, 2**32, 2**64, 10**30])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from ome_writers import (
     create_stream,
     validate,
 )
+from support.waiting import wait_until
 
 tensorstore = pytest.importorskip("tensorstore", reason="the independent reader")
 tifffile = pytest.importorskip("tifffile", reason="the independent reader")
@@ -194,9 +194,7 @@ def test_stats_count_frames_of_rgb_and_grayscale_cameras(tmp_path: Path) -> None
         for camera, t in ((0, 0), (1, 0), (0, 1)):
             frame = np.ones((*SMALL, 3) if camera else SMALL, "uint16")
             stream.append(frame, index={"t": t, "c": 0, "cam": camera})
-        deadline = monotonic() + 30
-        while stream.stats().frames_written < 2 and monotonic() < deadline:
-            sleep(0.01)
+        wait_until(lambda: stream.stats().frames_written >= 2)
         assert stream.stats().frames_written == 2
     assert stream.stats().frames_written == stream.stats().frames_accepted == 3
 

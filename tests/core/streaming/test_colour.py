@@ -19,6 +19,7 @@ from ome_writers import (
     create_stream,
     dims_from_standard_axes,
 )
+from support.waiting import WAIT_S
 
 tensorstore = pytest.importorskip("tensorstore", reason="the independent reader")
 tifffile = pytest.importorskip("tifffile", reason="the independent reader")
@@ -150,7 +151,7 @@ def test_restart_keeps_metadata_of_concurrent_thread(tmp_path: Path) -> None:
         for colours in COLOURS:
             stream.append(colours)
         going.set()
-        thread.join(60)
+        thread.join(WAIT_S)
     assert not thread.is_alive()
     attributes = json.loads((tmp_path / "x.ome.zarr" / "zarr.json").read_text())["attributes"]
     assert {f"of{name}" for name in namespaces} <= set(attributes)

@@ -21,6 +21,7 @@ from ome_writers import (
     create_stream,
     dims_from_standard_axes,
 )
+from support.waiting import WAIT_S, wait_until
 
 FRAME = np.ones((4, 5), np.uint16)
 
@@ -258,13 +259,13 @@ def test_psygnal_signals(tmp_path: Path) -> None:
 def test_failed_signal_has_the_error(tmp_path: Path) -> None:
     """Emitted once, before `closed`, with the error that append or close raises."""
     received: list[Any] = []
-    stream = open_stream(tmp_path, t=300)
+    stream = open_stream(tmp_path, t=None)
     stream.events.failed.connect(received.append)
     stream.events.closed.connect(lambda: received.append("closed"))
     chunks = tmp_path / "x.ome.zarr" / "0" / "c"
     chunks.write_text("a file where the chunks' folder must be")
     with pytest.raises(WriteError):
-        for _ in range(300):
+        for _ in range(50_000):
             stream.append(FRAME)
             time.sleep(0.005)
     with pytest.raises(WriteError):
@@ -278,7 +279,7 @@ def test_callback_may_close_the_stream(tmp_path: Path) -> None:
     stream = open_stream(tmp_path, t=9)
     stream.on("coords_changed", lambda _: (stream.close(), closed.set()))
     stream.append(FRAME)
-    assert closed.wait(10)
+    assert closed.wait(WAIT_S)
     assert stream.closed
 
 
@@ -293,8 +294,7 @@ def test_listeners_do_not_prevent_garbage_collection(tmp_path: Path) -> None:
         del stream
         gc.collect()
     assert held() is None
-    time.sleep(0.1)
-    assert "ome-writers-events" not in {t.name for t in threading.enumerate()}
+    wait_until(lambda: "ome-writers-events" not in {t.name for t in threading.enumerate()})
 
 
 def test_no_event_thread_and_no_psygnal_without_listeners(tmp_path: Path) -> None:

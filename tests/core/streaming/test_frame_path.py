@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import pytest
 
 import ome_writers
 from ome_writers import AcquisitionSettings, Dimension, create_stream
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -69,10 +69,7 @@ def functions_passed(path: Path, size: int, chunks: dict[str, int]) -> list[str]
                 sys.setprofile(profile if enabled else None)
                 stream.append(frame)
                 sys.setprofile(None)
-                deadline = time.monotonic() + 30
-                while stream.stats().frames_written <= number:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.001)
+                wait_until(lambda n=number: stream.stats().frames_written > n, 0.001)
             enabled = False
     finally:
         threading.setprofile(None)

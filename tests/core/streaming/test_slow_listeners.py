@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from ome_writers import (
     AcquisitionSettings,
@@ -18,6 +18,7 @@ from ome_writers import (
     dims_from_standard_axes,
 )
 from ome_writers.streaming import events
+from support.waiting import WAIT_S, wait_until
 
 FRAME = np.ones((4, 5), np.uint16)
 
@@ -40,7 +41,7 @@ def test_slow_listener_receives_latest_frame(tmp_path: Path) -> None:
 
     def look(update: CoordUpdate) -> None:
         updates.append(update)
-        go_on.wait(20)
+        go_on.wait(WAIT_S)
 
     total = 3 * events.QUEUE_FRAMES
     with open_stream(tmp_path, t=None, c=2) as stream:
@@ -63,7 +64,7 @@ def test_extents_of_omitted_frames_are_in_next_update(tmp_path: Path) -> None:
 
     def look(update: CoordUpdate) -> None:
         updates.append(update)
-        go_on.wait(20)
+        go_on.wait(WAIT_S)
 
     settings = AcquisitionSettings(
         root_path=tmp_path / "x.ome.zarr",
@@ -78,7 +79,7 @@ def test_extents_of_omitted_frames_are_in_next_update(tmp_path: Path) -> None:
         stream.on("coords_changed", look)
         stream.append(FRAME)
         stream.append(FRAME, index={"t": 0, "c": 6})
-        time.sleep(0.1)  # the callback blocks its thread: later frames are queued
+        wait_until(lambda: updates)  # the callback blocks its thread: later frames are queued
         for t in range(1, events.QUEUE_FRAMES):
             stream.append(FRAME, index={"t": t, "c": 0})
             stream.append(FRAME, index={"t": t, "c": 1})
@@ -87,12 +88,14 @@ def test_extents_of_omitted_frames_are_in_next_update(tmp_path: Path) -> None:
     assert updates[-1].max_coords["c"] == range(7)
 
 
-def test_close_returns_although_callback_hangs(tmp_path: Path) -> None:
-    go_on = threading.Event()
+def test_close_returns_although_callback_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "CLOSE_TIMEOUT_S", 0.2)
+    go_on, returned = threading.Event(), threading.Event()
     with open_stream(tmp_path, t=9) as stream:
-        stream.on("coords_changed", lambda _: go_on.wait(30))
+        stream.on("coords_changed", lambda _: (go_on.wait(), returned.set()))
         for _ in range(9):
             stream.append(FRAME)
-        began = time.monotonic()
-    assert time.monotonic() - began < 3 * events.CLOSE_TIMEOUT_S
+    assert not returned.is_set()
     go_on.set()

@@ -19,6 +19,7 @@ import pytest
 
 import ome_writers as ow
 from ome_writers import AcquisitionSettings, create_stream, dims_from_standard_axes
+from support.waiting import wait_until
 
 zarr = pytest.importorskip(
     "zarr", minversion="3", reason="the independent reader needs zarr 3 (Python 3.11)"
@@ -242,13 +243,7 @@ def test_flush_interval(tmp_path: Path) -> None:
     with create_stream(settings(tmp_path, {"t": None}, flush_interval=0.05)) as stream:
         for i in range(3):
             stream.append(frame(i))
-        done = threading.Event()
-        for _ in range(100):
-            if stored(tmp_path).shape[0] == 3:
-                done.set()
-                break
-            done.wait(0.05)
-        assert done.is_set()
+        wait_until(lambda: stored(tmp_path).shape[0] == 3)
         assert np.array_equal(stored(tmp_path), [frame(i) for i in range(3)])
 
 

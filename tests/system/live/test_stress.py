@@ -151,7 +151,7 @@ def one_round(seed: int, engine: str, path: Path) -> Acquisition | None:
     return acquisition
 
 
-@pytest.mark.timeout(60 + 5 * ROUNDS)
+@pytest.mark.timeout(600 + 5 * ROUNDS)
 @pytest.mark.parametrize("engine", swept(INSTALLED, ("direct", "tifffile").__contains__))
 def test_four_threads_read_while_one_appends(tmp_path: Path, engine: str) -> None:
     """Readers at random indices see the appended frame or 0, without errors."""

@@ -19,7 +19,7 @@ from ome_writers._stream import AVAILABLE_BACKENDS
 from ome_writers.streaming.shutdown import RunOnce, run_uninterrupted
 from support.sweeps import swept
 
-WAIT = 60  # seconds, for what takes milliseconds
+WAIT = 280  # seconds, for what takes milliseconds
 
 
 def test_flush_while_another_thread_closes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
 from ome_writers.streaming.output_claim import OutputClaim
 from support.links import KINDS, create_link
+from support.waiting import WAIT_S
 
 DEAD = 2**22 + 12345  # above the largest process number of any Linux
 DIMENSIONS = dims_from_standard_axes({"t": 2, "y": 4, "x": 4})
@@ -234,7 +235,7 @@ def test_concurrent_streams_on_same_path(tmp_path: Path, suffix: str) -> None:
 
         def begin(path: Path = path, together: threading.Barrier = together) -> None:
             asked = settings(path)
-            together.wait(60)
+            together.wait(WAIT_S)
             try:
                 begun.append(create_stream(asked))  # noqa: B023  # the threads end in this round
             except FileExistsError as error:
@@ -244,7 +245,7 @@ def test_concurrent_streams_on_same_path(tmp_path: Path, suffix: str) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(WAIT_S)
         assert (len(begun), len(refused)) == (1, 2)
         for _ in range(2):
             begun[0].append(np.ones((4, 4), "uint8"))

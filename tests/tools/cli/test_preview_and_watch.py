@@ -14,6 +14,7 @@ from ome_writers_tools.cli import main
 from ome_writers_tools.cli.dataset_sheet import pixel_size, sufficient_level
 from support.acquisitions import acquisition
 from support.links import create_link
+from support.waiting import WAIT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +102,7 @@ def test_watch_ends_with_writer(tmp_path: Path, capsys: pytest.CaptureFixture[st
         for number in range(6):
             stream.append(np.full((4, 6), number, "uint16"))
         assert watching.is_alive()
-    watching.join(60)
+    watching.join(WAIT_S)
     assert status == [0]
     content = json.loads(capsys.readouterr().out)
     assert (content["status"], content["frames_written"]) == ("complete", 6)

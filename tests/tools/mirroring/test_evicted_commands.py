@@ -6,7 +6,6 @@ Datasets of the other format do not exist: `test_formats_and_backends_whose_file
 from __future__ import annotations
 
 import shutil
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +19,7 @@ from ome_writers import AcquisitionSettings, Dimension, Mirror, create_stream, m
 from ome_writers.repair import repair
 from ome_writers_tools.cli import main
 from ome_writers_tools.serving import DatasetServer
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,10 +263,8 @@ def test_stream_view_reads_evicted_frames(tmp_path: Path) -> None:
     with create_stream(settings(path, tmp_path / "share", flush_interval=0.05)) as stream:
         for frame in FRAMES[:STORED]:
             stream.append(frame)
-        deadline = time.monotonic() + 60
-        while (path / MOVED).exists() or not (tmp_path / "share" / MOVED).exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        moved = tmp_path / "share" / MOVED
+        wait_until(lambda: moved.exists() and not (path / MOVED).exists())
         stream.flush()
         assert (np.asarray(stream.view()[:STORED]) == FRAMES[:STORED]).all()
         assert (np.asarray(ome_writers.open(path)[:10]) == FRAMES[:10]).all()

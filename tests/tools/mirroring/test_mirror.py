@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -29,6 +27,8 @@ from ome_writers_tools.mirroring.upload_journal import journal_path
 from support.acquisitions import LAYOUTS, acquisition
 from support.interrupted import write_and_kill
 from support.links import KINDS, create_link
+from support.preloaded import run_python
+from support.waiting import WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ def test_remote_reader_sees_reported_frames_while_following(tmp_path: Path) -> N
         )
         thread.start()
         seen = []
-        for t in range(1, 600):
+        for t in range(1, 10_000):
             stream.append(np.full((32, 32), t, "uint16"))
             time.sleep(0.05)
             if t > 60 and max(seen, default=0) > 5:  # a busy machine needs more frames
@@ -129,24 +129,29 @@ def test_remote_reader_sees_reported_frames_while_following(tmp_path: Path) -> N
                 frames = np.asarray(ome_writers.open(store))
                 assert (frames[:written, 0, 0] == np.arange(written)).all()
                 seen.append(written)
-    thread.join(60)
+    thread.join(WAIT_S)
     assert results[0].status == "complete"
     assert files(store) == files(path)
     assert max(seen) > 5
+
+
+_KILLED_UPLOAD = """
+import os, signal, sys, ome_writers
+
+def kill(sent, total):
+    if sent == 5:
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+ome_writers.mirror(sys.argv[1], sys.argv[2], workers=1, on_file=kill)
+"""
 
 
 def test_killed_upload_continues(tmp_path: Path) -> None:
     """The journal lists what is in the store; a second process sends the remaining files only."""
     path = write(tmp_path / "a.ome.zarr", frames=400)
     url = (tmp_path / "store").as_uri()
-    code = "import sys, ome_writers; ome_writers.mirror(sys.argv[1], sys.argv[2], workers=1, bytes_per_second=200_000)"
-    process = subprocess.Popen([sys.executable, "-c", code, str(path), url])
-    deadline = time.monotonic() + 60
-    while len(files(tmp_path / "store") if (tmp_path / "store").exists() else ()) < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
+    run_python(["-c", _KILLED_UPLOAD, str(path), url])
+    assert len(files(tmp_path / "store")) >= 5
     sent = len(journal_path(path).read_bytes().splitlines()) - 1
     result = mirror(path, url)
     assert 0 < result.uploaded_files <= result.files - sent + 1

@@ -25,6 +25,7 @@ from ome_writers import (
 )
 from ome_writers.object_store import local_folder
 from ome_writers_tools.mirroring.upload_journal import journal_path
+from support.waiting import wait_until
 
 pytest.importorskip("obstore", reason="obstore is not installed")
 
@@ -52,13 +53,6 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
 def test_copy_equals_the_dataset_after_close(name: str, tmp_path: Path) -> None:
     path, store = tmp_path / name, tmp_path / "store"
@@ -77,8 +71,8 @@ def test_frames_are_in_the_copy_before_close(tmp_path: Path) -> None:
         for t in range(20):
             stream.append(frame(t))
         stream.flush()
-        wait_for(lambda: (store / "zarr.json").exists())
-        wait_for(lambda: (ome_writers.read(store).frames_written or 0) >= 20)
+        wait_until(lambda: (store / "zarr.json").exists())
+        wait_until(lambda: (ome_writers.read(store).frames_written or 0) >= 20)
         assert (np.asarray(ome_writers.open(store))[:, 0, 0] == np.arange(20)).all()
 
 
@@ -95,8 +89,8 @@ def test_copy_is_complete_if_the_clock_is_set_back_meanwhile(tmp_path: Path) -> 
             for file in path.rglob("*"):
                 os.utime(file, (later, later))
             stream.append(frame(number := next(numbers)))
-            wait_for((store / "zarr.json").exists)
-            wait_for(lambda n=number: (ome_writers.read(store).frames_written or 0) > n)
+            wait_until((store / "zarr.json").exists)
+            wait_until(lambda n=number: (ome_writers.read(store).frames_written or 0) > n)
     assert files(store) == files(path)
     assert (np.asarray(ome_writers.open(store))[:, 0, 0] == np.arange(24)).all()
 
@@ -170,7 +164,7 @@ def test_unreachable_store_fails_at_close_and_upload_continues(
     with caplog.at_level(logging.WARNING, "ome_writers"):
         for t in range(20):
             stream.append(frame(t))
-        wait_for(lambda: "could not be" in caplog.text or "failed" in caplog.text)
+        wait_until(lambda: "could not be" in caplog.text or "failed" in caplog.text)
         stream.append(frame(20))
         with pytest.raises(UploadError, match="not affected") as raised:
             stream.close()
@@ -214,7 +208,7 @@ def test_copy_follows_a_restart(tmp_path: Path) -> None:
     with create_stream(settings(path, store.as_uri(), dtype="uint8")) as stream:
         stream.append(frame(1, "uint8"))
         stream.flush()
-        wait_for(lambda: (store / "zarr.json").exists())
+        wait_until(lambda: (store / "zarr.json").exists())
         stream.restart(settings(tmp_path / "b.ome.zarr", store.as_uri(), dtype="uint8"))
         stream.append(frame(2, "uint8"))
     assert files(store) == files(tmp_path / "b.ome.zarr")

@@ -24,7 +24,7 @@ if missing := missing_program():
     pytest.skip(f"what a browser shows: {missing} is not installed", allow_module_level=True)
 
 WIDTH, HEIGHT, SIZE = 860, 560, 256  # of the window, of the frames
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 300.0
 
 # Appends a frame per line of stdin, and answers when it is on disk. Its bits are horizontal bars, the lowest at top.
 _WRITER = """
@@ -93,7 +93,7 @@ def shown(page: Page) -> int:
     return sum((bar > 200) << bit for bit, bar in enumerate(bars))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_vizarr_shows_each_frame_while_the_run_goes_on(
     request: pytest.FixtureRequest, writer: subprocess.Popen[str], address: str
 ) -> None:
