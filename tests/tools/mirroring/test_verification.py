@@ -307,7 +307,6 @@ def test_ctrl_c_ends_the_wait_for_a_slow_store(tmp_path: Path) -> None:
         wait_until(lambda: ome_writers.read(path).status == "complete")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=300)
-    print(errors.decode())
     assert b"KeyboardInterrupt" in errors
     assert values(path) == [0, 1, 2, 3]
     assert ome_writers.read(path).status == "complete"
