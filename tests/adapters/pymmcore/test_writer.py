@@ -284,6 +284,8 @@ def test_ctrl_c_closes_the_output_and_the_process_ends(tmp_path: Path) -> None:
 
 def test_detach_closes_the_output(demo_core: CMMCorePlus, tmp_path: Path) -> None:
     """Ctrl-C ends ``mda.run`` without a signal to an attached writer."""
+    if not isinstance(demo_core.mda.events.frameReady, SignalInstance):
+        pytest.skip("PyQt aborts the process if a slot raises an exception")
 
     def interrupt(_image: np.ndarray, event: useq.MDAEvent) -> None:
         if event.index["t"] == 2:
