@@ -37,9 +37,9 @@ class ResumableDataset:
     frames_written: int
     frames_in_order: int | None  # None: not recorded
     attempts: tuple[Attempt, ...]  # of all streams so far
-    # returns what a stream continues, once the dataset is repaired, and prepares the journals; its argument is this
-    # dataset, perhaps with a longer first axis
-    reopen: Callable[[ResumableDataset], Reopened]
+    # repairs the dataset if asked to, returns what a stream continues, and prepares the journals; its arguments are
+    # this dataset, perhaps with a longer first axis, and whether to repair it
+    reopen: Callable[[ResumableDataset, bool], Reopened]
 
 
 @dataclass(frozen=True)

@@ -127,18 +127,14 @@ def reopen_dataset(
     root, row, dataset = find_resumable(path)
     plan = continued_plan(root, row, dataset, settings)
     stale = claim is not None and claim.is_stale
-    return dataset, reopen(root, row, dataset, plan, repairs=stale)
+    return dataset, reopen(root, dataset, plan, repairs=stale)
 
 
-def reopen(
-    root: Path, row: FormatRow, dataset: ResumableDataset, plan: Plan, *, repairs: bool
-) -> Reopened:
+def reopen(root: Path, dataset: ResumableDataset, plan: Plan, *, repairs: bool) -> Reopened:
     """Return a dataset ready for more frames, with another attempt; it is repaired if its writer did not close it."""
     with guard_reader(root):
-        if repairs or dataset.status in ("writing", "failed"):
-            for _ in row.find_problems(root, dry_run=False, quick=True):
-                pass
-        return dataset.reopen(_with_new_attempt(dataset, plan))
+        repairs |= dataset.status in ("writing", "failed")
+        return dataset.reopen(_with_new_attempt(dataset, plan), repairs)
 
 
 def continued_plan(

@@ -129,7 +129,7 @@ def open_existing(
         companions = checked_companions(plan.settings)
     claim = ResumeClaim(root)
     try:
-        reopened = reopen(root, row, dataset, plan, repairs=claim.is_stale)
+        reopened = reopen(root, dataset, plan, repairs=claim.is_stale)
         stored = stored_frames(plan, dataset, reopened)
         if dataset.status in ("complete", "cancelled") and not claim.is_stale:
             stored = stored._replace(unflushed=frozenset())

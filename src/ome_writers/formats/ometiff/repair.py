@@ -30,11 +30,8 @@ if TYPE_CHECKING:
 _COMPANION = ".companion.ome"
 
 
-def find_problems(root: Path, *, dry_run: bool, quick: bool = False) -> Iterator[Finding]:
-    """Repair an OME-TIFF and yield the findings; raise UnsupportedError if it was not written by this library.
-
-    It is always quick.
-    """
+def find_problems(root: Path, *, dry_run: bool) -> Iterator[Finding]:
+    """Repair an OME-TIFF and yield the findings; raise UnsupportedError if it was not written by this library."""
     return _TiffRepair(root, dry_run).findings()
 
 

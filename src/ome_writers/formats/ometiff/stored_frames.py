@@ -69,12 +69,17 @@ def resumable(root: Path) -> ResumableDataset:
             ended=info.get("updated"),
             frames=frames,
         ),
-        reopen,
+        partial(reopen, root),
     )
 
 
-def reopen(dataset: ResumableDataset) -> Reopened:
+def reopen(root: Path, dataset: ResumableDataset, repairs: bool) -> Reopened:
     """Return the metadata and frames of a closed dataset, and write its frame metadata to its journals again."""
+    if repairs:
+        from ome_writers.formats.ometiff.repair import find_problems
+
+        for _ in find_problems(root, dry_run=False):
+            pass
     plan, layout = dataset.plan, dataset.layout
     stored = load_documents(layout.output)
     shapes = tuple(map(stored.latest.shape, plan.images))

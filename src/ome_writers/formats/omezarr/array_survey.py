@@ -10,9 +10,10 @@ import math
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,6 +60,15 @@ class ChunkListing(NamedTuple):
     others: list[str]  # paths of entries that cannot be chunks, such as temporary files
 
 
+def _file_size(path: str) -> int:
+    """Return the size of a regular file; 0 if it is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
 def list_chunks(folder: Path, level: LevelSpec, *, quick: bool = False) -> ChunkListing:
     """List the chunk files or shards of an array; links are ignored.
 
@@ -78,6 +88,7 @@ def list_chunks(folder: Path, level: LevelSpec, *, quick: bool = False) -> Chunk
     suffix = "/0" * len(zeros)
 
     def walk(path: str, parents: tuple[int, ...]) -> None:
+        depth = len(parents) + 1
         with os.scandir(path) as entries:
             for entry in entries:
                 name, at = entry.name, entry.path
@@ -86,25 +97,18 @@ def list_chunks(folder: Path, level: LevelSpec, *, quick: bool = False) -> Chunk
                     continue
                 if entry.is_symlink() or (os.name == "nt" and is_link(at)):
                     continue
-                coordinate = (*parents, int(name))
-                if len(coordinate) == rank:
+                if depth == rank:
                     if entry.is_file():
-                        found.chunks.append((coordinate, at, entry.stat().st_size))
-                    continue
-                if len(coordinate) == single:
-                    with suppress(OSError):
-                        status = os.lstat(at + suffix)
-                        if stat.S_ISREG(status.st_mode) and status.st_size:
-                            chunk = (coordinate + zeros, at + suffix, status.st_size)
-                            found.chunks.append(chunk)
-                            continue
-                if entry.is_dir():
-                    walk(at, coordinate)
+                        found.chunks.append(((*parents, int(name)), at, entry.stat().st_size))
+                elif depth == single and (size := _file_size(file := at + suffix)):
+                    found.chunks.append(((*parents, int(name), *zeros), file, size))
+                elif entry.is_dir():
+                    walk(at, (*parents, int(name)))
 
     top = folder / "c"
     if top.is_dir() and not is_link(top):
         walk(str(top), ())
-    found.chunks.sort()
+    found.chunks.sort(key=itemgetter(0))  # many times faster than comparing all of each item
     return found
 
 

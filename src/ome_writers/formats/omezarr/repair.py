@@ -14,7 +14,7 @@ from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import Journal, truncate_partial_line
 from ome_writers.formats.omezarr import derived
-from ome_writers.formats.omezarr.array_survey import ArraySurvey, Survey
+from ome_writers.formats.omezarr.array_survey import ArraySurvey, ChunkListing, Survey
 from ome_writers.formats.omezarr.labels import FOLDERS
 from ome_writers.formats.omezarr.layout import XML_KEY, join_key
 from ome_writers.formats.omezarr.metadata import ZarrMetadata
@@ -33,29 +33,54 @@ if TYPE_CHECKING:
     from ome_writers.formats.dataset_metadata import Layout, Status
 
 
-def find_problems(root: Path, *, dry_run: bool, quick: bool = False) -> Iterator[Finding]:
-    """Repair an OME-Zarr and yield the findings; for `quick`, see `list_chunks`."""
+def find_problems(root: Path, *, dry_run: bool) -> Iterator[Finding]:
+    """Repair an OME-Zarr and yield the findings."""
+    yield from _find_problems(root, dry_run=dry_run, listings=None)
+
+
+def repair(root: Path) -> dict[str, ChunkListing]:
+    """Repair an OME-Zarr that will be continued; return the chunk files of its arrays at full resolution, by key.
+
+    For what it does not look for, see `list_chunks(quick=True)`.
+    """
+    listings: dict[str, ChunkListing] = {}
+    for _ in _find_problems(root, dry_run=False, listings=listings):
+        pass
+    return listings
+
+
+def _find_problems(
+    root: Path, *, dry_run: bool, listings: dict[str, ChunkListing] | None
+) -> Iterator[Finding]:
     plan, layout = plan_of_stored_settings(root)
-    yield from _ZarrRepair(root, plan, layout, dry_run, quick).findings()
+    yield from _ZarrRepair(root, plan, layout, dry_run, listings).findings()
     for image in plan.images:
         for kind, folder in FOLDERS.items():
             group = join_key(image.key, folder)
             found = derived.own_names(root, group)
             missing = set(found) - {*derived.listed_names(root, group, kind)}
             for name in found:
-                yield from find_problems(root / group / name, dry_run=dry_run, quick=quick)
+                listed = None if listings is None else dict[str, ChunkListing]()
+                yield from _find_problems(root / group / name, dry_run=dry_run, listings=listed)
             if missing:  # killed before they were listed
                 path = root / group / "zarr.json"
                 if not dry_run:
-                    listed = derived.list_names(root, group, kind, found)
-                    files.atomic_write(path, listed, durable=True)
+                    content = derived.list_names(root, group, kind, found)
+                    files.atomic_write(path, content, durable=True)
                 yield Finding(path, f"{', '.join(sorted(missing))} not listed: added")
 
 
 class _ZarrRepair:
-    def __init__(self, root: Path, plan: Plan, layout: Layout, dry_run: bool, quick: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        plan: Plan,
+        layout: Layout,
+        dry_run: bool,
+        listings: dict[str, ChunkListing] | None,
+    ) -> None:
         self._root = root
-        self._quick = quick
+        self._listings = listings  # of the arrays at full resolution
         self._no_chunks: list[str] = []  # entries of chunk folders that cannot be chunks
         self._plan = plan
         self._layout = layout
@@ -72,6 +97,8 @@ class _ZarrRepair:
         for image in self._plan.images:
             array = self._survey(image.array)
             yield from array.recover(dry_run=self._dry_run, truncate=self._writing)
+            if self._listings is not None:
+                self._listings[image.array.key] = array.listing
             complete = image.array.growing is not None or not self._writing
             surveys.append(array.survey(_axis(image), _channel(image), complete=complete))
             for level in image.levels[1:]:
@@ -107,7 +134,7 @@ class _ZarrRepair:
 
     def _survey(self, level: LevelSpec) -> ArraySurvey:
         folder = files.path_below(self._root, level.key)
-        survey = ArraySurvey(folder, level, quick=self._quick)
+        survey = ArraySurvey(folder, level, quick=self._listings is not None)
         self._no_chunks += survey.listing.others
         return survey
 

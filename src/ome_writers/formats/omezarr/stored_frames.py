@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ome_writers.dataset import ImageSpec, LevelSpec
 from ome_writers.errors import UnsupportedError
 from ome_writers.formats.dataset_metadata import Outcome
 from ome_writers.formats.frame_metadata import Journal
-from ome_writers.formats.omezarr.array_survey import list_chunks
+from ome_writers.formats.omezarr.array_survey import ChunkListing, list_chunks
 from ome_writers.formats.omezarr.continued_metadata import ContinuedMetadata
 from ome_writers.formats.omezarr.derived import stored_label
 from ome_writers.formats.omezarr.layout import stored_layout
@@ -76,7 +77,7 @@ def resumable(root: Path) -> ResumableDataset:
             ended=own.get("updated"),
             frames=frames,
         ),
-        reopen,
+        partial(reopen, root),
     )
 
 
@@ -94,13 +95,17 @@ def _refuse_other_arrays(root: Path, image: ImageSpec) -> None:
         )
 
 
-def reopen(dataset: ResumableDataset) -> Reopened:
+def reopen(root: Path, dataset: ResumableDataset, repairs: bool) -> Reopened:
     """Return the metadata and frames of a closed dataset, and write its frame metadata to its journals again.
 
     The plan of `dataset` may have a longer first axis than the arrays on disk.
     """
+    listings: dict[str, ChunkListing] = {}
+    if repairs:
+        from ome_writers.formats.omezarr.repair import repair
+
+        listings = repair(root)
     plan, layout = dataset.plan, dataset.layout
-    root = layout.root
     in_order = _masks_in_order(plan, dataset.frames_in_order or 0)
     shapes, planes, described = [], [], []
     for image in plan.images:
@@ -109,7 +114,7 @@ def reopen(dataset: ResumableDataset) -> Reopened:
         _restore_journal(root / layout.journals[image.number], frames)
         indices = [frame["storage_index"] for frame in frames]
         known = in_order[image.number]
-        found = _planes_on_disk(root, image, known)
+        found = _planes_on_disk(root, image, known, listings.get(image.array.key))
         planes.append(found)
         described.append(frame_mask(plan, image.number, _in_frames(image, found).shape, indices))
     journal = Journal.open_existing(
@@ -176,11 +181,13 @@ def _masks_in_order(plan: Plan, frames: int) -> list[Mask | None]:
     return masks
 
 
-def _planes_on_disk(root: Path, image: ImageSpec, in_order: Mask | None) -> Mask:
+def _planes_on_disk(
+    root: Path, image: ImageSpec, in_order: Mask | None, listing: ChunkListing | None
+) -> Mask:
     """Return which planes of an image are on disk: of chunks with several, those of known frames or with pixels."""
     level = image.array
     grid = Grid(level)
-    cells = _complete_cells(root, level, grid)
+    cells = _complete_cells(root, level, grid, listing)
     if grid.depth == 1:
         return cells
     mask = cells
@@ -207,12 +214,12 @@ def _planes_on_disk(root: Path, image: ImageSpec, in_order: Mask | None) -> Mask
     return mask
 
 
-def _complete_cells(root: Path, level: LevelSpec, grid: Grid) -> Mask:
+def _complete_cells(root: Path, level: LevelSpec, grid: Grid, listing: ChunkListing | None) -> Mask:
     """Return which cells (see `Grid`) have all of their chunks on disk."""
     recovery = ShardRecovery(level)
     rank = len(level.chunks) - 2
     per_file = recovery.encoding.per_file if grid.sharded else (1,) * len(level.chunks)
-    listed = list_chunks(root / level.key, level, quick=True).chunks
+    listed = (listing or list_chunks(root / level.key, level, quick=True)).chunks
     found_moved = moved_files(root)
     moved = [] if found_moved is None else [*found_moved.chunks(level.key, len(level.chunks))]
     coordinates = [coordinate for coordinate, *_ in (*listed, *moved)]
