@@ -302,7 +302,7 @@ def test_follow_goes_on_when_a_killed_dataset_is_resumed(
 
 
 @pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
-@pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files"])
+@pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files", "OME-TIFF, growing"])
 def test_follow_a_resumed_dataset_from_its_first_frame(tmp_path: Path, layout: str) -> None:
     settings = settings_of(tmp_path, layout)
     flush_and_die(settings)

@@ -165,7 +165,8 @@ class TiffPages:
     def has_page(self, number: int, *, growing: bool) -> bool:
         """Return whether page `number` exists.
 
-        In a `growing` file of this library, pages without pixels share a blank plane before the second IFD.
+        In a `growing` file of this library, pages without pixels share a blank plane between the first two IFDs. If the
+        file was resumed, pixels of earlier pages precede them.
         """
         with self._lock:
             offset, second = self._ifd_offset(number), self._ifd_offset(1) if growing else 0
@@ -174,7 +175,8 @@ class TiffPages:
             tiff = TiffStructure(self._open().fileno(), self.path)
             entries = tiff.directory(offset).entries
             offsets = tiff.integers(entries.get(_OFFSETS) or entries.get(_TILE_OFFSETS))
-            return bool(len(offsets) and offsets[0] >= second)
+            first = self._ifd_offset(0) or 0
+            return bool(len(offsets)) and not first <= offsets[0] < second
 
     def close(self) -> None:
         """Close the file. The next access opens it again."""
