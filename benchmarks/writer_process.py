@@ -84,7 +84,9 @@ def _beside_python_code(camera: Camera, frames: int, append: Any) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print one row per workload."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks --writer-process", description=__doc__
+    )
     parser.add_argument("rows", nargs="*", default=list(ROWS), metavar="X1 X2 X3")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, help="length of the slowest axis, for a short run")

@@ -30,6 +30,7 @@ from ome_writers.storage import (
     DERIVED,
     ExtensibleEngine,
     Options,
+    is_temporary,
     open_engine,
     part_of,
     unsupported_reasons,
@@ -178,12 +179,13 @@ class EngineContract:
         assert self.stored(root, "notes/first.json") == b"[]"
 
     def test_close_leaves_no_temporary_file_and_no_thread(self, tmp_path: Path) -> None:
-        """Of hidden files and of threads of this library."""
+        """Of hidden and temporary files, and of threads of this library."""
         before = set(threading.enumerate())
         for _, plan, engine in self._engines(tmp_path):
             _fill(plan, engine)
             engine.close(_shapes(plan))
-        assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+        files = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+        assert not [name for name in files if name.startswith(".") or is_temporary(name)]
         threads = set(threading.enumerate()) - before
         assert not [thread for thread in threads if thread.name.startswith("ome-writers")]
 

@@ -6,6 +6,7 @@ cover every pair: an error that depends on one choice, or on two at once, is fou
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -160,18 +161,22 @@ def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
     }
     combinations = [dict(zip(names, c, strict=True)) for c in itertools.product(*factors.values())]
     # an evenly spaced subset of all combinations is enough to choose from
-    candidates = [
-        (_pairs(one, names), one) for one in combinations[:: max(1, len(combinations) // 2000 | 1)]
-    ]
+    candidates = combinations[:: max(1, len(combinations) // 2000 | 1)]
+    most = len(names) * (len(names) - 1) // 2
+    heap = [(-most, number) for number in range(len(candidates))]  # at most so many new pairs
     cases = []
     while left:
-        pairs, best = max(
-            ((left & pairs, one) for pairs, one in candidates), key=lambda pair: len(pair[0])
-        )
+        new, number = heapq.heappop(heap)
+        best = candidates[number]
+        pairs = left & _pairs(best, names)
+        if -len(pairs) > new:  # fewer than when it was put into the heap
+            heapq.heappush(heap, (-len(pairs), number))
+            continue
         if not pairs:
             a, x, b, y = min(left)
             best = next(one for one in combinations if (one[a], one[b]) == (x, y))
             pairs = left & _pairs(best, names)
+        heapq.heappush(heap, (new, number))
         left -= pairs
         cases.append(Case(**best))
     return cases

@@ -14,7 +14,6 @@ from ome_writers import create_stream
 from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
 from ome_writers.storage import ENGINES, Options, open_engine
-from ome_writers.storage.files import is_temporary
 from ome_writers.testing import EngineContract
 from support.dataset_readers import read_images, zarr_shapes
 from support.sweeps import SWEEPS
@@ -94,27 +93,6 @@ def test_flush_makes_planes_visible_to_other_readers(row: Any, chunks: str, tmp_
 
 
 @pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
-@pytest.mark.parametrize("chunks", ["frames", "deep", "deep shards"])
-def test_later_frame_at_same_index_wins(row: Any, chunks: str, tmp_path: Path) -> None:
-    """Planes arrive in any order, and again after a flush: the later one is read and stored."""
-    plan, engine = opened(row, Case(chunks=chunks), tmp_path, buffer_bytes=2**20)
-    assert plan.frames is not None
-    for turn in range(3):
-        for number in reversed(range(turn, plan.frames, turn + 1)):
-            image, index = plan.router.address(number)
-            engine.write(number, image, index, frame(100 * turn + number, "uint16"))
-        engine.flush(shapes(plan))
-    engine.close(shapes(plan))
-    for number in range(plan.frames):
-        turn = max(t for t in range(3) if number >= t and (number - t) % (t + 1) == 0)
-        right = frame(100 * turn + number, "uint16")
-        image, index = plan.router.address(number)
-        assert np.array_equal(engine.read(image, index), right)
-        if row.format == "ome-zarr":
-            assert np.array_equal(read_images(plan)[image][index], right)
-
-
-@pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.parametrize("memory", [PLENTY, SCARCE], ids=["plenty", "scarce"])
 def test_replaced_frame_while_the_first_is_queued(
@@ -180,18 +158,6 @@ def test_failures_list_exactly_the_missing_frames(
     )
 
 
-@pytest.mark.parametrize("row", READY, ids=by_name)
-def test_close_leaves_no_temporary_file_and_no_thread(row: Any, tmp_path: Path) -> None:
-    before = set(threading.enumerate())
-    plan, engine = opened(row, Case(chunks="deep shards"), tmp_path)
-    fill(plan, engine)
-    engine.close(shapes(plan))
-    names = [path.name for path in tmp_path.rglob("*")]
-    assert not [name for name in names if is_temporary(name) or name.startswith(".")]
-    ours = [t for t in set(threading.enumerate()) - before if t.name.startswith("ome-writers")]
-    assert not ours
-
-
 @pytest.mark.parametrize("row", ZARR, ids=by_name)
 def test_durable_output_equals_normal_output(row: Any, tmp_path: Path) -> None:
     """`durable=True` results in the same files."""
@@ -200,9 +166,10 @@ def test_durable_output_equals_normal_output(row: Any, tmp_path: Path) -> None:
     engine.flush(shapes(plan))
     engine.close(shapes(plan))
     assert not engine.failures
+    read = read_images(plan)
     for number in range(plan.frames or 0):
         image, index = plan.router.address(number)
-        assert np.array_equal(read_images(plan)[image][index], frame(number, "uint16"))
+        assert np.array_equal(read[image][index], frame(number, "uint16"))
 
 
 @pytest.mark.parametrize("row", READY, ids=by_name)

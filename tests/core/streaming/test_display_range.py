@@ -57,20 +57,20 @@ def test_windows_of_each_position_and_channel_cover_all_times(
 def test_first_frame_of_every_position_is_sampled(tmp_path: Path) -> None:
     """Also beyond the batch of addresses that is computed at once, and after skipped frames."""
     path = tmp_path / "x.ome.zarr"
-    positions = Dimension(name="p", coords=[Position(name=f"f{i}") for i in range(1200)])
+    positions = Dimension(name="p", coords=[Position(name=f"f{i}") for i in range(600)])
     times = Dimension(name="t", count=2)
     yx = dims_from_standard_axes({"y": 2, "x": 2})
     settings = AcquisitionSettings(
         root_path=path, dimensions=[positions, times, *yx], dtype="int16"
     )
     with create_stream(settings) as stream:
-        for number in range(1200):
+        for number in range(600):
             stream.append(np.full((2, 2), number, "int16"))
             if number == 1:
                 stream.skip()
             else:
                 stream.append(np.full((2, 2), number + 1, "int16"))
-    for number in (0, 1, 2, 511, 512, 513, 1023, 1024, 1199):
+    for number in (0, 1, 2, 511, 512, 513, 599):
         assert windows(path / str(number)) == [
             {"min": -32768, "max": 32767, "start": number, "end": number + 1}
         ]

@@ -28,11 +28,14 @@ def settings(path: Path, frames: int, buffered_frames: int) -> AcquisitionSettin
 
 
 @pytest.mark.parametrize("chunk", [1, 2])
-def test_more_frame_buffers_than_memory_raise(tmp_path: Path, chunk: int) -> None:
+def test_more_frame_buffers_than_memory_raise(
+    tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thread that holds all of buffer_bytes and requests another frame buffer gets an error, not a deadlock.
 
     `append` still works, and each block can be left.
     """
+    monkeypatch.setattr("ome_writers.storage.memory_budget._DEADLOCK_TIMEOUT_S", 0.5)
     wanted = settings(tmp_path, 6, buffered_frames=4)
     wanted.dimensions[0].chunk_size = chunk
     with create_stream(wanted) as stream, contextlib.ExitStack() as held:

@@ -555,8 +555,11 @@ def _dimension(number: int, **members: Any) -> Callable[[dict[str, Any]], Any]:
 
 
 def _positions(count: int) -> Callable[[dict[str, Any]], Any]:
-    coords = [{"name": str(n)} for n in range(count)]
-    return _dimension(1, coords=coords, count=count)
+    def change(ours: dict[str, Any]) -> None:
+        coords = [{"name": str(n)} for n in range(count)]
+        _dimension(1, coords=coords, count=count)(ours)
+
+    return change
 
 
 _OURS: dict[str, Callable[[dict[str, Any]], Any]] = {

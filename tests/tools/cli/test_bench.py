@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 QUICK = ["bench", "--frame", "32x48", "--seconds", "0.02"]
 
 
+@pytest.mark.sweep
 def test_every_engine_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The table has a row for each installed engine; the others are listed with the missing library."""
     assert main([*QUICK, "--disk", str(tmp_path)]) == 0
