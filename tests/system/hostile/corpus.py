@@ -9,6 +9,7 @@ import struct
 import sys
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,16 +48,14 @@ def build(name: str, folder: Path) -> Path:
 
 
 @cache
-def _templates() -> Path:
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="ome-writers-hostile-"))
+def _templates() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="ome-writers-hostile-")  # is removed when the program ends
 
 
 @cache
 def _template(kind: str) -> Path:
     """Return a valid dataset, which is written once and copied for each hostile one."""
-    root = _templates()
+    root = Path(_templates().name)
     suffix = ".ome.tiff" if "tiff" in kind else "" if kind == "scratch" else ".ome.zarr"
     dimensions = list(dims_from_standard_axes({"t": 2, "c": 2, "y": 8, "x": 8}, chunk_shapes=None))
     more: dict[str, Any] = {}
@@ -165,7 +164,7 @@ def _zero(path: Path) -> None:
 
 def _outside(path: Path) -> None:
     """Move a file out of its dataset and replace it with a link."""
-    target = Path(_templates()) / f"outside-{abs(hash(path))}"
+    target = Path(_templates().name) / f"outside-{abs(hash(path))}"
     if path.exists():
         shutil.move(path, target)
     else:
