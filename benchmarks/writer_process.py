@@ -1,14 +1,18 @@
 """`python -m benchmarks --writer-process`: X1 to X3, ``writer="process"`` beside the default writer.
 
-X1: W2, W4-sharded and W9. X2: W1. X3: a thread appends 100 frames/s of 2048x2048 while the main thread runs Python code
-for 80 % of each frame period, as the GUI of a microscope does; a frame is late if its `append` begins more than a
-period after it was due. The writers alternate, each run in a new process, and medians are printed.
+X1: W2, W4-sharded and W9, and the limit of W2: a program that copies the frames into 256 MiB of shared memory,
+and another one that writes them from there, without this library (Linux). X2: W1. X3: a thread appends 100
+frames/s of 2048x2048 while the main thread runs Python code for 80 % of each frame period, as the GUI of a
+microscope does; a frame is late if its `append` begins more than a period after it was due. The writers
+alternate, each run in a new process, and medians are printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import mmap
+import os
 import statistics
 import subprocess
 import sys
@@ -22,10 +26,43 @@ from typing import Any
 import numpy as np
 
 from benchmarks.camera import POISON, Camera, number
+from benchmarks.workload import Workload
 
 WRITERS = ("thread", "process")
+_SLOTS, _FRAMES_PER_FILE = 32, 25  # of the limit, for frames of 8 MiB
 ROWS = {"X1": ("W2", "W4-sharded", "W9"), "X2": ("W1",), "X3": ("X3",)}
 _PERIOD_S, _BUSY = 0.01, 0.8
+
+
+def measure_limit(workload: Workload, folder: Path) -> dict[str, float]:
+    """Copy frames into shared memory, from which a forked process writes them; return its figures."""
+    camera, nbytes = Camera(workload), workload.frame_bytes
+    memory = mmap.mmap(-1, _SLOTS * nbytes + mmap.PAGESIZE)
+    slots = np.frombuffer(memory, np.uint8, _SLOTS * nbytes).reshape(_SLOTS, nbytes)
+    slots[:, :: mmap.PAGESIZE] = 0
+    copied, written = 0, 1  # in the words after the frames
+    words = np.frombuffer(memory, np.uint64, 2, _SLOTS * nbytes)
+    writer = os.fork()
+    if writer == 0:
+        for n in range(workload.frames):
+            while words[copied] <= n:
+                time.sleep(0.0003)
+            with (folder / str(n // _FRAMES_PER_FILE)).open("ab", buffering=0) as file:
+                file.write(slots[n % _SLOTS].data)
+            words[written] = n + 1
+        os._exit(0)
+    durations = np.zeros(workload.frames)
+    began = time.perf_counter()
+    for n in range(workload.frames):
+        before = time.perf_counter()
+        while n - int(words[written]) >= _SLOTS:
+            time.sleep(0.0003)
+        slots[n % _SLOTS] = camera.frames[n % len(camera.frames)].reshape(-1).view(np.uint8)
+        words[copied] = n + 1
+        durations[n] = time.perf_counter() - before
+    os.waitpid(writer, 0)
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "p99_9_us": float(np.percentile(durations, 99.9)) * 1e6}
 
 
 def measure(workload_id: str, kind: Any, folder: Path, count: int | None) -> dict[str, float]:
@@ -38,6 +75,8 @@ def measure(workload_id: str, kind: Any, folder: Path, count: int | None) -> dic
     workload = next(each for each in WORKLOADS if each.id == name)
     if count is not None:
         workload = workload.lengthened(count)
+    if kind == "limit":
+        return measure_limit(workload, folder)
     camera = Camera(workload)
     backend = "tifffile" if workload.format == "tiff" else "direct"
     stream = ome_writers.create_stream(acquisition(workload, folder, backend), writer=kind)
@@ -100,9 +139,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("| row | workload | thread | process | process / thread | p99.9 of append, us |")
     print("|---|---|---|---|---|---|")
     for row, workload in ((name, each) for name in options.rows for each in ROWS[name]):
-        found: dict[str, list[dict[str, float]]] = {kind: [] for kind in WRITERS}
+        kinds = (*WRITERS, "limit") if workload == "W2" and hasattr(os, "fork") else WRITERS
+        found: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
         for _ in range(options.rounds):
-            for kind in WRITERS:
+            for kind in kinds:
                 found[kind].append(_run(workload, kind, options.folder, options.count))
         figure = "late" if row == "X3" else "seconds"
         thread, process = (_median(found[kind], figure) for kind in WRITERS)
@@ -116,6 +156,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"| {row} | {workload} | {thread:.3f} s | {process:.3f} s | {ratio} | {tails} |",
             flush=True,
         )
+        if "limit" in found:
+            limit = _median(found["limit"], "seconds")
+            tail = _median(found["limit"], "p99_9_us")
+            print(
+                f"| {row} | limit of two processes | | {limit:.3f} s | {limit / thread:.2f} x | {tail:.0f} |",
+                flush=True,
+            )
     return 0
 
 

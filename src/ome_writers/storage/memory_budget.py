@@ -33,10 +33,10 @@ class MemoryBudget:
     A buffer is used by the engine (`acquire`), or lent to a caller that fills it (`lend`). Released buffers are kept
     for reuse.
 
-    `max_bytes` bounds the bytes in use or kept for reuse; but if nothing but lent buffers is in use, one more buffer is
-    always granted, however large. `free_memory` is called without any lock when the budget is used up. It should cause
-    a buffer to be released soon without waiting for that, and return True to be called again at once if there is still
-    too little memory.
+    `max_bytes` bounds the bytes in use or kept for reuse; but if nothing but lent buffers is in use, one more
+    buffer is always granted, however large, and kept for the next frame of that size. `free_memory` is called
+    without any lock when the budget is used up. It should cause a buffer to be released soon without waiting for
+    that, and return True to be called again at once if there is still too little memory.
     """
 
     def __init__(self, max_bytes: int, free_memory: Callable[[], bool]) -> None:
@@ -77,8 +77,8 @@ class MemoryBudget:
 
     def release(self, buffer: NDArray[np.uint8]) -> None:
         """Take back a buffer, of which the caller keeps no reference."""
-        if buffer.nbytes <= self._max_bytes:
-            with self._lock:
+        with self._lock:
+            if buffer.nbytes <= self._max_bytes or not self._free.get(buffer.nbytes):
                 self._free.setdefault(buffer.nbytes, []).append(buffer)
         self.unreserve(buffer.nbytes)
 

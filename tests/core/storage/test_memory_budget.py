@@ -54,6 +54,15 @@ def test_buffer_larger_than_budget_is_granted_if_no_other_is_in_use(pieces: int)
     assert budget.try_acquire(1) is None
 
 
+def test_buffer_larger_than_budget_is_reused_for_the_next_frame() -> None:
+    budget = MemoryBudget(100, _cannot_free)
+    first = budget.acquire(1_000)
+    budget.release(first)
+    assert budget.acquire(1_000) is first
+    budget.release(first)
+    assert budget.acquire(50) is not first
+
+
 def test_acquire_waits_for_release() -> None:
     """`free_memory` is called once a buffer is missing; the next release ends the wait."""
     asked = threading.Event()

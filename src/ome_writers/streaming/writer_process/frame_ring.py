@@ -55,7 +55,7 @@ _MAX_INLINE_BYTES = 2**14  # longer metadata are stored like frames
 _MIN_RECORD_AREA, _MAX_RECORD_AREA = 2**18, 2**24
 _POLL_INTERVAL_S = 0.0005  # while the program waits for memory
 _DEADLOCK_TIMEOUT_S = 5.0  # see `MemoryBudget`
-_PREPARED_BYTES = 2**26
+_PREPARED_BYTES = 2**28
 
 
 class Extent(NamedTuple):
@@ -174,8 +174,14 @@ class RingWriter:
             self._addresses.clear()
             words, self._words = self._words, memoryview(bytes(self._words)).cast("Q")
             words.release()
-            with suppress(BufferError):
-                self._memory.close()
+        # not in this thread: the kernel takes 60 ms or more for 256 MiB
+        unmap = threading.Thread(target=self._unmap, name="ome-writers-unmap", daemon=True)
+        with suppress(RuntimeError):  # the interpreter is ending, which unmaps it
+            unmap.start()
+
+    def _unmap(self) -> None:
+        with suppress(BufferError):
+            self._memory.close()
 
     # ------------------------------------------------------------------ memory
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -103,6 +104,15 @@ class ServedStream(OMEStream):
         self._refused_error: BaseException | None = None
         super().__init__(output, create)
 
+    @property
+    def flush_bytes(self) -> int:
+        """After how many bytes of frames to flush, so that their memory is free for the next ones.
+
+        A flush writes chunks of several planes again, therefore later.
+        """
+        planes = math.prod(self.plan.images[0].array.chunks[:-2])
+        return self.settings.buffer_bytes // (4 if planes == 1 else 2)
+
     def _flush(self, *, counts_later: bool = False) -> bool:
         ring = self.ring
         if ring is None:
@@ -114,6 +124,10 @@ class ServedStream(OMEStream):
             ring.unflushed_bytes -= nbytes
         self.publish_stats(ring)
         return counted
+
+    def free_memory(self) -> None:
+        """Flush, so that the memory of frames on disk is free for others."""
+        self._flush(counts_later=True)
 
     def take(self, record: Record, ring: RingReader) -> None:
         """Append the frame of a record."""
@@ -293,6 +307,7 @@ class Worker:
         self._stream.ring = self._ring
         self._wake = threading.Event()
         self._flush_wanted = threading.Event()
+        self._flushed = threading.Event()
         self._consumed = threading.Condition()
         self._closed = False
         self._behind = (
@@ -373,17 +388,19 @@ class Worker:
     # ------------------------------------------------------------------ threads
 
     def _consume(self) -> None:
-        ring, half = self._ring, self._stream.settings.buffer_bytes // 2
+        ring = self._ring
         next_stats = 0.0
         while not self._closed:
+            flush_bytes = self._stream.flush_bytes
             for record in ring.read():
                 try:
                     self._stream.take(record, ring)
                 except StreamClosedError:
                     return
                 ring.position = record.end
-                if ring.unflushed_bytes > half:
+                if ring.unflushed_bytes > flush_bytes:
                     self._flush_wanted.set()
+                    self._await_flush(2 * flush_bytes)
             with self._consumed:
                 self._consumed.notify_all()
             if self._behind and ring.position >= self._behind:
@@ -400,12 +417,23 @@ class Worker:
                 self._wake.wait(_POLL_INTERVAL_S)
                 self._wake.clear()
 
+    def _await_flush(self, max_bytes: int) -> None:
+        """Leave the next frames in the ring while the engine has enough to do.
+
+        A flush frees all memory that it has found in use at once, so that `append` would wait longer.
+        """
+        while self._ring.unflushed_bytes > max_bytes and not (self._closed or self._stream.failed):
+            self._flushed.wait(_POLL_INTERVAL_S)
+            self._flushed.clear()
+            self._flush_wanted.set()
+
     def _flush(self) -> None:
         while not self._closed:
             self._flush_wanted.wait()
             self._flush_wanted.clear()
             with suppress(Exception):  # recorded as failures
-                self._stream.flush()
+                self._stream.free_memory()
+            self._flushed.set()
 
     def _report_failures(self) -> None:
         """Send the first failures: `append` then raises. `close` sends all of them."""
@@ -551,3 +579,7 @@ def main() -> None:
             channel.send(("refused", portable(error)))
         return
     worker.serve()
+    sys.stderr.flush()
+    os._exit(
+        0
+    )  # everything is written: `close` of the program need not wait for the end of the interpreter
