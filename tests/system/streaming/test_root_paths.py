@@ -136,6 +136,7 @@ def test_root_path_that_is_not_utf8_per_engine(tmp_path: Path, engine: str) -> N
     assert names(tmp_path) == {name}
 
 
+@pytest.mark.thread_writer  # there is no memory to share with another process
 @pytest.mark.skipif("acquire-zarr" not in READY, reason="acquire-zarr is not installed")
 def test_error_of_library_at_creation_is_write_error(tmp_path: Path) -> None:
     count = 2**31 - 1
