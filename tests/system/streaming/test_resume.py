@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -90,6 +91,22 @@ def test_resume_continues_a_cancelled_or_failed_stream(tmp_path: Path, failed: b
     assert (omew.read(path).status, values(path)) == ("complete", [n + 1 for n in range(24)])
     frames = omew.read_frame_metadata(path)
     assert [(f["t"], f["z"]) for f in frames] == [divmod(n, 4) for n in range(24)]
+
+
+@pytest.mark.thread_writer
+@pytest.mark.parametrize("planes", [1, 3])
+def test_resume_removes_what_the_killed_writer_was_writing(tmp_path: Path, planes: int) -> None:
+    """Also beside a complete chunk, which the writer was replacing."""
+    wanted = settings(tmp_path / "a.ome.zarr")
+    wanted.dimensions[1].chunk_size = planes
+    path = write_and_kill(wanted, 7, 10)
+    chunk = path / "0" / "c" / "0" / "0" / "0" / "0"
+    assert chunk.is_file()
+    time.sleep(0.01)  # time stamps may be that coarse
+    chunk.with_name(".0.1234-5678.tmp").write_bytes(chunk.read_bytes())
+    record(path, 100)
+    assert values(path) == [n + 1 for n in range(24)]
+    assert not [check for check in omew.validate(path).checks if check.findings]
 
 
 def test_resume_seven_times(tmp_path: Path) -> None:

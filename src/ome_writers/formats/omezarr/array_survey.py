@@ -60,23 +60,26 @@ class ChunkListing(NamedTuple):
     others: list[str]  # paths of entries that cannot be chunks, such as temporary files
 
 
-def _file_size(path: str) -> int:
-    """Return the size of a regular file; 0 if it is none."""
+def _only_file_size(path: str) -> int:
+    """Return the size of a regular file to whose folder nothing was added after it; 0 for others."""
     try:
-        status = os.lstat(path)
+        status, folder = os.lstat(path), os.lstat(os.path.dirname(path))
     except OSError:
         return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+    is_only = stat.S_ISREG(status.st_mode) and folder.st_mtime_ns <= status.st_mtime_ns
+    return status.st_size if is_only else 0
 
 
 def list_chunks(folder: Path, level: LevelSpec, *, quick: bool = False) -> ChunkListing:
     """List the chunk files or shards of an array; links are ignored.
 
-    With `quick`, a folder in which the array can have one chunk only is not listed if that chunk exists. That saves
-    most of the time if every plane is a file.
+    With `quick`, a folder in which the array can have one chunk only is not listed if that chunk exists, and was not
+    being replaced. That saves most of the time if every plane is a file. A chunk of several planes is replaced at each
+    flush, so that its folder is always listed.
     """
     outer = level.shards or level.chunks
     rank = len(outer)
+    quick = quick and math.prod(outer[:-2]) == 1
     single = rank  # the first axis from which on all have a single chunk
     while quick and single and level.shape[single - 1] <= outer[single - 1]:
         single -= 1
@@ -100,7 +103,7 @@ def list_chunks(folder: Path, level: LevelSpec, *, quick: bool = False) -> Chunk
                 if depth == rank:
                     if entry.is_file():
                         found.chunks.append(((*parents, int(name)), at, entry.stat().st_size))
-                elif depth == single and (size := _file_size(file := at + suffix)):
+                elif depth == single and (size := _only_file_size(file := at + suffix)):
                     found.chunks.append(((*parents, int(name), *zeros), file, size))
                 elif entry.is_dir():
                     walk(at, (*parents, int(name)))
