@@ -280,8 +280,9 @@ def test_derived_images_of_a_writer_that_was_killed_while_it_created_them(tmp_pa
     assert not [c for c in ome_writers.validate(path).checks if c.findings]
 
 
+# the killed program writes 1 to 22 frames; the last two of all 24 frames are never written
 CONTINUED = swept(
-    [(suffix, seed) for seed in range(24) for suffix in SUFFIXES],
+    [(suffix, seed) for seed in range(22) for suffix in SUFFIXES],
     lambda case: case in ((".ome.zarr", 12), (".ome.tiff", 7)),
     lambda case: f"{case[0]}-{case[1]}",
 )
