@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pymmcore_plus import CMMCorePlus
 
+pytestmark = pytest.mark.thread_writer  # to another process, each frame is copied once
 FRAME = (512, 512)
 MEGABYTE = 2**20
 
