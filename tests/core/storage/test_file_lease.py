@@ -33,12 +33,12 @@ def test_lease_is_refused_while_a_reader_has_the_file_open(tmp_path: Path) -> No
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     fd = os.open(path, os.O_RDWR)
+    with exclusive_lease(fd) as exclusive:
+        assert exclusive
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
-        with exclusive_lease(fd) as exclusive:
-            assert exclusive
         assert reader.stdout is not None
         reader.stdout.readline()
         with exclusive_lease(fd) as exclusive:
