@@ -142,7 +142,9 @@ class Recipe:
             stream.flush()
         if self.quantized:
             images = {"" if self.format == "zarr" else "0": _quantized(path, *images.values())}
-        levels = tuple(_reduced(next(iter(images.values())), k + 1) for k in range(self.levels))
+        # of several images, the levels are written, and not read
+        count = self.levels if self.positions == 1 else 0
+        levels = tuple(_reduced(next(iter(images.values())), k + 1) for k in range(count))
         derived = {}
         for group, pixels in images.items() if maximum is not None else ():
             prefix = f"{group}/" if group and self.format == "zarr" else ""
@@ -268,6 +270,8 @@ RECIPES = (
     Recipe("labels", labels=True),
     Recipe("labels collection", labels=True, positions=3),
     Recipe("labels plate", labels=True, positions=3, plate=True),
+    Recipe("labels collection levels", labels=True, positions=3, levels=1),
+    Recipe("labels plate levels", labels=True, positions=3, plate=True, levels=1),
     Recipe("labels levels in shards", labels=True, levels=1, shard=3, compression="blosc-zstd"),
     Recipe("writing", frames=8, closed=False),
     Recipe("writing shards", shard=3, compression="zstd", frames=8, closed=False),
