@@ -23,7 +23,7 @@ try:
 except ImportError:  # not installed in the environment `layers`
     pass
 else:
-    settings.register_profile("default", deadline=None, max_examples=50)
+    settings.register_profile("default", deadline=None, max_examples=100 if SWEEPS else 50)
     settings.register_profile("thorough", deadline=None, max_examples=2000)
     settings.register_profile("long", deadline=None, max_examples=6000)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -179,13 +179,13 @@ class EngineContract:
         assert self.stored(root, "notes/first.json") == b"[]"
 
     def test_close_leaves_no_temporary_file_and_no_thread(self, tmp_path: Path) -> None:
-        """Of hidden and temporary files, and of threads of this library."""
+        """Of hidden and temporary files and folders, and of threads of this library."""
         before = set(threading.enumerate())
         for _, plan, engine in self._engines(tmp_path):
             _fill(plan, engine)
             engine.close(_shapes(plan))
-        files = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-        assert not [name for name in files if name.startswith(".") or is_temporary(name)]
+        names = [path.name for path in tmp_path.rglob("*")]
+        assert not [name for name in names if name.startswith(".") or is_temporary(name)]
         threads = set(threading.enumerate()) - before
         assert not [thread for thread in threads if thread.name.startswith("ome-writers")]
 

@@ -93,6 +93,27 @@ def test_flush_makes_planes_visible_to_other_readers(row: Any, chunks: str, tmp_
 
 
 @pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
+@pytest.mark.parametrize("chunks", ["frames", "deep", "deep shards"])
+def test_later_frame_at_same_index_wins(row: Any, chunks: str, tmp_path: Path) -> None:
+    """Planes arrive in any order, and again after a flush: the later one is read and stored."""
+    plan, engine = opened(row, Case(chunks=chunks), tmp_path, buffer_bytes=2**20)
+    assert plan.frames is not None
+    for turn in range(3):
+        for number in reversed(range(turn, plan.frames, turn + 1)):
+            image, index = plan.router.address(number)
+            engine.write(number, image, index, frame(100 * turn + number, "uint16"))
+        engine.flush(shapes(plan))
+    engine.close(shapes(plan))
+    seen = read_images(plan) if row.format == "ome-zarr" else None
+    for number in range(plan.frames):
+        turn = max(t for t in range(3) if number >= t and (number - t) % (t + 1) == 0)
+        right = frame(100 * turn + number, "uint16")
+        image, index = plan.router.address(number)
+        assert np.array_equal(engine.read(image, index), right)
+        assert seen is None or np.array_equal(seen[image][index], right)
+
+
+@pytest.mark.parametrize("row", IN_ANY_ORDER, ids=by_name)
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.parametrize("memory", [PLENTY, SCARCE], ids=["plenty", "scarce"])
 def test_replaced_frame_while_the_first_is_queued(

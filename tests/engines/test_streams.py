@@ -23,31 +23,29 @@ from ome_writers.storage import unsupported_reasons
 from support.dataset_readers import read_images, zarr_shapes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from ome_writers import OMEStream
     from ome_writers.routing import Plan
 
 CASES = {name: pairwise(factors) for name, factors in FACTORS.items()}
 OURS = ("direct", "tifffile", "scratch")
-PAIRS = [
-    pytest.param(
-        row,
-        case,
-        id=f"{row.name}-{case}",
-        marks=() if number % (5 if row.name in OURS else 20) == 0 else pytest.mark.sweep,
-    )
-    for row in READY
-    for number, case in enumerate(CASES[row.format])
-]
-ROWS_AND_DTYPES = [
-    pytest.param(
-        row,
-        dtype,
-        id=f"{row.name}-{dtype}",
-        marks=() if number % (1 if row.name in OURS else 4) == 0 else pytest.mark.sweep,
-    )
-    for row in READY
-    for number, dtype in enumerate(DTYPES)
-]
+
+
+def of_every_row(cases_of: Callable[[Any], Iterable[Any]], ours: int, others: int) -> list[Any]:
+    """Return parameters (row, case): each n-th case is in every run, all of them in sweeps."""
+    return [
+        pytest.param(
+            row,
+            case,
+            id=f"{by_name(row)}-{case}",
+            marks=() if number % (ours if row.name in OURS else others) == 0 else pytest.mark.sweep,
+        )
+        for row in READY
+        for number, case in enumerate(cases_of(row))
+    ]
+
+
 Written = dict[tuple[int, tuple[int, ...]], int]
 """The frame number at each address (image, storage index)."""
 
@@ -99,7 +97,7 @@ def metadata_of(output: Path) -> bytes:
     return b"".join(path.read_bytes() for path in files if path.suffix in suffixes)
 
 
-@pytest.mark.parametrize(("row", "case"), PAIRS)
+@pytest.mark.parametrize(("row", "case"), of_every_row(lambda row: CASES[row.format], 5, 20))
 def test_every_pair_of_settings(row: Any, case: Case, tmp_path: Path) -> None:
     """Supported settings are stored correctly, with metadata; unsupported ones are refused and named."""
     if case.compression not in row.compressions:
@@ -145,7 +143,7 @@ def test_every_pair_of_settings(row: Any, case: Case, tmp_path: Path) -> None:
     assert sorted(entry["number"] for entry in frames) == sorted(written.values())
 
 
-@pytest.mark.parametrize(("row", "dtype"), ROWS_AND_DTYPES)
+@pytest.mark.parametrize(("row", "dtype"), of_every_row(lambda _: DTYPES, 1, 4))
 def test_every_dtype(row: Any, dtype: str, tmp_path: Path) -> None:
     """Each dtype is stored bit for bit, or refused by name before anything is written."""
     compression = {"ome-zarr": "zstd", "ome-tiff": "deflate", "scratch": "none"}[row.format]

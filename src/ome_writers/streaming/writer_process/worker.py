@@ -580,6 +580,5 @@ def main() -> None:
         return
     worker.serve()
     sys.stderr.flush()
-    os._exit(
-        0
-    )  # everything is written: `close` of the program need not wait for the end of the interpreter
+    # everything is written: `close` of the program does not have to wait for the end of the interpreter
+    os._exit(0)
