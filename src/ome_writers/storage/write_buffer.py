@@ -113,13 +113,13 @@ U = TypeVar("U", bound=Unit)
 class WriteBuffer(Generic[U]):
     """The units of an engine that are being filled or written.
 
-    `groups` is the number of arrays, or files.
+    `groups` is the number of arrays, or files. With `syncs`, threads that write wait for the disk.
     """
 
-    def __init__(self, groups: int, max_bytes: int, name: str) -> None:
+    def __init__(self, groups: int, max_bytes: int, name: str, *, syncs: bool = False) -> None:
         # the memory of all units, and the threads that write them
         self.budget = MemoryBudget(max_bytes, self._submit_oldest)
-        self.background = Background(available_cpus(), name=name)
+        self.background = Background(available_cpus() * (2 if syncs else 1), name=name)
         self.lock = new_lock()  # held while a plane is added to a unit, or a unit is submitted
         self.open: dict[Hashable, U] = {}  # the units that accept planes, by key, oldest first
         # by group: the addresses that must not be written again before the unit that contains them is on disk

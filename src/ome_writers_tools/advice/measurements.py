@@ -1,4 +1,4 @@
-"""Measurements of a disk (with temporary files), and of codecs and resolution levels (on one core)."""
+"""Measurements of a disk (with temporary files), of codecs, and of resolution levels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,22 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ome_writers import Pyramid
-from ome_writers.toolkit import COMPRESSIONS, PyramidMethod, downsample, sync
+from ome_writers.toolkit import COMPRESSIONS, PyramidMethod, available_cpus, downsample, sync
 from ome_writers.toolkit import Codec as ZarrCodec
 from ome_writers_tools.advice.camera import Camera
 
 _WRITE_BYTES = 8 * 1024**2
 _MIN_STREAM_BYTES = 64 * 1024**2  # a shorter stream measures the disk's cache
-_CORE_SECONDS = 0.3  # for each measurement on one core
-_CODEC_FRAME_PX = 1024  # width and height: larger frames have the same rate
+_CORE_SECONDS = 0.3  # for each measurement of a codec or of levels
+_CODEC_FRAME_PX = 2048  # width and height: larger frames have the same rate
+_CODEC_BYTES = 2**26
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A compression, measured on one core with a camera-like frame."""
+    """A compression, measured on all cores at once with camera-like frames."""
 
     name: str
-    bytes_per_second: float  # of uncompressed pixels, which are copied before, as in `append`
+    # by one core, of uncompressed pixels, which are copied before, as in `append`
+    bytes_per_second: float
     ratio: float  # uncompressed to compressed size
 
 
@@ -74,25 +76,31 @@ def measure_disk(folder: Path, seconds: float = 3.0) -> DiskSpeed:
 
 
 def measure_codecs(camera: Camera, compressions: Collection[str]) -> tuple[Codec, ...]:
-    """Compress a camera-like frame with each of `compressions` that `advise` may propose, on one core."""
+    """Compress camera-like frames with each of `compressions` that `advise` may propose, on all cores at once."""
     height, width = min(_CODEC_FRAME_PX, camera.height), min(_CODEC_FRAME_PX, camera.width)
     frame = replace(camera, height=height, width=width).simulated_frame()
+    # more than the processor's cache: the frames of a stream come from memory
+    frames = [frame, *(np.roll(frame, 1 + n) for n in range(_CODEC_BYTES // frame.nbytes))]
+    cores = available_cpus()
     codecs = []
     proposed = [row.name for row in COMPRESSIONS.values() if row.proposed and row.zarr]
-    for name in sorted({*proposed} & {*compressions}):
-        with ThreadPoolExecutor(1) as worker:  # in the main thread, Blosc uses all cores
-            codecs.append(worker.submit(_measure_codec, name, frame).result())
+    with ThreadPoolExecutor(cores) as workers:  # in the main thread, Blosc uses all cores
+        for name in sorted({*proposed} & {*compressions}):
+            measured = list(workers.map(_measure_codec, [name] * cores, [frames] * cores))
+            speed = sum(codec.bytes_per_second for codec in measured) / cores
+            codecs.append(replace(measured[0], bytes_per_second=speed))
     return tuple(codecs)
 
 
-def _measure_codec(name: str, frame: NDArray[np.generic]) -> Codec:
-    codec, copy = ZarrCodec(name, frame.dtype), np.empty_like(frame)
+def _measure_codec(name: str, frames: Sequence[NDArray[np.generic]]) -> Codec:
+    codec, copy = ZarrCodec(name, frames[0].dtype), frames[0].copy()
     size, rounds, start = 0, 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < _CORE_SECONDS or not rounds:
-        np.copyto(copy, frame)
+        np.copyto(copy, frames[rounds % len(frames)])
         size = len(codec.encode(copy))
         rounds += 1
-    return Codec(name, rounds * frame.nbytes / elapsed, frame.nbytes / size)
+    nbytes = frames[0].nbytes
+    return Codec(name, rounds * nbytes / elapsed, nbytes / size)
 
 
 def measure_levels(camera: Camera, method: PyramidMethod) -> Levels:

@@ -44,14 +44,16 @@ class Advice:
 
 
 def predict(codec: Codec | None, disk: DiskSpeed, cores: int) -> float:
-    """Return the bytes of pixels that `cores` compress and write per second: as many as the slower part does.
+    """Return the bytes of pixels that `cores` compress and write per second.
 
-    The cores compress and write; a disk that writes compressed bytes accepts `ratio` times as many pixels.
+    The cores compress and write; a disk that writes compressed bytes accepts `ratio` times as many pixels. The slower
+    part determines the speed. If both are about as fast, each of them waits for the other now and then: measured
+    (`python -m benchmarks --prediction`), the time is the root of the sum of the squares of both times.
     """
     if codec is None:
         return disk.bytes_per_second
     processor_seconds = 1 / codec.bytes_per_second + disk.processor_seconds / codec.ratio
-    return min(cores / processor_seconds, disk.bytes_per_second * codec.ratio)
+    return 1 / math.hypot(processor_seconds / cores, 1 / (disk.bytes_per_second * codec.ratio))
 
 
 def advise(

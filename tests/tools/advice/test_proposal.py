@@ -30,23 +30,24 @@ def test_slow_disk_gets_best_compression_that_keeps_up() -> None:
     [
         (None, 8, 1e-9, 100e6),  # the disk
         (LZ4, 8, 0.0, 150e6),  # the disk, times the ratio
-        (Codec("zstd", 50e6, 2.0), 2, 0.0, 100e6),  # the codec, times the cores
-        (Codec("zstd", 50e6, 2.0), 2, 40e-9, 50e6),  # as long for writing as for compressing
+        (Codec("zstd", 5e6, 2.0), 2, 0.0, 10e6),  # the codec, times the cores
+        (Codec("zstd", 5e6, 2.0), 2, 400e-9, 5e6),  # as long for writing as for compressing
+        (Codec("zstd", 100e6, 2.0), 2, 0.0, 141.4e6),  # both 200 MB/s: each waits for the other
     ],
 )
-def test_predicted_speed_is_that_of_the_slower_part(
+def test_predicted_speed_is_about_that_of_the_slower_part(
     codec: Codec | None, cores: int, processor_seconds: float, expected: float
 ) -> None:
     disk = DiskSpeed(".", 100e6, 200, 10**12, 1, processor_seconds)
-    assert predict(codec, disk, cores) == pytest.approx(expected)
+    assert predict(codec, disk, cores) == pytest.approx(expected, rel=2e-3)
 
 
 def test_advice_predicts_the_speed_of_the_proposed_compression() -> None:
     camera = Camera(1000, 1000, fps=60)
     advice = advise(camera, SLOW, codecs=(ZSTD,), cores=4)
     assert advice.compression == "blosc-zstd"
-    assert advice.predicted == predict(ZSTD, SLOW, 4) == 200e6
-    assert advice.reasons["speed"] == "about 200 MB/s at most: 100 frames/s"
+    assert advice.predicted == predict(ZSTD, SLOW, 4) == pytest.approx(197e6, rel=2e-3)
+    assert advice.reasons["speed"] == "about 197 MB/s at most: 99 frames/s"
 
 
 def test_load_is_too_much_if_no_compression_keeps_up() -> None:

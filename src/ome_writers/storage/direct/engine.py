@@ -60,7 +60,7 @@ class DirectEngine:
         self._write_through = WriteThrough()
         self._min_queue_depth = 0 if options.processors_busy else _MIN_QUEUE_DEPTH
         self._buffer: WriteBuffer[Block] = WriteBuffer(
-            len(targets), options.buffer_bytes, "ome-writers-direct"
+            len(targets), options.buffer_bytes, "ome-writers-direct", syncs=options.durable
         )
         self._background = self._buffer.background
         self._share_compression(self._arrays)
