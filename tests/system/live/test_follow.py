@@ -16,6 +16,7 @@ import pytest
 import tifffile
 
 import ome_writers as ow
+from support.sweeps import swept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +58,8 @@ LAYOUTS: dict[str, tuple[str, int | None, dict[str, Any]]] = {
     "OME-TIFF, growing": ("a.ome.tiff", None, {}),
     "OME-TIFF": ("a.ome.tiff", 1, {}),
 }
+RESUMABLE = ["OME-Zarr, shards", "OME-Zarr, files", "OME-TIFF, growing"]
+MAIN = ["OME-Zarr, shards", "OME-TIFF, growing"]  # in each run; the others in the sweep
 
 
 def settings_of(
@@ -142,7 +145,7 @@ def check_followed(
     assert {key: closed[key] for key in final} == final
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", swept(LAYOUTS, MAIN.__contains__))
 def test_follow_yields_each_frame_with_its_final_pixels(tmp_path: Path, layout: str) -> None:
     """In free order, with frames that are missing and frames that are written again."""
     frames, final = free_order(40, seed=len(layout))
@@ -283,7 +286,7 @@ def append_values(stream: ow.OMEStream, values: range) -> None:
 
 
 @pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
-@pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files", "OME-TIFF, growing"])
+@pytest.mark.parametrize("layout", swept(RESUMABLE, MAIN.__contains__))
 @pytest.mark.parametrize("seen", ["while it is resumed", "afterwards"])
 def test_follow_goes_on_when_a_killed_dataset_is_resumed(
     tmp_path: Path, layout: str, seen: str
@@ -302,7 +305,7 @@ def test_follow_goes_on_when_a_killed_dataset_is_resumed(
 
 
 @pytest.mark.thread_writer  # with another one, the killed program leaves a complete dataset
-@pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files", "OME-TIFF, growing"])
+@pytest.mark.parametrize("layout", swept(RESUMABLE, MAIN.__contains__))
 def test_follow_a_resumed_dataset_from_its_first_frame(tmp_path: Path, layout: str) -> None:
     settings = settings_of(tmp_path, layout)
     flush_and_die(settings)
@@ -327,7 +330,7 @@ def test_follow_a_killed_dataset_that_is_repaired(tmp_path: Path) -> None:
         next(followed)
 
 
-@pytest.mark.parametrize("layout", ["OME-Zarr, shards", "OME-Zarr, files", "OME-TIFF, growing"])
+@pytest.mark.parametrize("layout", swept(RESUMABLE, MAIN.__contains__))
 def test_follow_without_progress_file(tmp_path: Path, layout: str) -> None:
     """As of earlier versions: by the metadata."""
     settings = settings_of(tmp_path, layout)

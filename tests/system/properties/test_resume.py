@@ -25,7 +25,7 @@ from support.resumed import (
     stored_bytes,
 )
 
-ROUNDS = int(os.environ.get("RESUME_ROUNDS", "15"))
+ROUNDS = int(os.environ.get("RESUME_ROUNDS", "8"))
 FIRST = int(os.environ.get("RESUME_SEED", "0"))
 
 
