@@ -253,6 +253,7 @@ def test_package_without_folder(tmp_path: Path, name: str) -> None:
         [
             *command,
             f"--rootdir={tmp_path}",
+            f"--basetemp={tmp_path / 'cases'}",  # does not remove those of earlier sessions
             "-k",
             selected,
             "test_direct.py",
