@@ -50,8 +50,8 @@ class ContinuedImages:
 
     def stored(self, plan: Plan) -> StoredFrames:
         """Return which planes are on disk: each of them is complete."""
-        datasets, parts = zip(*self._parts, strict=True)
-        dataset = replace(datasets[0], frames_written=1, frames_in_order=sys.maxsize)
+        parts = [part for _, part in self._parts]
+        dataset = replace(self._parts[0][0], frames_written=1, frames_in_order=sys.maxsize)
         reopened = replace(
             parts[0],
             existing=self.existing,
