@@ -116,7 +116,8 @@ def measure(folder: Path, prefix: str, variant: str, frames: int, fps: float) ->
         sender.stdout.readline()
         began = time.perf_counter()
         result = record(path, frames, fps, None)
-        sender.wait()
+        if sender.wait():
+            raise RuntimeError(f"the process that sends shards has ended with {sender.returncode}")
         result = result._replace(seconds=time.perf_counter() - began)
     elif variant != "process":
         mirrors: dict[str, str | Mirror] = {"mirror": url, "evict": Mirror(url, evict=True)}

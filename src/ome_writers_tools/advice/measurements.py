@@ -6,9 +6,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,20 +81,20 @@ def measure_codecs(camera: Camera, compressions: Collection[str]) -> tuple[Codec
     height, width = min(_CODEC_FRAME_PX, camera.height), min(_CODEC_FRAME_PX, camera.width)
     frame = replace(camera, height=height, width=width).simulated_frame()
     # more than the processor's cache: the frames of a stream come from memory
-    frames = [frame, *(np.roll(frame, 1 + n) for n in range(_CODEC_BYTES // frame.nbytes))]
+    frames = np.broadcast_to(frame, (1 + _CODEC_BYTES // frame.nbytes, *frame.shape)).copy()
     cores = available_cpus()
     codecs = []
     proposed = [row.name for row in COMPRESSIONS.values() if row.proposed and row.zarr]
     with ThreadPoolExecutor(cores) as workers:  # in the main thread, Blosc uses all cores
         for name in sorted({*proposed} & {*compressions}):
-            measured = list(workers.map(_measure_codec, [name] * cores, [frames] * cores))
+            measured = list(workers.map(partial(_measure_codec, name), [frames] * cores))
             speed = sum(codec.bytes_per_second for codec in measured) / cores
             codecs.append(replace(measured[0], bytes_per_second=speed))
     return tuple(codecs)
 
 
-def _measure_codec(name: str, frames: Sequence[NDArray[np.generic]]) -> Codec:
-    codec, copy = ZarrCodec(name, frames[0].dtype), frames[0].copy()
+def _measure_codec(name: str, frames: NDArray[np.generic]) -> Codec:
+    codec, copy = ZarrCodec(name, frames.dtype), frames[0].copy()
     size, rounds, start = 0, 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < _CORE_SECONDS or not rounds:
         np.copyto(copy, frames[rounds % len(frames)])
