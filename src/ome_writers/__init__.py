@@ -213,8 +213,9 @@ def __dir__() -> list[str]:
     return sorted({*__all__, "open", *(name for name in globals() if name.startswith("__"))})
 
 
-# `from ome_writers import *` must work without the extra, and without the tools.
-for _module, _names in (("useq", _USEQ), ("ome_writers_tools", _TOOLS)):
+# `from ome_writers import *` must work without the extra, the adapter and the tools.
+_OPTIONAL = ("useq", _USEQ), ("ome_writers_useq", _USEQ), ("ome_writers_tools", _TOOLS)
+for _module, _names in _OPTIONAL:
     if importlib.util.find_spec(_module) is None:
         globals()["__all__"] = [name for name in __all__ if name not in _names]
 
@@ -230,12 +231,10 @@ def __getattr__(name: str) -> Any:
     try:
         return _exported(name)
     except ModuleNotFoundError as error:
-        if name in _TOOLS and error.name == "ome_writers_tools":
-            raise ImportError(
-                f"ome_writers.{name} needs the package ome_writers_tools, which is not installed"
-            ) from error
-        if name not in _USEQ or error.name != "useq":
+        if error.name in ("ome_writers_tools", "ome_writers_useq"):
+            needed = f"the package {error.name}, which is not installed"
+        elif name in _USEQ and error.name == "useq":
+            needed = 'useq-schema: pip install "ome-writers[useq]"'
+        else:
             raise
-        raise ImportError(
-            f'ome_writers.{name} needs useq-schema: pip install "ome-writers[useq]"'
-        ) from error
+        raise ImportError(f"ome_writers.{name} needs {needed}") from error

@@ -46,7 +46,7 @@ PARTS = {
         ("formats/omezarr", "storage/direct", "storage/zarr"),
         ("ometiff/test_edited_document.py", "ometiff/test_tiff_levels.py"),
         ("ometiff",),
-        "every_command or parsed_once and convert",
+        "every_command or parsed_once and convert or to_ome_zarr",
     ),
 }
 
