@@ -14,6 +14,7 @@ from ome_writers import create_stream
 from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
 from ome_writers.storage import ENGINES, Options, open_engine
+from ome_writers.storage.files import temporary_target
 from ome_writers.testing import EngineContract
 from support.dataset_readers import read_images, zarr_shapes
 from support.sweeps import SWEEPS
@@ -228,3 +229,15 @@ def test_two_concurrent_engines(row: Any, tmp_path: Path) -> None:
 
 def test_every_format_has_a_suffix() -> None:
     assert {row.format for row in ENGINES.values()} <= set(SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("0.__lock", "0"),
+        (f"zarr.json.{'a1' * 16}.partial", "zarr.json"),
+        (".stage.tmp", "stage"),
+    ],
+)
+def test_temporary_names_of_libraries_are_recognized(name: str, target: str) -> None:
+    assert temporary_target(name) == target
