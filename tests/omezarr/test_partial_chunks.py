@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def has_leases(folder: Path) -> bool:
         os.close(fd)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="counts of bytes: Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="counts of written bytes: /proc/self/io")
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("tile", [None, 20])
 def test_flushed_planes_are_written_twice_at_most(
