@@ -104,7 +104,7 @@ _OF_PACKAGES = (  # tests of the rest; files that import the package are left ou
 @pytest.fixture(params=PARTS)
 def part(request: pytest.FixtureRequest, tmp_path: Path) -> Part:
     """Copy the package to the directory, without the folders of the other format."""
-    shutil.copytree(CORE, tmp_path / CORE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(CORE, tmp_path / CORE.name)
     found = PARTS[request.param]
     for folder in found.deleted:
         shutil.rmtree(tmp_path / CORE.name / folder)
@@ -168,6 +168,8 @@ def _needs(path: Path, package: str) -> bool:
     words = {package}
     if package == "ome_writers_tools":
         words |= set(ome_writers._TOOLS)
+    if package == "ome_writers_useq":
+        words |= set(ome_writers._USEQ)
     if package == "ome_writers_engines":
         words |= {
             "ENGINES",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import sys
@@ -16,13 +17,9 @@ from ome_writers.errors import InvalidFileError, OMEWritersError, UnsupportedErr
 from ome_writers.file_sharing import retry_while_open
 
 # O_NONBLOCK: opening a FIFO without a writer must not block. Windows does not have these flags, nor FIFOs in folders.
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-)
+_FLAGS = os.O_RDONLY
+for _flag in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"):
+    _FLAGS |= getattr(os, _flag, 0)
 _READ_BYTES = 2**20
 ARCHIVE_SUFFIX = ".ozx"
 _KINDS = (
@@ -213,7 +210,10 @@ def _refuse_outside(path: Path | str, root: Path) -> None:
         else:
             return
     real, inside = os.path.realpath(text), os.path.realpath(base)
+    if os.name == "nt":  # `realpath` leaves this prefix while folders of the file are created
+        real, inside = (re.sub(r"^\\\\(\?\\(UNC\\)?)?", "", p) for p in (real, inside))
     if real != inside and not real.startswith(inside.rstrip(os.sep) + os.sep):
         raise InvalidFileError(
-            f"{path} is a link that leads out of the dataset, to {real}. Replace the link with a copy of its target."
+            f"{path} is a link that leads out of the dataset, to {os.path.realpath(text)}. Replace the link with a "
+            f"copy of its target."
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ome_writers.file_sharing import retry_while_open
 from ome_writers.storage.files import atomic_write, is_temporary, path_below, temporary_target
+from ome_writers.untrusted import read_regular
 from support.links import KINDS, create_link
 
 
@@ -111,3 +114,25 @@ def test_temporary_names_are_recognized(name: str) -> None:
 def test_other_names_are_not_temporary(name: str) -> None:
     assert temporary_target(name) is None
     assert not is_temporary(name)
+
+
+def test_file_that_is_being_created_is_not_a_link_out_of_the_dataset(tmp_path: Path) -> None:
+    """While its folders appear, Windows' `realpath` returns a name with another prefix than that of the dataset."""
+    folder, ended = tmp_path / "0/c/1/2/3", threading.Event()
+
+    def create_and_remove() -> None:
+        while not ended.is_set():
+            with suppress(OSError):  # Windows refuses to remove what is open
+                folder.mkdir(parents=True, exist_ok=True)
+                atomic_write(folder / "4", b"pixels")
+                shutil.rmtree(tmp_path / "0")
+
+    thread = threading.Thread(target=create_and_remove)
+    thread.start()
+    try:
+        for _ in range(3000):
+            with suppress(FileNotFoundError, PermissionError):
+                assert read_regular(folder / "4", 100, root=tmp_path) == b"pixels"
+    finally:
+        ended.set()
+        thread.join()

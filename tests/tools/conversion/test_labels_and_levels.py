@@ -279,7 +279,7 @@ def _interrupted_edit(path: Path, number: int, **changes: Any) -> bool:
 
 def _documents(path: Path) -> dict[str, bytes]:
     return {
-        str(file.relative_to(path)): file.read_bytes()
+        file.relative_to(path).as_posix(): file.read_bytes()
         for file in path.rglob("*")
         if file.suffix in (".json", ".xml") or file.name.startswith(".ome-writers")
     }
