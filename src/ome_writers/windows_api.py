@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,7 @@ if sys.platform == "win32":
 
     if TYPE_CHECKING:
         from collections.abc import Callable
+        from pathlib import Path
 
     _MAX_CALL_BYTES = 2**25  # file servers refuse calls of more than 64 MiB
     _ERROR_ACCESS_DENIED = 5
@@ -123,6 +126,19 @@ if sys.platform == "win32":
             error = ctypes.get_last_error()
             raise OSError(None, ctypes.FormatError(error), path, error)
         return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+
+    def remove_open(path: Path, lock: Path) -> None:
+        """Remove a file that processes may have opened by `open_shared`. Its name and its folder are free at once.
+
+        File systems without POSIX semantics of deletion keep a removed file until it is closed: before, it gets the
+        name of an attempt to acquire `lock`, which `storage.remove_attempts` removes.
+        """
+        with suppress(OSError):  # not allowed there
+            number = (
+                time.perf_counter_ns()
+            )  # not that of the thread, whose next attempt needs the name
+            path = path.replace(lock.with_name(f"{lock.name}.{os.getpid()}-{number}.tmp"))
+        path.unlink()
 
     def pread(fd: int, count: int, offset: int) -> bytes:
         """Return at most `count` bytes from `offset`; fewer at the end of the file, and at most 32 MiB.

@@ -15,7 +15,7 @@ from ome_writers.formats import (
     finish_edit,
     resolve_entry_file,
 )
-from ome_writers.storage import hold_claim, lock_owner, lock_path, progress_path
+from ome_writers.storage import hold_claim, lock_owner, lock_path, remove_progress
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 
 
@@ -93,7 +93,7 @@ def _findings(root: Path, found: FormatRow, *, dry_run: bool) -> tuple[Finding, 
             findings.append(Finding(planned, "metadata of an edit that was interrupted: written"))
         findings += found.find_problems(root, dry_run=dry_run)
     if not dry_run:
-        progress_path(lock).unlink(missing_ok=True)
+        remove_progress(lock)
     if lock.exists():  # last: until then, the dataset counts as not repaired
         if not dry_run:
             lock.unlink()

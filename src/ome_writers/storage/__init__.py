@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from ome_writers.storage.lock_file import lock_owner as lock_owner
     from ome_writers.storage.lock_file import lock_path as lock_path
     from ome_writers.storage.lock_file import locked_error as locked_error
-    from ome_writers.storage.lock_file import progress_path as progress_path
     from ome_writers.storage.lock_file import sibling_path as sibling_path
     from ome_writers.storage.memory_budget import MemoryBudget as MemoryBudget
     from ome_writers.storage.positional_io import open_file as open_file
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from ome_writers.storage.positional_io import write_at as write_at
     from ome_writers.storage.process_identity import is_running as is_running
     from ome_writers.storage.progress_file import ProgressFile as ProgressFile
+    from ome_writers.storage.progress_file import remove_progress as remove_progress
     from ome_writers.storage.progress_reader import ProgressHeader as ProgressHeader
     from ome_writers.storage.progress_reader import ProgressReader as ProgressReader
     from ome_writers.storage.pyramid import Downsampling as Downsampling
@@ -97,13 +97,12 @@ else:
                 "lock_owner",
                 "lock_path",
                 "locked_error",
-                "progress_path",
                 "sibling_path",
             ),
             ".memory_budget": ("MemoryBudget",),
             ".positional_io": ("open_file", "read_at", "read_fully", "write_at"),
             ".process_identity": ("is_running",),
-            ".progress_file": ("ProgressFile",),
+            ".progress_file": ("ProgressFile", "remove_progress"),
             ".progress_reader": ("ProgressHeader", "ProgressReader"),
             ".pyramid": ("Downsampling",),
             ".registry": ("choose", "open_engine", "open_with_stages", "unsupported_reasons"),

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
-from ome_writers.file_sharing import remove
-from ome_writers.storage.lock_file import progress_path
+from ome_writers.storage.lock_file import LOCK_NAME, progress_path, sibling_path
 from ome_writers.storage.positional_io import open_new, write_at
 
 MAGIC = b"OMEWPRG1"
@@ -38,13 +38,11 @@ class ProgressFile:
     """The progress file of a writer; for one thread at a time. It is not synced: its content ends with the process."""
 
     def __init__(self, lock: Path, *, resumed: bool = False) -> None:
-        self._path = progress_path(lock)
-        self._resumed = resumed
+        self._lock, self._resumed = lock, resumed
         self._pending: list[tuple[int, int]] = []  # runs that are not in the file
         self._runs, self._first, self._length, self._frames = 0, 0, 0, 0  # as in the header
-        with suppress(OSError):  # that of a killed writer, which followers may have open
-            remove(self._path)
-        self._fd = open_new(self._path)
+        remove_progress(lock)  # that of a killed writer
+        self._fd = open_new(progress_path(lock))
         self.record(())
 
     def record(self, runs: Iterable[tuple[int, int]], state: str = "writing") -> None:
@@ -59,8 +57,7 @@ class ProgressFile:
             self.record(runs, state)
             os.close(self._fd)
             self._fd = -1
-            with suppress(OSError):  # a process has it open; the next writer removes it
-                remove(self._path)
+            remove_progress(self._lock)
 
     def _write(self, state: int) -> None:
         first, length, frames, complete = self._first, self._length, self._frames, []
@@ -77,3 +74,15 @@ class ProgressFile:
         write_at(self._fd, [header + crc32(header).to_bytes(4, "little")], 0)
         self._runs, self._first, self._length, self._frames = runs, first, length, frames
         self._pending.clear()
+
+
+def remove_progress(lock: Path) -> None:
+    """Remove the progress file of a lock, if there is one; followers that have it open can read it nevertheless."""
+    with suppress(OSError):  # another program has it open; the next writer removes it
+        if sys.platform == "win32":
+            from ome_writers.windows_api import remove_open
+
+            folder = lock.name == LOCK_NAME  # of the dataset, which may be removed next
+            remove_open(progress_path(lock), sibling_path(lock.parent, "claim") if folder else lock)
+        else:
+            progress_path(lock).unlink()

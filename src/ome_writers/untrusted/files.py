@@ -22,13 +22,7 @@ for _flag in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"):
     _FLAGS |= getattr(os, _flag, 0)
 _READ_BYTES = 2**20
 ARCHIVE_SUFFIX = ".ozx"
-_KINDS = (
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISCHR, "a character device"),
-    (stat.S_ISBLK, "a block device"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISDIR, "a folder"),
-)
+_KINDS = {"p": "a FIFO", "c": "a device", "b": "a device", "s": "a socket", "d": "a folder"}
 
 if TYPE_CHECKING:
     _Path = Path
@@ -123,7 +117,7 @@ def open_regular(path: Path | str, *, root: Path | None = None) -> int:
         if stat.S_ISREG(mode := os.fstat(fd).st_mode):  # may have been replaced meanwhile
             return fd
         os.close(fd)
-    kind = next((name for test, name in _KINDS if test(mode)), "not a regular file")
+    kind = _KINDS.get(stat.filemode(mode)[0], "not a regular file")
     raise InvalidFileError(f"{path} is {kind}. Only regular files are opened.")
 
 
@@ -144,8 +138,7 @@ def read_file(path: Path | str, limit: int, *, root: Path | None = None) -> byte
     fd = open_regular(path, root=root)
     try:
         size = os.fstat(fd).st_size
-        blocks: list[bytes] = []
-        total = 0
+        blocks, total = list[bytes](), 0
         while size <= limit and total <= limit:
             block = os.read(fd, min(max(size - total, 4096) + 1, _READ_BYTES))
             if not block:
