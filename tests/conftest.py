@@ -56,9 +56,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     marks = [] if SWEEPS else ["sweep"]
     if os.environ.get("OME_WRITERS_WRITER") == "process":
         marks.append("thread_writer")
-    deselected = [item for item in items if any(map(item.get_closest_marker, marks))]
-    config.hook.pytest_deselected(items=deselected)
-    items[:] = [item for item in items if item not in set(deselected)]
+    deselected = {item for item in items if any(map(item.get_closest_marker, marks))}
+    config.hook.pytest_deselected(items=[*deselected])
+    items[:] = [item for item in items if item not in deselected]
 
 
 def pytest_collection_finish() -> None:

@@ -60,7 +60,7 @@ def random_plane(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -
     return (real + 1j * real[::-1] if kind == "c" else real).astype(dtype)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     method=st.sampled_from(get_args(Method)),
     dtype=st.sampled_from((*INTEGERS, *FLOATS, "bool", "complex64")),

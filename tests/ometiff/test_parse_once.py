@@ -29,34 +29,57 @@ OPERATIONS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Collect the documents that are parsed."""
+    found: list[bytes] = []
+    parse_xml = parsing.parse_xml
+
+    def count(text: bytes, name: object) -> object:
+        found.append(text)
+        return parse_xml(text, name)
+
+    monkeypatch.setattr(parsing, "parse_xml", count)
+    return found
+
+
+def _write(folder: Path, positions: int, **options: str) -> Path:
+    settings = AcquisitionSettings(
+        root_path=folder / "x.ome.tiff",
+        dimensions=[
+            Dimension(name="p", type="position", coords=[f"p{n}" for n in range(positions)]),
+            *(Dimension(name=name, count=8) for name in "tyx"),
+        ],
+        dtype="uint16",
+        format={"name": "ome-tiff", **options},
+    )
+    with create_stream(settings) as stream:
+        for number in range(8 * positions):
+            stream.append(np.full((8, 8), number, "uint16"), frame_metadata={"delta_t": number})
+    return Path(settings.output_path)
+
+
 @pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file", "one file"])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_each_document_is_parsed_once(
-    operation: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    operation: str, mode: str, tmp_path: Path, parsed: list[bytes]
 ) -> None:
     files = (
         {"prefer_single_file": "always"} if mode == "one file" else {"multi_file_metadata": mode}
     )
-    settings = AcquisitionSettings(
-        root_path=tmp_path / "x.ome.tiff",
-        dimensions=[
-            Dimension(name="p", type="position", coords=["a", "b", "c"]),
-            *(Dimension(name=name, count=8) for name in "tyx"),
-        ],
-        dtype="uint16",
-        format={"name": "ome-tiff", **files},
-    )
-    with create_stream(settings) as stream:
-        for number in range(24):
-            stream.append(np.full((8, 8), number, "uint16"), frame_metadata={"delta_t": number})
-    parsed: list[bytes] = []
-    parse_xml = parsing.parse_xml
-
-    def count(text: bytes, name: object) -> object:
-        parsed.append(text)
-        return parse_xml(text, name)
-
-    monkeypatch.setattr(parsing, "parse_xml", count)
-    OPERATIONS[operation](Path(settings.output_path))
+    path = _write(tmp_path, 3, **files)
+    parsed.clear()
+    OPERATIONS[operation](path)
     assert parsed
     assert len(parsed) == len(set(parsed))
+
+
+@pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file"])
+def test_documents_of_a_large_set_are_not_parsed_for_each_link(
+    mode: str, tmp_path: Path, parsed: list[bytes]
+) -> None:
+    """More of them than are kept in memory."""
+    path = _write(tmp_path, 20, multi_file_metadata=mode)
+    parsed.clear()
+    assert ome_writers.validate(path).valid
+    assert max(map(parsed.count, parsed)) <= 4

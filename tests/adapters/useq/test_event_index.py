@@ -239,7 +239,7 @@ def sequences(draw: st.DrawFn) -> useq.MDASequence | None:
             return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seq=sequences())
 def test_generated_sequences(seq: useq.MDASequence | None) -> None:
     """For any sequence that useq iterates, each frame is at the index of its event, or an error is raised."""

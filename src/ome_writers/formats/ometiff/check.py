@@ -58,7 +58,7 @@ def check(path: Path, *, quick: bool = False) -> Iterator[Check]:
         except (UnsupportedError, ValueError, OSError) as error:
             findings.append(Finding(file, str(error), solved=False))
     for file, xml in documents.items():
-        findings += _links(file, xml)
+        findings += _links(file, xml, documents)
     yield Check("metadata", tuple(findings))
     try:
         import tifffile  # noqa: F401  # only checked here, used in _pages
@@ -121,8 +121,8 @@ def _levels(stored: StoredDocuments, pages: Sequence[Sequence[int]]) -> Iterator
             )
 
 
-def _links(file: Path, xml: Element) -> Iterator[Finding]:
-    """Yield references to missing files, and to files with another UUID."""
+def _links(file: Path, xml: Element, documents: dict[Path, Element]) -> Iterator[Finding]:
+    """Yield references to missing files, and to files with another UUID. `documents` are those of the set, by file."""
     references = {
         (link.get("FileName", ""), (link.text or "").strip())
         for link in xml.iterfind(".//{*}TiffData/{*}UUID")
@@ -137,7 +137,10 @@ def _links(file: Path, xml: Element) -> Iterator[Finding]:
             continue
         found = None
         with suppress(UnsupportedError, ValueError, OSError):
-            found = parse_ome_xml(read_ome_xml(other, file.parent), other).get("UUID")
+            if other in documents:
+                found = documents[other].get("UUID")
+            else:  # a link out of the set
+                found = parse_ome_xml(read_ome_xml(other, file.parent), other).get("UUID")
         if uuid and found != uuid:
             yield Finding(
                 file, f"refers to {name!r} with UUID {uuid}, but its UUID is {found}", solved=False
