@@ -18,7 +18,7 @@ _REQUEST_TIMEOUT = "300s"  # obstore's 30 s are too short for a large object ove
 _RETRY = {"max_retries": 10, "retry_timeout": timedelta(seconds=30)}
 # in the text of obstore's errors
 _CONNECTION_FAILURE = re.compile(r'Debug source:.*\b(?:message|error): "([^"]+)"', re.DOTALL)
-_NO_SERVER = re.compile(r"kind: ConnectionRefused|failed to lookup address")
+_NO_SERVER = re.compile(r'kind: ConnectionRefused|"dns error"')
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _SECRET_VARIABLE = re.compile(r"(AWS|AZURE|GOOGLE)_.*(KEY|SECRET|TOKEN|SAS|PASSWORD)")
 _SECRET_OPTION = re.compile(r"key|secret|token|sas|password|credential", re.IGNORECASE)

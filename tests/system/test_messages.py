@@ -117,9 +117,12 @@ class Session:
     def message(self, mistake: str) -> str:
         """Return what a user sees."""
         text = self._command(mistake[2:]) if mistake.startswith("$") else self._python(mistake)
-        for folder in {self.folder, self.folder.replace("\\", "\\\\")}:
+        escaped = self.folder.replace("\\", "\\\\")
+        for folder in (Path(self.folder).as_uri().removeprefix("file://"), escaped, self.folder):
             text = text.replace(folder, "/data")
-        text = text.replace(str(os.getpid()), "PID").replace("\\\\", "/").strip()
+        text = re.sub(rf"\b{os.getpid()}\b", "PID", text.replace("\\\\", "/")).strip()
+        if os.name == "nt":
+            text = text.replace("\\", "/")
         # Python 3.12 writes choices without quotes, Python 3.13 suggests keywords
         text = re.sub(r"choose from .*", lambda found: found[0].replace("'", ""), text)
         for short, long in COMPRESSIONS.items():
