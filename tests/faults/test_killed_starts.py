@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from faults.claim_worker import KINDS, fill, settings
-from ome_writers import OutputExistsError, create_stream
+from ome_writers import OutputExistsError, create_stream, read
 from ome_writers import open as open_dataset
 from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
@@ -76,10 +76,15 @@ def find_old(folder: Path, kind: str, old: Contents) -> list[Path]:
 
 
 def check(folder: Path, kind: str, value: int) -> None:
-    """Check that there is exactly one complete dataset of one value."""
+    """Check that there is one complete dataset of one value, and what was killed after its metadata were complete.
+
+    Frames may be on disk before the metadata contains their number: such a dataset is kept under another name.
+    """
     output = dataset(folder, kind)
     entry = {"run.ome.tiff"} if kind == "set" else set()  # the entry file of the set
-    assert {p.name for p in folder.iterdir()} == {output.name, *entry}, folder
+    kept = [path for path in folder.iterdir() if ".interrupted-" in path.name]
+    assert [read(path).status for path in kept] in ([], ["writing"]), folder
+    assert {p.name for p in folder.iterdir()} - {p.name for p in kept} == {output.name, *entry}
     if kind == "scratch":
         assert set(np.fromfile(output / "pos_0.dat", "uint16").tolist()) == {value}
         return
