@@ -31,6 +31,7 @@ KINDS = {
     "EIO from then on": (errno.EIO, True),
     "ENOSPC once": (errno.ENOSPC, False),
     "ENOSPC from then on": (errno.ENOSPC, True),
+    "EROFS from then on": (errno.EROFS, True),  # the disk is made read-only after an error
     "EDQUOT from then on": (errno.EDQUOT, True),
     "a short write": (SHORT_WRITE, False),
     "short writes from then on": (SHORT_WRITE, True),

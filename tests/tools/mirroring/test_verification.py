@@ -20,7 +20,7 @@ import pytest
 import ome_writers
 from ome_writers import UploadError, create_stream, dims_from_standard_axes, mirror
 from ome_writers_tools.cli import main
-from ome_writers_tools.mirroring import verification
+from ome_writers_tools.mirroring import checksums
 from ome_writers_tools.mirroring.upload_journal import journal_path
 from support.links import create_link
 from support.waiting import wait_until
@@ -248,8 +248,8 @@ def test_checksum_of_parts_is_the_etag_of_s3(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No object is read back from a store whose ETags prove the content, also if files are sent in parts."""
-    monkeypatch.setattr(verification, "SINGLE_REQUEST_BYTES", 2**20)
-    monkeypatch.setattr(verification, "_MIN_PART_BYTES", 5 * 2**20)
+    monkeypatch.setattr(checksums, "SINGLE_REQUEST_BYTES", 2**20)
+    monkeypatch.setattr(checksums, "_MIN_PART_BYTES", 5 * 2**20)
     path = make(tmp_path / "a.ome.zarr", 1)
     noise = np.random.default_rng(0).integers(0, 255, 12 * 2**20, "uint8")
     (path / "large.bin").write_bytes(noise.tobytes())
