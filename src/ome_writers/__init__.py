@@ -214,9 +214,8 @@ def __dir__() -> list[str]:
 
 
 # `from ome_writers import *` must work without the extra, the adapter and the tools.
-_OPTIONAL = ("useq", _USEQ), ("ome_writers_useq", _USEQ), ("ome_writers_tools", _TOOLS)
-for _module, _names in _OPTIONAL:
-    if importlib.util.find_spec(_module) is None:
+for _root, _names in (("useq", _USEQ), ("ome_writers_useq", _USEQ), ("ome_writers_tools", _TOOLS)):
+    if importlib.util.find_spec(_root) is None:
         globals()["__all__"] = [name for name in __all__ if name not in _names]
 
 

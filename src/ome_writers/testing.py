@@ -121,7 +121,7 @@ class EngineContract:
             folder = tmp_path / compression
             for _, plan, engine in self._engines(folder, compression=compression):
                 last: dict[int, int] = {}
-                numbers = np.random.default_rng(0).integers(0, plan.frames or 1, 60).tolist()
+                numbers = np.random.default_rng(0).integers(0, plan.frames or 1, 100).tolist()
                 for serial, number in enumerate(numbers):
                     address = plan.router.address(number)
                     engine.write(serial, *address, _frame(serial))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,18 +126,19 @@ if sys.platform == "win32":
             raise OSError(None, ctypes.FormatError(error), path, error)
         return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
 
-    def remove_open(path: Path, lock: Path) -> None:
-        """Remove a file that processes may have opened by `open_shared`. Its name and its folder are free at once.
+    def move_aside(path: Path, lock: Path) -> Path:
+        """Rename a file before it is removed, and return its new path, or `path` if it cannot be renamed.
 
-        File systems without POSIX semantics of deletion keep a removed file until it is closed: before, it gets the
-        name of an attempt to acquire `lock`, which `storage.remove_attempts` removes.
+        File systems without POSIX semantics of deletion keep the name of a removed file until all processes have
+        closed it: those that opened it by `open_shared` then occupy neither its name nor its folder. The new name is
+        that of an attempt to acquire `lock`, which `storage.remove_attempts` removes.
         """
-        with suppress(OSError):  # not allowed there
-            number = (
-                time.perf_counter_ns()
-            )  # not that of the thread, whose next attempt needs the name
-            path = path.replace(lock.with_name(f"{lock.name}.{os.getpid()}-{number}.tmp"))
-        path.unlink()
+        # the number is not that of the thread, whose next attempt to acquire the lock needs that name
+        name = f"{lock.name}.{os.getpid()}-{time.perf_counter_ns()}.tmp"
+        try:
+            return path.replace(lock.with_name(name))
+        except OSError:
+            return path
 
     def pread(fd: int, count: int, offset: int) -> bytes:
         """Return at most `count` bytes from `offset`; fewer at the end of the file, and at most 32 MiB.

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import ome_writers.downsampling as downsampling
 from ome_writers.downsampling import Method, downsample, supports_dtype
+from support.sweeps import SWEEPS
 
 INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 FLOATS = ("float16", "float32", "float64")
@@ -60,7 +61,7 @@ def random_plane(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -
     return (real + 1j * real[::-1] if kind == "c" else real).astype(dtype)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300 if SWEEPS else 100, deadline=None)
 @given(
     method=st.sampled_from(get_args(Method)),
     dtype=st.sampled_from((*INTEGERS, *FLOATS, "bool", "complex64")),

@@ -159,12 +159,9 @@ def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
         for x in factors[a]
         for y in factors[b]
     }
-    combinations = [*itertools.product(*factors.values())]
+    combinations = [dict(zip(names, c, strict=True)) for c in itertools.product(*factors.values())]
     # an evenly spaced subset of all combinations is enough to choose from
-    candidates = [
-        dict(zip(names, chosen, strict=True))
-        for chosen in combinations[:: max(1, len(combinations) // 2000 | 1)]
-    ]
+    candidates = combinations[:: max(1, len(combinations) // 2000 | 1)]
     most = len(names) * (len(names) - 1) // 2
     heap = [(-most, number) for number in range(len(candidates))]  # at most so many new pairs
     cases = []
@@ -177,14 +174,7 @@ def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
             continue
         if not pairs:
             a, x, b, y = min(left)
-            first, second = names.index(a), names.index(b)
-            best = dict(
-                zip(
-                    names,
-                    next(one for one in combinations if (one[first], one[second]) == (x, y)),
-                    strict=True,
-                )
-            )
+            best = next(one for one in combinations if (one[a], one[b]) == (x, y))
             pairs = left & _pairs(best, names)
         heapq.heappush(heap, (new, number))
         left -= pairs

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
+from ome_writers.file_sharing import remove
 from ome_writers.storage.lock_file import LOCK_NAME, progress_path, sibling_path
 from ome_writers.storage.positional_io import open_new, write_at
 
@@ -41,7 +42,8 @@ class ProgressFile:
         self._lock, self._resumed = lock, resumed
         self._pending: list[tuple[int, int]] = []  # runs that are not in the file
         self._runs, self._first, self._length, self._frames = 0, 0, 0, 0  # as in the header
-        remove_progress(lock)  # that of a killed writer
+        with suppress(OSError):  # that of a killed writer, which another program may have open
+            remove_progress(lock)
         self._fd = open_new(progress_path(lock))
         self.record(())
 
@@ -57,7 +59,8 @@ class ProgressFile:
             self.record(runs, state)
             os.close(self._fd)
             self._fd = -1
-            remove_progress(self._lock)
+            with suppress(OSError):  # a program has it open; the next writer removes it
+                remove_progress(self._lock)
 
     def _write(self, state: int) -> None:
         first, length, frames, complete = self._first, self._length, self._frames, []
@@ -78,11 +81,11 @@ class ProgressFile:
 
 def remove_progress(lock: Path) -> None:
     """Remove the progress file of a lock, if there is one; followers that have it open can read it nevertheless."""
-    with suppress(OSError):  # another program has it open; the next writer removes it
-        if sys.platform == "win32":
-            from ome_writers.windows_api import remove_open
+    path = progress_path(lock)
+    if sys.platform == "win32":
+        from ome_writers.windows_api import move_aside
 
-            folder = lock.name == LOCK_NAME  # of the dataset, which may be removed next
-            remove_open(progress_path(lock), sibling_path(lock.parent, "claim") if folder else lock)
-        else:
-            progress_path(lock).unlink()
+        folder = lock.name == LOCK_NAME  # of the dataset, which may be removed next
+        path = move_aside(path, sibling_path(lock.parent, "claim") if folder else lock)
+    with suppress(FileNotFoundError):
+        remove(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 import sys
@@ -203,10 +202,9 @@ def _refuse_outside(path: Path | str, root: Path) -> None:
         else:
             return
     real, inside = os.path.realpath(text), os.path.realpath(base)
-    if os.name == "nt":  # `realpath` leaves this prefix while folders of the file are created
-        real, inside = (re.sub(r"^\\\\(\?\\(UNC\\)?)?", "", p) for p in (real, inside))
+    if os.name == "nt":  # where `realpath` leaves the prefix while folders of the file are created
+        real, inside = (p.replace(r"\\?\UNC", "\\").replace("\\\\?\\", "") for p in (real, inside))
     if real != inside and not real.startswith(inside.rstrip(os.sep) + os.sep):
         raise InvalidFileError(
-            f"{path} is a link that leads out of the dataset, to {os.path.realpath(text)}. Replace the link with a "
-            f"copy of its target."
+            f"{path} is a link that leads out of the dataset, to {real}. Replace the link with a copy of its target."
         )

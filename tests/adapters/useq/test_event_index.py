@@ -16,6 +16,7 @@ from adapters.useq.cases import CASES, FLAT, SELDOM, Z5, Case, at
 from adapters.useq.oracle import check_places, image_events, places_of, sizes_of
 from ome_writers import AcquisitionSettings, UnsupportedError
 from ome_writers_useq import EventIndexMap, useq_to_acquisition_settings
+from support.sweeps import SWEEPS
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
@@ -239,7 +240,7 @@ def sequences(draw: st.DrawFn) -> useq.MDASequence | None:
             return None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300 if SWEEPS else 100, deadline=None)
 @given(seq=sequences())
 def test_generated_sequences(seq: useq.MDASequence | None) -> None:
     """For any sequence that useq iterates, each frame is at the index of its event, or an error is raised."""
