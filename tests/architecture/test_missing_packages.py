@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 class Part(NamedTuple):
     suffix: str
     deleted: tuple[str, ...]  # folders of the other format and of its engines
-    short: tuple[str, ...]  # tests that every run includes
     tests: tuple[str, ...]  # all tests of the format
     deselected: str  # those that also write the other format
 
@@ -30,7 +29,6 @@ PARTS = {
     "OME-Zarr": Part(
         ".ome.zarr",
         ("formats/ometiff", "storage/tiff"),
-        ("omezarr/test_versions.py", "tools/conversion/test_ngff_version.py"),
         (
             "omezarr",
             "tools/conversion/test_labels_and_levels.py",
@@ -44,7 +42,6 @@ PARTS = {
     "OME-TIFF": Part(
         ".ome.tiff",
         ("formats/omezarr", "storage/direct", "storage/zarr"),
-        ("ometiff/test_edited_document.py", "ometiff/test_tiff_levels.py"),
         ("ometiff",),
         "every_command or parsed_once and convert or to_ome_zarr",
     ),
@@ -75,8 +72,8 @@ assert ome_writers.read(path).images[0].name == "cells"
 ome_writers.convert(path, root + "/b" + suffix, verify=True)
 """
 
-# A package that does not exist: the finder of files does not find it.
-_WITHOUT_PACKAGE = """
+# Packages that do not exist: the finder of files does not find them.
+_WITHOUT_PACKAGES = """
 import sys
 from importlib.machinery import PathFinder
 
@@ -84,7 +81,7 @@ from importlib.machinery import PathFinder
 class Others(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] == {name!r} else super().find_spec(name, path, target)
+        return None if name.partition(".")[0] in {names!r} else super().find_spec(name, path, target)
 
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Others
@@ -126,11 +123,8 @@ def _run_tests(folder: Path, part: Part, tests: tuple[str, ...]) -> None:
     _run(folder, "-m", "pytest", *options, *(f"tests/{test}" for test in tests))
 
 
-def test_verbs_and_short_tests_without_folder_of_the_other_format(
-    part: Part, tmp_path: Path
-) -> None:
+def test_verbs_without_folder_of_the_other_format(part: Part, tmp_path: Path) -> None:
     _run(tmp_path, "-W", "error", "-c", _VERBS + _TOOLS, tmp_path, part.suffix, tmp_path)
-    _run_tests(tmp_path, part, part.short)
 
 
 @pytest.mark.sweep
@@ -143,34 +137,36 @@ def test_all_tests_of_a_format_without_folder_of_the_other_format(
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=[] if name in PACKAGES[:2] else [pytest.mark.sweep])
-        for name in PACKAGES
+        pytest.param(PACKAGES, id="all"),
+        *(pytest.param((name,), id=name, marks=pytest.mark.sweep) for name in PACKAGES),
     ]
 )
-def package(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Hide a package from the processes that a test starts."""
-    content = _WITHOUT_PACKAGE.replace("{name!r}", repr(request.param))
+def hidden(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
+    """Hide all packages, or one, from the processes that a test starts."""
+    content = _WITHOUT_PACKAGES.replace("{names!r}", repr(request.param))
     (tmp_path / "sitecustomize.py").write_text(content, encoding="utf-8")
-    return str(request.param)
+    names: tuple[str, ...] = request.param
+    return names
 
 
 @pytest.mark.parametrize(
     "suffix", [".ome.zarr", pytest.param(".ome.tiff", marks=pytest.mark.sweep)]
 )
-def test_verbs_without_package(package: str, suffix: str, tmp_path: Path) -> None:
-    check = f"import importlib.util\nassert importlib.util.find_spec({package!r}) is None\nfrom ome_writers import *\n"
-    verbs = _VERBS if package == "ome_writers_tools" else _VERBS + _TOOLS
+def test_verbs_without_packages(hidden: tuple[str, ...], suffix: str, tmp_path: Path) -> None:
+    check = f"from importlib.util import find_spec\nassert not any(map(find_spec, {hidden!r}))\n"
+    check += "from ome_writers import *\n"
+    verbs = _VERBS if "ome_writers_tools" in hidden else _VERBS + _TOOLS
     _run(tmp_path, "-c", check + verbs, tmp_path, suffix, CORE.parent)
 
 
-def _needs(path: Path, package: str) -> bool:
-    """Whether a file of tests imports the package, a function that needs it, or names its engines."""
-    words = {package}
-    if package == "ome_writers_tools":
+def _needs(path: Path, packages: tuple[str, ...]) -> bool:
+    """Whether a file of tests imports one of the packages, a function that needs it, or names its engines."""
+    words = set(packages)
+    if "ome_writers_tools" in packages:
         words |= set(ome_writers._TOOLS)
-    if package == "ome_writers_useq":
+    if "ome_writers_useq" in packages:
         words |= set(ome_writers._USEQ)
-    if package == "ome_writers_engines":
+    if "ome_writers_engines" in packages:
         words |= {
             "ENGINES",
             *re.findall(r"^ +name=\"(.*)\"", _ROWS.read_text("utf-8"), re.MULTILINE),
@@ -181,11 +177,11 @@ def _needs(path: Path, package: str) -> bool:
 
 @pytest.mark.sweep
 @pytest.mark.timeout(1600)
-def test_all_tests_of_the_rest_without_package(package: str, tmp_path: Path) -> None:
+def test_all_tests_of_the_rest_without_packages(hidden: tuple[str, ...], tmp_path: Path) -> None:
     tests = [
         path.relative_to(REPOSITORY / "tests").as_posix()
         for folder in _OF_PACKAGES
         for path in sorted((REPOSITORY / "tests" / folder).rglob("test_*.py"))
-        if not _needs(path, package)
+        if not _needs(path, hidden)
     ]
-    _run_tests(tmp_path, Part("", (), (), (), "no_such_test"), tuple(tests))
+    _run_tests(tmp_path, Part("", (), (), "no_such_test"), tuple(tests))

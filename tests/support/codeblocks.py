@@ -23,6 +23,7 @@ from support.preloaded import run_python
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.M | re.S
 )
+_IN_SUBPROCESS = "OME_WRITERS_PAGE_IN_SUBPROCESS"
 SKIP_COMMENT = re.compile(r"<!-- not run: \S.* -->\s*\Z")
 
 
@@ -56,7 +57,7 @@ def run_page(page: Path) -> None:
     """
     text = page.read_text(encoding="utf-8")
     skip_where_python_is_too_old(text)
-    if re.search(r"CMMCorePlus\(\)|RunEngine\(", text) and "PYTEST_CURRENT_TEST" in os.environ:
+    if re.search(r"CMMCorePlus\(\)|RunEngine\(", text) and _IN_SUBPROCESS not in os.environ:
         _run_in_subprocess(page)
         return
     names: dict[str, Any] = {"__name__": page.stem}
@@ -71,11 +72,9 @@ def run_page(page: Path) -> None:
 
 
 def _run_in_subprocess(page: Path) -> None:
-    code = "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); "
-    code += "from support.codeblocks import run_page; run_page(Path(sys.argv[1])); os._exit(0)"
-    command = [sys.executable, "-W", "error", "-c", code, str(page), str(Path(__file__).parents[1])]
-    environment = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    code = "import os, sys, warnings; from pathlib import Path; from support.codeblocks import run_page; "
+    code += "warnings.simplefilter('error'); run_page(Path(sys.argv[1])); os._exit(0)"
+    done = run_python(["-c", code, str(page)], env={_IN_SUBPROCESS: "1"})
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -32,6 +32,7 @@ _MODULES = [
     "support.preloaded",
     "tifffile",
     "ome_types",
+    "pymmcore_plus",
 ]
 
 
