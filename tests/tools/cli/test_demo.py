@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ome_writers import create_stream, dims_from_standard_axes
 from ome_writers_tools.cli.demo.acquisition import DeliveredFrame
 from ome_writers_tools.cli.demo.third_party_readers import open_with_third_party_reader
 from support.preloaded import run_python
@@ -36,17 +38,21 @@ def _run(tmp_path: Path, *arguments: str, without: str = "") -> subprocess.Compl
     return done
 
 
-def _demo(tmp_path: Path, *arguments: str, without: str = "") -> dict[str, Any]:
-    """Run a successful demo of two time points; return its JSON."""
-    done = _run(tmp_path, "--timepoints", "2", "--json", *arguments, without=without)
+def _demo(
+    tmp_path: Path, *arguments: str, timepoints: int = 1, without: str = ""
+) -> dict[str, Any]:
+    """Run a successful demo; return its JSON."""
+    done = _run(tmp_path, "--timepoints", str(timepoints), "--json", *arguments, without=without)
     assert done.returncode == 0, done.stdout + done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 
 
 @pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
-def test_demo_writes_what_the_camera_delivered(tmp_path: Path, name: str) -> None:
-    result = _demo(tmp_path, name)
+def test_demo_writes_and_draws_what_the_camera_delivered(tmp_path: Path, name: str) -> None:
+    """The contact sheet shows a composite and two channels of both positions, at two time points, with contrast."""
+    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    result = _demo(tmp_path, name, timepoints=2)
     assert (result["frames_planned"], result["frames_delivered"]) == (40, 40)
     assert result["frames_wrong"] == 0
     sizes = dict(zip(result["axes"], result["shape"], strict=True))
@@ -56,6 +62,11 @@ def test_demo_writes_what_the_camera_delivered(tmp_path: Path, name: str) -> Non
     assert result["bytes_on_disk"] > 40 * 512 * 512 * 2 * 0.1
     assert result["dtype"] == "uint16"
     assert result["status"] == "complete"
+    picture = np.asarray(image.open(tmp_path / result["picture"]).convert("RGB"), float).max(-1)
+    for row in range(6):
+        for column in range(2):
+            top, left = 58 + row * 166, 110 + column * 166
+            assert picture[top : top + 160, left : left + 160].std() > 20
 
 
 def test_demo_camera_without_drop_pixels() -> None:
@@ -74,18 +85,6 @@ def test_demo_camera_without_drop_pixels() -> None:
     """
     done = run_python(["-c", code], timeout_s=110)
     assert done.stdout.split() == ["40", "0", "0"], done.stderr
-
-
-def test_demo_draws_a_contact_sheet(tmp_path: Path) -> None:
-    """A composite and two channels of each of the two positions, at two time points, have contrast."""
-    from PIL import Image
-
-    result = _demo(tmp_path, "run.ome.zarr")
-    picture = np.asarray(Image.open(tmp_path / result["picture"]).convert("RGB"), float).max(-1)
-    for row in range(6):
-        for column in range(2):
-            top, left = 58 + row * 166, 110 + column * 166
-            assert picture[top : top + 160, left : left + 160].std() > 20
 
 
 def test_demo_uses_next_unused_name(tmp_path: Path) -> None:
@@ -157,13 +156,21 @@ def test_missing_library_is_named_before_acquisition(
 
 
 def test_mismatches_finds_wrong_and_missing_frames(tmp_path: Path) -> None:
-    _demo(tmp_path, "run.ome.zarr")
-    dataset = open_with_third_party_reader(tmp_path / "run.ome.zarr")
+    axes = {"t": 1, "p": 2, "c": 1, "z": 1, "y": 32, "x": 32}
+    frame = np.arange(32 * 32, dtype="uint16").reshape(32, 32)
+    path = tmp_path / "run.ome.zarr"
+    with create_stream(
+        root_path=path, dimensions=dims_from_standard_axes(axes), dtype="uint16"
+    ) as stream:
+        for _ in range(2):
+            stream.append(frame)
+    dataset = open_with_third_party_reader(path)
+    right = DeliveredFrame({"t": 0, "p": 0, "c": 0, "z": 0}, checksum=zlib.crc32(frame.tobytes()))
     wrong = (
-        DeliveredFrame({"t": 0, "p": 0, "c": 0, "z": 0}, checksum=12345),
+        DeliveredFrame({"t": 0, "p": 1, "c": 0, "z": 0}, checksum=12345),
         DeliveredFrame({"t": 0, "p": 7, "c": 0, "z": 0}, checksum=12345),
     )
-    assert dataset.mismatches(wrong) == list(wrong)
+    assert dataset.mismatches((right, *wrong)) == list(wrong)
 
 
 def test_tensorstore_reads_without_zarr_python(tmp_path: Path) -> None:
