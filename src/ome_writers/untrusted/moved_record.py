@@ -64,7 +64,7 @@ class MovedFiles:
         self._lock = threading.Lock()
         self._parsed = 0  # bytes
         self._version: tuple[int, int] | None = None  # size and file number
-        self._claimed = False  # whether the claim at the target was checked
+        self._target: Path | None = None  # whose claim was checked
 
     # ------------------------------------------------------------------ reading
 
@@ -80,7 +80,7 @@ class MovedFiles:
             return
         with self._lock:
             if version is None or (self._version and version[1] != self._version[1]):
-                self._files, self._parsed, self._claimed = {}, 0, False
+                self._files, self._parsed, self._target = {}, 0, None
                 self.url = self.dataset = ""
             if version is not None:
                 with suppress(FileNotFoundError):
@@ -137,12 +137,12 @@ class MovedFiles:
         from ome_writers.untrusted.location import locate_stored
 
         with self._errors(key):
-            target = parse_url(self.url)
-            if not self._claimed:
+            target = self._target or parse_url(self.url)
+            if self._target is None:
                 claim = json.loads(locate_stored(target, self.CLAIM).read(Limit.LOCK))
                 if claim.get("dataset") != self.dataset or not self.dataset:
                     raise ValueError(f"it is claimed by {str(claim.get('dataset'))[:80]!r}")
-                self._claimed = True
+                self._target = target
             return locate_stored(target).child(key)
 
     @contextmanager
@@ -168,7 +168,7 @@ class MovedFiles:
         except MovedFileError:
             raise
         except (OSError, ValueError, AttributeError, RecursionError, OMEWritersError) as error:
-            self._claimed = False
+            self._target = None
             raise MovedFileError(
                 f"{self.root}: {key} was moved to {self.url}, where it cannot be read: {type(error).__name__}: "
                 f"{error}. Mount the share, or check network and credentials, and try again."

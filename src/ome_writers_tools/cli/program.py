@@ -77,9 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns the exit status: 0 success, 1 failure, 2 usage error, 130 Ctrl-C.
     """
-    parser, _ = parsers()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # a parser takes longer to build than many commands to run; only `completion` needs all of them
+    named = [c for c in COMMANDS if [c.name] == [*arguments[:1]] and c is not completion.COMMAND]
+    parser = _parser(named or COMMANDS)
     try:
-        _refuse_unknown_command(parser, sys.argv[1:] if arguments is None else arguments)
+        _refuse_unknown_command(parser, arguments)
         options, unknown = parser.parse_known_args(arguments)
         if unknown:
             _refuse_unknown_arguments(options.parser, unknown)
@@ -145,8 +148,8 @@ class CommandParser(argparse.ArgumentParser):
         return tuple(self._actions)
 
 
-def parsers() -> tuple[CommandParser, dict[str, CommandParser]]:
-    """Return the parser of the whole command line, and that of each command by its name."""
+def _parser(table: Sequence[Command]) -> CommandParser:
+    """Return the parser of a command line with one of some commands."""
     from ome_writers import __version__
 
     parser = CommandParser(
@@ -159,7 +162,7 @@ def parsers() -> tuple[CommandParser, dict[str, CommandParser]]:
     parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     children: dict[str, CommandParser] = {}
-    for command in COMMANDS:
+    for command in table:
         width = max(len(line) for line, _ in command.examples)
         examples = (f"  {line:<{width}}  # {what}" for line, what in command.examples)
         child = children[command.name] = commands.add_parser(
@@ -174,7 +177,7 @@ def parsers() -> tuple[CommandParser, dict[str, CommandParser]]:
             text = f"print JSON instead of {command.json_replaces}"
             child.add_argument("--json", action="store_true", help=text)
         child.set_defaults(command=command, parser=child, parsers=children)
-    return parser, children
+    return parser
 
 
 def _refuse_unknown_command(parser: CommandParser, arguments: Sequence[str]) -> None:
