@@ -13,8 +13,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +37,33 @@ _MODULES = [
     "ome_types",
     "pymmcore_plus",
 ]
+
+
+def preloaded_context() -> BaseContext:
+    """Return how `multiprocessing` starts such processes."""
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_MODULES)
+    return context
+
+
+def start_python(code: str, *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """Start a process with the code, and return it and a connection to it.
+
+    The code has the names `arguments` and `pipe`, the other end of the connection.
+    """
+    context = preloaded_context()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_execute, args=(code, arguments, theirs))
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _execute(code: str, arguments: tuple[Any, ...], pipe: Connection) -> None:
+    names = {"__name__": "__main__", "arguments": arguments, "pipe": pipe}
+    exec(compile(code, "<string>", "exec"), names)
 
 
 def run_python(
@@ -62,8 +92,7 @@ def run_python(
                 **(env or {}),
             },
         )
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_MODULES)
+    context = preloaded_context()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "0").write_text(stdin, encoding="utf-8")
         process = context.Process(

@@ -86,8 +86,9 @@ def _run(code: str) -> str:
     return done.stdout.strip()
 
 
-def _fastest(code: str) -> float:
-    return min(float(_run(code)) for _ in range(3))
+def _is_once_below(limit: float, code: str) -> bool:
+    """Return whether the number that code prints is below a limit in one of three runs."""
+    return any(float(_run(code)) < limit for _ in range(3))
 
 
 def test_import_time() -> None:
@@ -97,7 +98,7 @@ start = time.process_time()
 import ome_writers
 print(time.process_time() - start)
 """
-    assert _fastest(code) < 0.3
+    assert _is_once_below(0.3, code)
 
 
 def test_import_time_of_settings_models() -> None:
@@ -112,7 +113,7 @@ import ome_writers
 ome_writers.AcquisitionSettings
 print(time.process_time() - start)
 """
-    assert _fastest(code) < 0.3
+    assert _is_once_below(0.3, code)
 
 
 @pytest.mark.parametrize("use", ["", "ome_writers.AcquisitionSettings()"])
@@ -143,12 +144,9 @@ def test_public_names(name: str) -> None:
 
 
 def test_star_import() -> None:
-    code = """
-from ome_writers import *
-import ome_writers
-print(set(ome_writers.__all__) - set(globals()))
-"""
-    assert _run(code) == "set()"
+    names: dict[str, object] = {}
+    exec("from ome_writers import *", names)
+    assert names.keys() >= set(ome_writers.__all__)
 
 
 def test_star_import_without_useq() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import TYPE_CHECKING
 
@@ -66,15 +67,21 @@ def delivered(core: CMMCorePlus, seq: useq.MDASequence) -> list[useq.MDAEvent]:
     return frames.events
 
 
-@pytest.mark.parametrize("sequenced", [True, False], ids=["sequenced", "snapped"])
 @pytest.mark.parametrize(
-    "case", swept(CASES, lambda case: CASES.index(case) % 3 == 0, lambda case: case.name)
+    "run",
+    swept(
+        itertools.product(CASES, ("sequenced", "snapped")),
+        lambda run: CASES.index(run[0]) % (3 if run[1] == "sequenced" else 12) == 0,
+        lambda run: f"{run[0].name}-{run[1]}",
+    ),
 )
 def test_frames_are_delivered_in_the_order_of_the_settings(
-    core: CMMCorePlus, case: Case, sequenced: bool
+    core: CMMCorePlus, run: tuple[Case, str]
 ) -> None:
+    """A normal run has each third case with hardware sequences, and each twelfth without."""
+    case, how = run
     seq = case.sequence()
-    core.mda.engine.use_hardware_sequencing = sequenced
+    core.mda.engine.use_hardware_sequencing = how == "sequenced"
     events = delivered(core, seq)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # frames that replace others

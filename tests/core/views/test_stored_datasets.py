@@ -25,6 +25,7 @@ from ome_writers import (
 )
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.omezarr.pixels import open_array
+from support.preloaded import preloaded_context
 
 DATA = Path(__file__).parents[2] / "data"
 PYRAMIDS = ("ngff-zarr-0.50.ome.zarr", "ome-zarr-py-0.21.ome.zarr")
@@ -246,9 +247,11 @@ def test_dask_chunks_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_dask_computes_in_other_processes(tmp_path: Path) -> None:
-    pytest.importorskip("dask.array", reason="converts to dask")
+    dask = pytest.importorskip("dask", reason="converts to dask")
     lazy = ome_writers.open(sharded(tmp_path)).to_dask()
-    assert lazy.max().compute(scheduler="processes", num_workers=2) == 19
+    method = preloaded_context().get_start_method()
+    with dask.config.set({"multiprocessing.context": method}):
+        assert lazy.max().compute(scheduler="processes", num_workers=2) == 19
 
 
 def test_distributed_computes_a_maximum(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ needs_zarr_python = pytest.mark.skipif(
     sys.version_info < (3, 11), reason="zarr-python 3 needs Python 3.11"
 )
 ENGINES = [
-    "direct",
-    "tensorstore",
+    pytest.param("direct"),
+    pytest.param("tensorstore"),
     pytest.param("zarrs-python", marks=needs_zarr_python),
     pytest.param("zarr-python", marks=needs_zarr_python),
 ]

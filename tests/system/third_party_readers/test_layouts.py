@@ -12,7 +12,6 @@ from system.third_party_readers.datasets import (
     ENGINES,
     LAYOUTS,
     ORDERS,
-    Written,
     attributes,
     read_strict_json,
     read_with_tensorstore,
@@ -24,23 +23,24 @@ from system.third_party_readers.datasets import (
 yaozarrs = pytest.importorskip("yaozarrs", reason="a validator of OME-Zarr")
 
 
-@pytest.fixture(params=LAYOUTS)
-def layout(request: pytest.FixtureRequest) -> str:
-    return request.param
+# A normal run has one axis order for each engine and layout, and each order with each of both.
+CASES = [
+    pytest.param(
+        layout,
+        order,
+        *engine.values,
+        marks=[*engine.marks, *([] if (i + j + k) % len(ORDERS) == 0 else [pytest.mark.sweep])],
+    )
+    for i, layout in enumerate(LAYOUTS)
+    for j, order in enumerate(ORDERS)
+    for k, engine in enumerate(ENGINES)
+]
 
 
-@pytest.fixture(params=list(ORDERS))
-def order(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(params=ENGINES)
-def written(request: pytest.FixtureRequest, tmp_path: Path, layout: str, order: str) -> Written:
-    return write(tmp_path / "x.ome.zarr", layout, order, request.param)
-
-
-def test_readers_and_validators(written: Written, layout: str) -> None:
+@pytest.mark.parametrize(("layout", "order", "engine"), CASES)
+def test_readers_and_validators(tmp_path: Path, layout: str, order: str, engine: str) -> None:
     """Validators accept the dataset, its metadata is strict JSON, and two readers return every pixel."""
+    written = write(tmp_path / "x.ome.zarr", layout, order, engine)
     yaozarrs.validate_zarr_store(str(written.root))
     for path in written.root.rglob("zarr.json"):
         read_strict_json(path)

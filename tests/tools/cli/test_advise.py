@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.fixture(autouse=True)
+def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speeds need not be exact here."""
+    monkeypatch.setattr("ome_writers_tools.advice.measurements._CORE_SECONDS", 0.02)
+    monkeypatch.setattr("ome_writers_tools.advice.measurements._CODEC_BYTES", 2**22)
+    monkeypatch.setattr("ome_writers_tools.advice.measurements._MIN_STREAM_BYTES", 2**24)
+
+
 def test_measure_disk_removes_its_files(tmp_path: Path) -> None:
     speed = measure_disk(tmp_path, 0.05)
     assert speed.bytes_per_second > 0

@@ -64,21 +64,27 @@ def test_console_without_unicode(tmp_path: Path, encoding: str) -> None:
     with create_stream(settings) as stream:
         stream.append(np.zeros((4, 6), "uint8"))
 
-    def run(*arguments: str) -> bytes:
-        done = subprocess.run(
-            [sys.executable, "-m", "ome_writers", *arguments],
-            capture_output=True,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
-            timeout=300,
-        )
-        assert (done.returncode, done.stderr) == (0, b"")
-        return done.stdout
-
-    shown = run("info", "a.ome.zarr").decode(encoding)
+    code = """
+import contextlib, sys
+from ome_writers_tools.cli import script
+for options in ([], ["--json"]):
+    sys.argv = ["ome-writers", "info", "a.ome.zarr", *options]
+    with contextlib.suppress(SystemExit):
+        script()
+    print("=====")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        timeout=300,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    shown, printed, _ = done.stdout.decode(encoding).split("=====")
     assert "\\u540d" in shown
     assert ("µm" if encoding != "ascii" else "\\xb5m") in shown
-    document = json.loads(run("info", "a.ome.zarr", "--json").decode(encoding))
+    document = json.loads(printed)
     assert document["images"][0]["channels"] == ["Ωμ → 名"]
 
 

@@ -113,9 +113,13 @@ def test_derived_images_are_converted(
         again = ome_writers.convert(done.destination, tmp_path / "back.ome.zarr")
         assert again.not_copied == ()
         check(again.destination)
-        return
-    assert not ome_writers.repair(done.destination).findings
-    ome_writers.convert(source, done.destination, overwrite=True)
+    else:
+        assert not ome_writers.repair(done.destination).findings
+
+
+def test_dataset_with_derived_images_is_replaced(source: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(source, tmp_path / "copy.ome.zarr")
+    check(ome_writers.convert(source, path, overwrite=True).destination)
 
 
 def _edited(path: Path) -> None:

@@ -65,22 +65,32 @@ def test_metadata_chunks_and_compression_are_kept(tmp_path: Path) -> None:
     assert spec.metadata["study"] == {"id": 3}
 
 
+OPTIONS: list[dict[str, Any]] = [
+    {"compressors": None},
+    {"compressors": numcodecs.Zlib()},
+    {"compressors": numcodecs.GZip()},
+    {"compressors": numcodecs.Zstd()},
+    {"compressors": numcodecs.LZ4()},
+    {"compressors": numcodecs.BZ2()},
+    {"filters": [numcodecs.Delta("<u2")]},
+    {"order": "F"},
+    {"fill_value": 7},
+]
+
+
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"compressors": None},
-        {"compressors": numcodecs.Zlib()},
-        {"compressors": numcodecs.GZip()},
-        {"compressors": numcodecs.Zstd()},
-        {"compressors": numcodecs.LZ4()},
-        {"compressors": numcodecs.BZ2()},
-        {"filters": [numcodecs.Delta("<u2")]},
-        {"order": "F"},
-        {"fill_value": 7},
+    ("options", "separator"),
+    [  # by turns with both separators in a normal run
+        pytest.param(
+            options,
+            separator,
+            marks=pytest.mark.sweep if (i + j) % 2 else (),
+            id="-".join(f"{k}-{v}" for k, v in options.items())[:40] + separator,
+        )
+        for i, options in enumerate(OPTIONS)
+        for j, separator in enumerate("./")
     ],
-    ids=lambda options: "-".join(f"{k}-{v}" for k, v in options.items())[:40],
 )
-@pytest.mark.parametrize("separator", [".", "/"])
 def test_every_codec_and_layout_of_zarr_v2(
     tmp_path: Path, options: dict[str, Any], separator: str
 ) -> None:

@@ -76,7 +76,7 @@ def chunks(path: Path) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", swept(LAYOUTS, [*LAYOUTS][::3].__contains__))
 def test_target_equals_a_run_without_a_mirror(
     tmp_path: Path, layout: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

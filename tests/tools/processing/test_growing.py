@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +11,7 @@ import ome_writers
 from ome_writers import OutputLockedError, process
 from ome_writers.processing import Maximum, PlaneFunction
 from ome_writers_tools.cli import main
+from support.preloaded import start_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,14 +22,12 @@ PIXELS = np.random.default_rng(3).integers(1, 60_000, (T, C, Z, Y, X), "uint16")
 
 
 # Writes frames in acquisition order, with their index or without, or in reverse order. After the first one and after
-# `pause` frames it waits for a line.
+# `pause` frames it waits for a message.
 _WRITER = """
-import itertools, json, sys, time
-import numpy as np
+import itertools, time
 import ome_writers
 
-path, pixels, order, frames, seconds, count, pause = json.loads(sys.argv[1])
-pixels = np.load(pixels)
+path, pixels, order, frames, seconds, count, pause = arguments
 shape = dict(zip("tczyx", pixels.shape))
 chunks = {"chunk_size": 2, "shard_size_chunks": 2}
 dimensions = [ome_writers.Dimension(name="t", count=count, **chunks)]
@@ -47,20 +43,37 @@ with ome_writers.create_stream(
         stream.append(pixels[index], index=None if order == "appended" else named)
         if number == 0:
             stream.flush()
-            print("started", flush=True)
+            pipe.send("started")
         if number in (0, pause):
-            sys.stdin.readline()
+            pipe.recv()
         time.sleep(seconds)
 """
-Writer = subprocess.Popen[str]
+
+
+class Writer:
+    """A process that writes. It waits for `proceed` after the first frame, and after the frames before the pause."""
+
+    def __init__(self, *arguments: object) -> None:
+        self._process, self._pipe = start_python(_WRITER, *arguments)
+        assert self._pipe.recv() == "started"
+
+    def proceed(self) -> None:
+        self._pipe.send("proceed")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def close(self) -> None:
+        self.kill()
+        self._process.close()
+        self._pipe.close()
 
 
 @pytest.fixture
 def writing(tmp_path: Path) -> Iterator[Callable[..., tuple[Writer, Path]]]:
-    """Return a function that starts a writer and returns its process and path."""
+    """Return a function that starts a writer and returns it and its path."""
     started: list[Writer] = []
-    pixels = tmp_path / "pixels.npy"
-    np.save(pixels, PIXELS)
 
     def start(
         order: str = "appended",
@@ -70,27 +83,14 @@ def writing(tmp_path: Path) -> Iterator[Callable[..., tuple[Writer, Path]]]:
         pause: int | None = None,
     ) -> tuple[Writer, Path]:
         path = tmp_path / "run.ome.zarr"
-        settings = json.dumps([str(path), str(pixels), order, frames, seconds, count, pause])
-        command = [sys.executable, "-c", _WRITER, settings]
-        pipe = subprocess.PIPE
-        writer = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        writer = Writer(path, PIXELS, order, frames, seconds, count, pause)
         started.append(writer)
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "started\n"
-        proceed(writer)
+        writer.proceed()
         return writer, path
 
     yield start
     for writer in started:
-        writer.kill()
-        writer.communicate()
-
-
-def proceed(writer: Writer) -> None:
-    """Send the line that the writer waits for."""
-    assert writer.stdin is not None
-    writer.stdin.write("\n")
-    writer.stdin.flush()
+        writer.close()
 
 
 class Recorded(PlaneFunction):
@@ -120,7 +120,7 @@ def test_tasks_run_while_the_writer_does(tmp_path: Path, writing: Any, order: st
     def note(*counts: int) -> None:
         seen.append((counts[0], counts[1]))
         if len(seen) == 2:  # of the time points before the pause
-            proceed(writer)
+            writer.proceed()
 
     process(path, function, output, follow=True, on_task=note)
     assert function.statuses[: 2 * 2 * C] == ["writing"] * (2 * 2 * C)
@@ -163,7 +163,6 @@ def test_killed_writer(tmp_path: Path, writing: Any) -> None:
     def kill(done: int, _: int) -> None:
         if done == 2:
             writer.kill()
-            writer.wait()
 
     output = tmp_path / "max.ome.zarr"
     process(path, Maximum("z"), output, follow=True, on_task=kill)

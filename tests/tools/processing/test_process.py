@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -39,6 +40,7 @@ from ome_writers.processing import (
     Sum,
 )
 from ome_writers_tools.cli import main
+from support.preloaded import preloaded_context
 from support.sweeps import swept
 
 if TYPE_CHECKING:
@@ -49,19 +51,30 @@ if TYPE_CHECKING:
 T, P, C, Z, Y, X = 5, 3, 2, 4, 24, 32
 
 
-def source(folder: Path, suffix: str = ".ome.zarr", *, shards: bool = True) -> Path:
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_plate(tmp_path_factory.mktemp("plate") / "run.ome.zarr")
+
+
+@pytest.fixture
+def path(plate: Path, tmp_path: Path) -> Path:
+    """Return a copy of the plate."""
+    return shutil.copytree(plate, tmp_path / plate.name)
+
+
+def write_plate(path: Path) -> Path:
     """Write a plate of random pixels; shards of four time points, of which the last is incomplete."""
-    path = folder / f"run{suffix}"
     wells = [Position(name=f"A{i}", plate_row="A", plate_column=str(i)) for i in range(1, P + 1)]
     dimensions = [
-        Dimension(name="t", count=T, chunk_size=2 if shards else 1, shard_size_chunks=2),
+        Dimension(name="t", count=T, chunk_size=2, shard_size_chunks=2),
         Dimension(name="p", type="position", coords=wells),
         Dimension(name="c", coords=[Channel(name="DAPI", color="#0000ff"), Channel(name="FITC")]),
         Dimension(name="z", count=Z, scale=2.0, unit="micrometer"),
         Dimension(name="y", count=Y, scale=0.5, unit="micrometer"),
         Dimension(name="x", count=X, scale=0.5, unit="micrometer"),
     ]
-    if suffix != ".ome.zarr":
+    zarr = path.suffix == ".zarr"
+    if not zarr:
         dimensions = [
             Dimension(
                 **d.model_dump(exclude={"coords", "chunk_size", "shard_size_chunks"}),
@@ -74,7 +87,7 @@ def source(folder: Path, suffix: str = ".ome.zarr", *, shards: bool = True) -> P
         root_path=path,
         dimensions=dimensions,
         dtype="uint16",
-        compression="blosc-zstd" if suffix == ".ome.zarr" else None,
+        compression="blosc-zstd" if zarr else None,
         plate=Plate(row_names=["A"], column_names=["1", "2", "3"]),
     ) as stream:
         for _ in range(T * P * C * Z):
@@ -115,9 +128,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", swept(CASES, lambda case: case in list(CASES)[::3]))
-def test_result_equals_numpy(tmp_path: Path, case: str) -> None:
+def test_result_equals_numpy(tmp_path: Path, path: Path, case: str) -> None:
     function, expected = CASES[case]
-    path = source(tmp_path)
     result = process(path, function, tmp_path / "out.ome.zarr")
     pixels = expected(np.asarray(ome_writers.open(path)))
     written = np.asarray(ome_writers.open(result.destination))
@@ -132,16 +144,14 @@ def test_result_equals_numpy(tmp_path: Path, case: str) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ome.zarr", "run.ome.zarr"]
 
 
-def test_part_of_the_channels_and_time_points(tmp_path: Path) -> None:
-    path = source(tmp_path)
+def test_part_of_the_channels_and_time_points(tmp_path: Path, path: Path) -> None:
     process(path, Crop(c=(1, 2), z=(1, 3)), tmp_path / "out.ome.zarr")
     image = ome_writers.read(tmp_path / "out.ome.zarr").images[0]
     assert [channel.name for channel in image.channels] == ["FITC"]
     assert image.levels[0].translation[image.dims.index("z")] == 2
 
 
-def test_metadata_of_the_output(tmp_path: Path) -> None:
-    path = source(tmp_path)
+def test_metadata_of_the_output(tmp_path: Path, path: Path) -> None:
     process(path, Bin(2), tmp_path / "bin.ome.zarr")
     before, after = ome_writers.read(path), ome_writers.read(tmp_path / "bin.ome.zarr")
     assert after.plate == before.plate
@@ -163,22 +173,21 @@ def test_metadata_of_the_output(tmp_path: Path) -> None:
 
 
 def test_ome_tiff_is_a_source(tmp_path: Path) -> None:
-    path = source(tmp_path, ".ome.tiff")
+    path = write_plate(tmp_path / "run.ome.tiff")
     process(path, Maximum("z"), tmp_path / "max.ome.zarr", shard_shapes={"t": 3})
     expected = np.asarray(ome_writers.open(path)).max(axis=3)
     np.testing.assert_array_equal(ome_writers.open(tmp_path / "max.ome.zarr"), expected)
 
 
 @pytest.mark.parametrize("format", ["ome-zarr", "ome-tiff"])
-def test_output_has_checksums_if_the_source_has(tmp_path: Path, format: str) -> None:
-    plain = source(tmp_path, ".ome.zarr")
+def test_output_has_checksums_if_the_source_has(tmp_path: Path, path: Path, format: str) -> None:
     name = f"checked.{format.replace('-', '.')}"
     checked = ome_writers.convert(
-        plain, tmp_path / name, format={"name": format, "checksum": True}
+        path, tmp_path / name, format={"name": format, "checksum": True}
     ).destination
-    for path, expected in ((checked, True), (plain, False)):
+    for source, expected in ((checked, True), (path, False)):
         output = tmp_path / f"max-{expected}.ome.zarr"
-        process(path, Maximum("z"), output)
+        process(source, Maximum("z"), output)
         assert ome_writers.read(output).images[0].levels[0].checksum is expected
 
 
@@ -187,8 +196,8 @@ def spawned_pool() -> ProcessPoolExecutor:
 
 
 @pytest.mark.parametrize("pool", [partial(ThreadPoolExecutor, 3), spawned_pool])
-def test_concurrent_futures(tmp_path: Path, pool: Any) -> None:
-    path, seen = source(tmp_path), list[tuple[int, int]]()
+def test_concurrent_futures(tmp_path: Path, path: Path, pool: Any) -> None:
+    seen = list[tuple[int, int]]()
     with pool() as executor:
         process(
             path,
@@ -223,17 +232,18 @@ class KilledMaximum(PlaneFunction):
 
 
 def test_killed_worker_is_resumed(
-    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second call repeats only the tasks that had not ended."""
+    preloaded_pool = partial(ProcessPoolExecutor, 2, mp_context=preloaded_context())
     monkeypatch.syspath_prepend(str(repository))  # the workers import this module by its path there
-    path, output = source(tmp_path), tmp_path / "max.ome.zarr"
+    output = tmp_path / "max.ome.zarr"
     function, seen = KilledMaximum(tmp_path), list[tuple[int, int]]()
-    with spawned_pool() as executor, pytest.raises(BrokenProcessPool):
+    with preloaded_pool() as executor, pytest.raises(BrokenProcessPool):
         process(path, function, output, executor=executor)
     assert not output.exists()
     assert list((tmp_path / ".max.ome.zarr.processing").glob("*/task-*"))  # of the killed worker
-    with spawned_pool() as executor:
+    with preloaded_pool() as executor:
         process(path, function, output, executor=executor, on_task=lambda *c: seen.append(c))
     assert 1 < seen[0][0] < 12
     assert seen == [(n, 12) for n in range(seen[0][0], 13)]
@@ -249,8 +259,8 @@ def failing(block: np.ndarray[Any, Any], *, limit: int) -> np.ndarray[Any, Any]:
     return block.max(axis=0)
 
 
-def test_another_function_starts_again(tmp_path: Path) -> None:
-    path, output = source(tmp_path), tmp_path / "max.ome.zarr"
+def test_another_function_starts_again(tmp_path: Path, path: Path) -> None:
+    output = tmp_path / "max.ome.zarr"
     with pytest.raises(ArithmeticError, match="too bright"):
         process(path, partial(failing, limit=50_000), output)
     seen = list[tuple[int, int]]()
@@ -279,9 +289,9 @@ class Collected:
         """Do nothing: the task has ended."""
 
 
-def test_worker_of_an_earlier_run_does_not_write_to_a_later_one(tmp_path: Path) -> None:
+def test_worker_of_an_earlier_run_does_not_write_to_a_later_one(tmp_path: Path, path: Path) -> None:
     """As when the caller was killed, the workers of a cluster were not, and the function is another now."""
-    path, output, executor = source(tmp_path), tmp_path / "out.ome.zarr", Collected()
+    output, executor = tmp_path / "out.ome.zarr", Collected()
     calls = list[int]()
 
     def stop(*_: int) -> None:
@@ -305,9 +315,8 @@ def test_worker_of_an_earlier_run_does_not_write_to_a_later_one(tmp_path: Path) 
     np.testing.assert_array_equal(ome_writers.open(output), expected)
 
 
-def test_blocks_without_channels(tmp_path: Path) -> None:
+def test_blocks_without_channels(tmp_path: Path, path: Path) -> None:
     """`over` chooses the axes of a block; a result keeps the last of them."""
-    path = source(tmp_path)
 
     def ratio(block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         first, second = block.astype("float32")
@@ -335,10 +344,10 @@ def test_single_image(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ome_writers.open(tmp_path / "flip.ome.zarr"), frame[::-1])
 
 
-def test_third_party_readers(tmp_path: Path) -> None:
+def test_third_party_readers(tmp_path: Path, path: Path) -> None:
     """zarr-python, and ome-zarr-py where it is installed, as in `tox -e cloud`."""
     zarr = pytest.importorskip("zarr", "3", reason="Python 3.10 does not have zarr-python 3")
-    path, output = source(tmp_path), tmp_path / "max.ome.zarr"
+    output = tmp_path / "max.ome.zarr"
     expected = np.asarray(ome_writers.open(path)).max(axis=3)
     process(path, Maximum("z"), output, chunk_shapes={"y": 12}, shard_shapes={"t": 1, "y": 2})
     for array in ome_writers.read(output).arrays():
@@ -352,8 +361,7 @@ def test_third_party_readers(tmp_path: Path) -> None:
         np.testing.assert_array_equal(node.data[0], expected[:, number])
 
 
-def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
-    path = source(tmp_path)
+def test_wrong_arguments_are_refused(tmp_path: Path, path: Path) -> None:
     output = tmp_path / "out.ome.zarr"
     with pytest.raises(ome_writers.SettingsError, match="takes blocks with the axes"):
         process(path, Maximum("q"), output)
@@ -420,8 +428,7 @@ def test_worker_needs_memory_for_three_shards(tmp_path: Path, compression: str) 
     assert peaks[1] - peaks[0] < 3 * shard
 
 
-def test_command(tmp_path: Path) -> None:
-    path = source(tmp_path)
+def test_command(tmp_path: Path, path: Path) -> None:
     flat = tmp_path / "flat.npy"
     np.save(flat, FLAT)
     output = tmp_path / "flat.ome.zarr"
@@ -443,9 +450,9 @@ def test_command(tmp_path: Path) -> None:
 
 
 def test_command_names_the_option_to_change(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, other = source(tmp_path), tmp_path / "notes.txt"
+    other = tmp_path / "notes.txt"
     other.write_text("no image")
     output = str(tmp_path / "a.ome.zarr")
     for arguments, message in (
