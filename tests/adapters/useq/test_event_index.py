@@ -240,7 +240,7 @@ def sequences(draw: st.DrawFn) -> useq.MDASequence | None:
             return None
 
 
-@settings(max_examples=300 if SWEEPS else 100, deadline=None)
+@settings(max_examples=300 if SWEEPS else 50, deadline=None)
 @given(seq=sequences())
 def test_generated_sequences(seq: useq.MDASequence | None) -> None:
     """For any sequence that useq iterates, each frame is at the index of its event, or an error is raised."""

@@ -35,12 +35,12 @@ from ome_writers_tools.cli import main
 
 FORMATS: dict[str, dict[str, Any]] = {
     "run.ome.zarr": {},
-    "levels.ome.zarr": {"pyramid": "mean"},
+    "levels.ome.zarr": {"pyramid": {"levels": 1}},
     "six.ome.zarr": {"format": OmeZarrFormat(version="0.6")},
     "run.ome.tiff": {},
     "master.ome.tiff": {"format": OmeTiffFormat(multi_file_metadata="master-tiff")},
     "companion.ome.tiff": {"format": OmeTiffFormat(multi_file_metadata="companion-file")},
-    "levels.ome.tiff": {"pyramid": "mean"},
+    "levels.ome.tiff": {"pyramid": {"levels": 1}},
     "one.ome.tiff": {"format": OmeTiffFormat(prefer_single_file="always")},
 }
 
@@ -52,13 +52,13 @@ def _write(path: Path, positions: int = 2, **more: Any) -> np.ndarray:
             Dimension(name="p", coords=[f"P{i}" for i in range(positions)]),
             Dimension(name="t", count=2, scale=3, unit="second"),
             Dimension(name="c", coords=[Channel(name="DAPI", color="blue"), "FITC"]),
-            Dimension(name="y", count=300, scale=0.5, unit="micrometer"),
-            Dimension(name="x", count=320, scale=0.5, unit="micrometer"),
+            Dimension(name="y", count=30, scale=0.5, unit="micrometer"),
+            Dimension(name="x", count=32, scale=0.5, unit="micrometer"),
         ],
         dtype="uint16",
         **more,
     )
-    frames = np.random.default_rng(1).integers(1, 4000, (4 * positions, 300, 320), "uint16")
+    frames = np.random.default_rng(1).integers(1, 4000, (4 * positions, 30, 32), "uint16")
     with create_stream(settings) as stream:
         for frame in frames:
             stream.append(frame)
@@ -95,7 +95,7 @@ def test_edit_changes_metadata_and_no_pixel(name: str, tmp_path: Path) -> None:
 
 def test_levels_keep_their_relation_to_full_resolution(tmp_path: Path) -> None:
     path = tmp_path / "levels.ome.zarr"
-    _write(path, 1, pyramid="mean")
+    _write(path, 1, pyramid={"levels": 1})
     before = ome_writers.read(path).images[0].levels
     assert len(before) > 1
     edit(path, scale={"x": 0.25})
@@ -111,7 +111,7 @@ def test_tifffile_and_ome_types_read_the_edit(name: str, tmp_path: Path) -> None
     frames = _write(path, **FORMATS[name])
     edit(path, scale={"x": 0.1}, channels={0: {"name": "nuclei", "color": "red"}})
     edit(path, scale={"x": 0.125})
-    np.testing.assert_array_equal(tifffile.imread(path, series=1).reshape(4, 300, 320), frames[4:])
+    np.testing.assert_array_equal(tifffile.imread(path, series=1).reshape(4, 30, 32), frames[4:])
     ome = ome_types.from_tiff(
         tmp_path / path.name.split(".")[0] / f"{path.name.split('.')[0]}_p000.ome.tiff"
     )
@@ -129,6 +129,15 @@ def test_edit_of_another_programs_dataset(repository: Path, tmp_path: Path) -> N
     assert ome_writers.read(path).images[0].name == "renamed"
     assert ome_writers.open(path).dimensions[-1].scale == 0.1
     np.testing.assert_array_equal(np.asarray(ome_writers.open(path)[...]), before)
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a dataset of each format."""
+    folder = tmp_path_factory.mktemp("unchanged")
+    for name in ("run.ome.zarr", "run.ome.tiff"):
+        _write(folder / name)
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -151,10 +160,9 @@ def test_edit_of_another_programs_dataset(repository: Path, tmp_path: Path) -> N
 )
 @pytest.mark.parametrize("name", ["run.ome.zarr", "run.ome.tiff"])
 def test_what_does_not_exist_is_refused(
-    name: str, changes: dict[str, Any], message: str, tmp_path: Path
+    name: str, changes: dict[str, Any], message: str, unchanged: Path
 ) -> None:
-    path = tmp_path / name
-    _write(path)
+    path = unchanged / name
     before = ome_writers.read(path)
     with pytest.raises(UnsupportedError, match=message):
         edit(path, **changes)

@@ -71,12 +71,19 @@ def test_metadata_of_a_hyperstack(tmp_path: Path, destination: str, unit: str) -
         assert np.array_equal(np.asarray(view).transpose(order), PIXELS)
 
 
-@pytest.mark.parametrize("byteorder", ["<", ">"])
-@pytest.mark.parametrize("compression", [None, "zlib"])
-@pytest.mark.parametrize(
-    ("axes", "dtype"),
-    [("YX", "uint8"), ("ZYX", "uint16"), ("TYX", "float32"), ("CYX", "uint16"), ("TYXS", "uint8")],
-)
+LAYOUTS = {"YX": "uint8", "ZYX": "uint16", "TYX": "float32", "CYX": "uint16", "TYXS": "uint8"}
+# A normal run has two cases of each layout, with both compressions and both byte orders.
+CASES = [
+    pytest.param(
+        axes, dtype, compression, order, marks=pytest.mark.sweep if (i + j + k) % 2 else ()
+    )
+    for i, (axes, dtype) in enumerate(LAYOUTS.items())
+    for j, compression in enumerate([None, "zlib"])
+    for k, order in enumerate("<>")
+]
+
+
+@pytest.mark.parametrize(("axes", "dtype", "compression", "byteorder"), CASES)
 def test_pixels_of_every_layout(
     tmp_path: Path, axes: str, dtype: str, compression: str | None, byteorder: str
 ) -> None:
