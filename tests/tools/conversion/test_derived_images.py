@@ -93,14 +93,21 @@ def check(path: Path, images: tuple[int, ...] = (0, 1), levels: int = 2) -> None
     ("options", "levels"),
     [
         ({}, 2),
-        ({"compression": "zstd", "verify": True}, 2),
-        ({"shard_shapes": {"t": 0}, "chunk_shapes": {"z": 2, "x": 8}}, 2),
+        (
+            {
+                "compression": "zstd",
+                "verify": True,
+                "shard_shapes": {"t": 0},
+                "chunk_shapes": {"z": 2, "x": 8},
+            },
+            2,
+        ),
         ({"pyramid": Pyramid(levels=2)}, 3),
         ({"images": [1]}, 2),
         ({"format": "ome-zarr-0.4"}, 2),
         ({"format": OmeZarrFormat(version="0.6", checksum=True)}, 2),
     ],
-    ids=["plain", "compression", "chunks", "pyramid", "images", "0.4", "0.6"],
+    ids=["plain", "compression and chunks", "pyramid", "images", "0.4", "0.6"],
 )
 def test_derived_images_are_converted(
     source: Path, tmp_path: Path, options: dict[str, Any], levels: int

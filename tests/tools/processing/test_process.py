@@ -405,7 +405,7 @@ def test_worker_needs_memory_for_three_shards(tmp_path: Path, compression: str) 
     """Above that of a worker which has processed a small dataset; for any number of planes of a projection."""
     planes, size = 32, 512
     peaks = []
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+    with ProcessPoolExecutor(1, mp_context=preloaded_context()) as executor:
         for name, extent in (("small", 16), ("large", size)):
             path = tmp_path / f"{name}.ome.zarr"
             dimensions = [
