@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,13 +43,13 @@ if TYPE_CHECKING:
 __all__ = ["EngineContract"]
 
 _Y, _X = 10, 12
-_SIZES = {"t": 4, "c": 2, "z": 3}
+_SIZES = {"t": 3, "c": 2, "z": 3}
 _SCARCE_BYTES = 2 * _Y * _X * 2  # two planes
 _CHUNKS: dict[str, dict[str, dict[str, Any]]] = {
     "frames": {},
     "tiles": {"y": {"chunk_size": 4}, "x": {"chunk_size": 6}},
     "deep": {"t": {"chunk_size": 2}, "z": {"chunk_size": 2}},
-    "shards": {"t": {"shard_size_chunks": 3}, "z": {"shard_size_chunks": 2}},
+    "shards": {"t": {"shard_size_chunks": 2}, "z": {"shard_size_chunks": 2}},
     "deep shards": {
         "t": {"chunk_size": 2, "shard_size_chunks": 2},
         "y": {"chunk_size": 5, "shard_size_chunks": 2},
@@ -302,6 +303,12 @@ class EngineContract:
 
 
 def _frame(number: int) -> NDArray[np.uint16]:
+    """Return frame `number`, in memory of its own."""
+    return _pixels(number).copy()
+
+
+@cache
+def _pixels(number: int) -> NDArray[np.uint16]:
     return np.random.default_rng(number).integers(1, 2**16, (_Y, _X), np.uint16)
 
 

@@ -2,7 +2,7 @@
 
 The synchronous API of zarr-python uses an event loop in a background thread and the threads of `concurrent.futures`.
 These reject work once the main thread has ended, while user threads may still append frames. Here each call gets an
-event loop whose executor calls functions immediately, in the same thread.
+event loop that calls functions for an executor immediately, in the same thread.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 
-class _InlineExecutor(ThreadPoolExecutor):
-    """Calls each function immediately. Event loops require a ThreadPoolExecutor; this one has no threads."""
+class _InlineEventLoop(asyncio.SelectorEventLoop):
+    """An event loop without threads."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call `fn` and return its result or exception as a completed future."""
-        future: Future[Any] = Future()
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Call `func` and return its result or exception as a completed future."""
+        future: asyncio.Future[Any] = self.create_future()
         try:
-            future.set_result(fn(*args, **kwargs))
+            future.set_result(func(*args))
         except BaseException as error:
             future.set_exception(error)
         return future
@@ -47,8 +49,7 @@ class EventLoops:
         try:
             loop = self._idle.pop()
         except IndexError:
-            loop = asyncio.SelectorEventLoop()
-            loop.set_default_executor(_InlineExecutor())
+            loop = _InlineEventLoop()
         try:
             return loop.run_until_complete(coroutine)
         finally:
