@@ -182,6 +182,16 @@ def pairwise(factors: Mapping[str, Sequence[str]]) -> list[Case]:
     return cases
 
 
+def covering(cases: Sequence[Case], factors: Mapping[str, Sequence[str]]) -> list[Case]:
+    """Return some of the cases, in which each choice of each factor occurs."""
+    left = {(name, choice) for name, choices in factors.items() for choice in choices}
+    found = []
+    while left:
+        found.append(max(cases, key=lambda case: len(left & vars(case).items())))
+        left -= vars(found[-1]).items()
+    return found
+
+
 def _pairs(one: Mapping[str, str], names: Sequence[str]) -> set[tuple[str, str, str, str]]:
     return {(a, one[a], b, one[b]) for a, b in itertools.combinations(names, 2)}
 
