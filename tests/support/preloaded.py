@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # What a process loads that writes, reads or runs a command. Threads would not survive the fork.
 _MODULES = [
@@ -92,14 +93,8 @@ def run_python(
                 **(env or {}),
             },
         )
-    context = preloaded_context()
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "0").write_text(stdin, encoding="utf-8")
-        process = context.Process(
-            target=_run,
-            args=(list(arguments), folder, os.path.abspath(cwd), {**os.environ, **(env or {})}),
-        )
-        process.start()
+        process = _started(arguments, folder, stdin, cwd, env)
         process.join(timeout_s)
         if process.exitcode is None:
             process.kill()
@@ -107,6 +102,58 @@ def run_python(
             raise subprocess.TimeoutExpired(list(arguments), timeout_s)
         output, errors = (Path(folder, n).read_text(encoding="utf-8") for n in "12")
         return subprocess.CompletedProcess(list(arguments), process.exitcode, output, errors)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that may still run."""
+
+    is_alive: Callable[[], bool]
+    wait: Callable[[float], object]
+    kill: Callable[[], object]
+
+
+@contextlib.contextmanager
+def running_python(arguments: Sequence[str], *, stdin: str) -> Iterator[Running]:
+    """Run ``python ARGUMENTS`` while the block is executed; then wait a minute for its end, and kill it."""
+    with contextlib.ExitStack() as stack:
+        if sys.platform == "win32":
+            started = stack.enter_context(
+                subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, text=True)
+            )
+            assert started.stdin is not None
+            started.stdin.write(stdin)
+            started.stdin.close()
+            process = Running(lambda: started.poll() is None, started.wait, started.kill)
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            forked = _started(arguments, folder, stdin)
+            process = Running(forked.is_alive, forked.join, forked.kill)
+            stack.callback(lambda: sys.stderr.write(Path(folder, "2").read_text(encoding="utf-8")))
+            stack.callback(forked.join)
+        try:
+            yield process
+            process.wait(60)
+        finally:
+            process.kill()
+
+
+def _started(
+    arguments: Sequence[str],
+    folder: str,
+    stdin: str,
+    cwd: str | os.PathLike[str] = ".",
+    env: Mapping[str, str] | None = None,
+) -> BaseProcess:
+    """Start a fork whose standard input, output and errors are the files 0, 1 and 2 of `folder`."""
+    for name, content in (("0", stdin), ("1", ""), ("2", "")):
+        Path(folder, name).write_text(content, encoding="utf-8")
+    process = preloaded_context().Process(
+        target=_run,
+        args=(list(arguments), folder, os.path.abspath(cwd), {**os.environ, **(env or {})}),
+    )
+    process.start()
+    return process
 
 
 def _run(arguments: list[str], folder: str, cwd: str, environment: dict[str, str]) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +17,15 @@ import tifffile
 
 import ome_writers as ow
 from ome_writers.file_sharing import retry_while_open
+from support.preloaded import running_python
 from support.sweeps import swept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from types import FrameType
+
+    from support.preloaded import Running
 
 SIZE = 32
 
@@ -85,7 +87,6 @@ def settings_of(
 Frames = list[tuple[int, int, "int | None"]]
 
 
-@contextmanager
 def writer(
     settings: ow.AcquisitionSettings,
     frames: Frames,
@@ -93,17 +94,9 @@ def writer(
     ordered: bool = False,
     pause_s: float = 0.0,
     end: str = "close",
-) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", _WRITER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        json.dump([settings.model_dump(mode="json"), frames, ordered, pause_s, end], process.stdin)
-        process.stdin.close()
-        try:
-            yield process
-            process.wait(60)
-        finally:
-            process.kill()
+) -> AbstractContextManager[Running]:
+    given = [settings.model_dump(mode="json"), frames, ordered, pause_s, end]
+    return running_python(["-c", _WRITER], stdin=json.dumps(given))
 
 
 def free_order(points: int, seed: int) -> tuple[Frames, dict[tuple[int, int], int]]:
@@ -190,7 +183,7 @@ def test_wait_for_returns_the_frame_before_the_writer_has_closed(tmp_path: Path)
     frames: Frames = [(n // 2, n % 2, n + 1) for n in range(100)]
     with writer(settings, frames, pause_s=0.02) as process:
         plane = ow.wait_for(settings.root_path, t=5, c=1, timeout=300)
-        assert process.poll() is None
+        assert process.is_alive()
         assert plane.shape == (SIZE, SIZE)
         assert (plane == 12).all()
         process.kill()

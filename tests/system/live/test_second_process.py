@@ -29,12 +29,11 @@ import json, os, re, sys, time
 from pathlib import Path
 import numpy as np
 
-path, reader, stop = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+path, names, stop, total = Path(sys.argv[1]), sys.argv[2].split(","), Path(sys.argv[3]), int(sys.argv[4])
 HEIGHT, WIDTH = 32, 48
 
 
-def frame(number):
-    return (np.arange(HEIGHT * WIDTH, dtype=np.uint32) * 1000 + number + 1).reshape(HEIGHT, WIDTH)
+FRAMES = np.arange(HEIGHT * WIDTH, dtype=np.uint32) * 1000 + np.arange(1, total + 1, dtype=np.uint32)[:, None]
 
 
 def open_ours():
@@ -69,13 +68,13 @@ def open_tifffile():
     return read_file
 
 
-def again_where_denied(read):
+def again_where_denied(name, read):
     """Return a function that repeats `read` while Windows denies access to a file that is being replaced.
 
     zarr-python queries the size of a shard and then reads to its end: if the file grows in between, which is likely
     under Wine only, it computes the checksum of more than the index.
     """
-    temporary = "denied|sharing violation|used by another" + ("|checksum" if reader == "zarr" else "")
+    temporary = "denied|sharing violation|used by another" + ("|checksum" if name == "zarr" else "")
     def repeat():
         for attempt in range(20):
             try:
@@ -87,32 +86,39 @@ def again_where_denied(read):
     return repeat
 
 
-polls = partly = seen_before = 0
-last = reported = False
-read = {"ours": open_ours, "ours reopened": reopen_ours, "zarr": open_zarr,
-        "tensorstore": open_tensorstore, "tifffile": open_tifffile}[reader]()
-if os.name == "nt" and "ours" not in reader:
-    read = again_where_denied(read)
-read()
+class Reader:
+    def __init__(self, name):
+        read = {"ours": open_ours, "ours reopened": reopen_ours, "zarr": open_zarr,
+                "tensorstore": open_tensorstore, "tifffile": open_tifffile}[name]()
+        self.read = again_where_denied(name, read) if os.name == "nt" and "ours" not in name else read
+        self.name, self.polls, self.partly, self.last = name, 0, 0, 0
+        self.read()
+
+    def poll(self):
+        where = f"{self.name}, poll {self.polls}"
+        seen = np.asarray(self.read()).reshape(-1, HEIGHT * WIDTH)
+        present = np.flatnonzero(seen.any(axis=1))
+        wrong = [number for number in present if not np.array_equal(seen[number], FRAMES[number])]
+        assert not wrong, f"{where}: frame {wrong[0]} is {seen[wrong[0], :4]}"
+        count = len(present)
+        assert count >= self.last, f"{where}: {count} frames, before {self.last}"
+        self.last = count
+        self.polls += 1
+        self.partly += 0 < count < total
+
+
+readers = [Reader(name) for name in names]
 print("ready", flush=True)
+last = reported = False
 while not last:
     last = stop.exists()
-    seen = np.asarray(read()).reshape(-1, HEIGHT, WIDTH)
-    count = 0
-    for number, plane in enumerate(seen):
-        if not plane.any():
-            continue
-        assert np.array_equal(plane, frame(number)), f"poll {polls}: frame {number} is {plane.ravel()[:4]}"
-        count += 1
-    assert count >= seen_before, f"poll {polls}: {count} frames, before {seen_before}"
-    seen_before = count
-    polls += 1
-    partly += 0 < count < int(sys.argv[4])
-    if partly == 2 and not reported:
+    for reader in readers:
+        reader.poll()
+    if not reported and all(reader.partly >= 2 for reader in readers):
         reported = True
         print("partly", flush=True)
     time.sleep(0.03)
-print(json.dumps({"polls": polls, "partly": partly, "last": seen_before}))
+print(json.dumps({reader.name: [reader.partly, reader.last] for reader in readers}))
 '''
 
 
@@ -181,35 +187,24 @@ def test_second_process_sees_only_correct_or_zero_frames(
     except UnsupportedError as error:
         pytest.skip(str(error))
     stop = tmp_path / "stop"
-    pollers = {}
+    path, readers = str(settings.output_path), ",".join(READERS[row.format])
+    command = [sys.executable, "-c", POLL, path, readers, str(stop), "80"]
     with stream:
-        for reader in READERS[row.format]:
-            command = [
-                sys.executable,
-                "-c",
-                POLL,
-                str(settings.output_path),
-                reader,
-                str(stop),
-                "80",
-            ]
-            pollers[reader] = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-        for poller in pollers.values():
-            assert poller.stdout is not None
-            poller.stdout.readline()
+        poller = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert poller.stdout is not None
+        poller.stdout.readline()
         for number in range(80):
             stream.append(frame(number))
             time.sleep(0.02)
             if number == 40:  # on a slow machine, too, each reader sees a part of the frames
-                for poller in pollers.values():
-                    assert poller.stdout is not None
-                    poller.stdout.readline()
+                poller.stdout.readline()
     stop.touch()
-    ends = {reader: poller.communicate(timeout=300) for reader, poller in pollers.items()}
-    for reader, (out, errors) in ends.items():
-        assert pollers[reader].returncode == 0, f"{reader}: {errors[-2000:]}"
-        result = json.loads(out)
-        assert result["last"] == 80, (reader, result)
-        assert result["partly"] > 1, (reader, result)
+    out, errors = poller.communicate(timeout=300)
+    assert poller.returncode == 0, errors[-2000:]
+    result = json.loads(out)
+    assert list(result) == READERS[row.format]
+    for partly, last in result.values():
+        assert last == 80, result
+        assert partly > 1, result

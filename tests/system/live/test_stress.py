@@ -1,6 +1,7 @@
 """One thread appends while four threads read, for every engine and random settings.
 
-Ten rounds per engine (engines of other libraries in ``tox -e sweeps``); the long test has ``STRESS_ROUNDS=200``.
+Four rounds per engine (ten, and engines of other libraries, in ``tox -e sweeps``); the long test has
+``STRESS_ROUNDS=200``.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from ome_writers import (
     create_stream,
 )
 from ome_writers.storage import ENGINES
-from support.sweeps import swept
+from support.sweeps import SWEEPS, swept
 
-ROUNDS = int(os.environ.get("STRESS_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("STRESS_ROUNDS", "10" if SWEEPS else "4"))
 READERS = 4
 HEIGHT, WIDTH = 24, 40
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
