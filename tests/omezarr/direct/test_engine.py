@@ -112,7 +112,7 @@ def by_tensorstore(root: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("case", cases(), ids=str)
 def test_third_party_readers_see_every_frame(tmp_path: Path, case: Case) -> None:
-    """zarr-python and tensorstore read exactly the written frames after each flush and after close."""
+    """zarr-python or tensorstore read exactly the written frames after each flush, and both after close."""
     engine = open_engine(tmp_path, [array_of(case)], Options(case.memory))
     expected = np.zeros(SHAPE, case.dtype)
     buffer = np.empty(SHAPE[-2:], case.dtype)
@@ -120,9 +120,10 @@ def test_third_party_readers_see_every_frame(tmp_path: Path, case: Case) -> None
         expected[index] = buffer[...] = frame_of(number, case.dtype)
         engine.write(number, 0, index, buffer)
         assert np.array_equal(engine.read(0, index), buffer)
-        if number % 7 == 6:
+        if number % 11 == 10:
             engine.flush([SHAPE])
-            assert np.array_equal(by_zarr(tmp_path), expected)
+            read = by_zarr if number % 2 else by_tensorstore
+            assert np.array_equal(read(tmp_path), expected)
     engine.flush([SHAPE])
     for number, index in enumerate(indices(case.order)[:2]):  # a retake replaces the first frame
         expected[index] = buffer[...] = frame_of(100 + number, case.dtype)
@@ -185,20 +186,20 @@ def test_failed_write_reports_its_frames(tmp_path: Path) -> None:
     assert isinstance(engine.failures[0].error, OSError)
 
 
-def test_thousands_of_shards_use_few_file_descriptors(tmp_path: Path) -> None:
-    """A thousand arrays with one open shard each."""
+def test_hundreds_of_shards_use_few_file_descriptors(tmp_path: Path) -> None:
+    """Five hundred arrays with one open shard each."""
     case = Case("shards of frames", "C", "none", "uint8", False, 2**20)
-    targets = [array_of(case, str(i)) for i in range(1000)]
+    targets = [array_of(case, str(i)) for i in range(500)]
     engine = open_engine(tmp_path, targets, Options())
-    for array in range(1000):
+    for array in range(500):
         engine.write(array, array, (0, 0), frame_of(array, "uint8"))
-    engine.flush([SHAPE] * 1000)
+    engine.flush([SHAPE] * 500)
     if sys.platform == "linux":  # elsewhere the run itself would fail
         assert len(os.listdir("/proc/self/fd")) < 400
-    engine.close([SHAPE] * 1000)
+    engine.close([SHAPE] * 500)
     assert not engine.failures
-    stored = zarr.open_array(tmp_path / "999", mode="r")[0, 0]
-    assert np.array_equal(stored, frame_of(999, "uint8"))
+    stored = zarr.open_array(tmp_path / "499", mode="r")[0, 0]
+    assert np.array_equal(stored, frame_of(499, "uint8"))
 
 
 def test_tiny_frames_use_little_memory(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_tiny_frames_use_little_memory(tmp_path: Path) -> None:
     settings = AcquisitionSettings(
         root_path=tmp_path / "x.ome.zarr",
         dimensions=[
-            Dimension(name="t", count=40_000, type="time", chunk_size=1, shard_size_chunks=100),
+            Dimension(name="t", count=10_000, type="time", chunk_size=1, shard_size_chunks=100),
             Dimension(name="y", count=8, type="space"),
             Dimension(name="x", count=8, type="space"),
         ],
@@ -217,7 +218,7 @@ def test_tiny_frames_use_little_memory(tmp_path: Path) -> None:
     frame = np.ones((8, 8), np.uint16)
     most = 0
     with create_stream(settings) as stream:
-        for number in range(40_000):
+        for number in range(10_000):
             stream.append(frame)
             if number % 100 == 0:
                 most = max(most, stream.stats().queue_depth)
