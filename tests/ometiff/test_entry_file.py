@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +28,7 @@ from ome_writers import (
 )
 from ome_writers.repair import repair
 from ome_writers_tools.cli.description import describe, list_datasets
+from support.preloaded import run_python
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,9 +157,7 @@ def test_repair_updates_the_entry_file(tmp_path: Path, mode: str) -> None:
         "dtype": "uint16",
         "format": {"name": "ome-tiff", "multi_file_metadata": mode},
     }
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD], input=json.dumps(given).encode(), timeout=300
-    )
+    done = run_python(["-c", CHILD], stdin=json.dumps(given))
     assert done.returncode in (-getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGTERM)
     assert '"status":"writing"' in tifffile.tiffcomment(path)
     assert any(finding.path == path for finding in repair(path).findings)

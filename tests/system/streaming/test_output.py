@@ -20,6 +20,7 @@ from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
 from ome_writers.streaming.output_claim import OutputClaim
 from support.links import KINDS, create_link
+from support.preloaded import run_python
 from support.waiting import WAIT_S
 
 DEAD = 2**22 + 12345  # above the largest process number of any Linux
@@ -150,7 +151,7 @@ except WriteError as error:
     sys.exit(3)
 """
     path = str(tmp_path / f"x{suffix}")
-    process = subprocess.run([sys.executable, "-c", script, path], capture_output=True, timeout=300)
+    process = run_python(["-c", script, path])
     assert process.returncode == 3, process.stderr
     assert not list(tmp_path.iterdir())
 
