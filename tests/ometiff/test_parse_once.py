@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,17 +60,20 @@ def _write(folder: Path, positions: int, **options: str) -> Path:
     return Path(settings.output_path)
 
 
-@pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file", "one file"])
+@pytest.fixture(scope="module", params=["redundant", "master-tiff", "companion-file", "one file"])
+def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    files = {"multi_file_metadata": request.param}
+    if request.param == "one file":
+        files = {"prefer_single_file": "always"}
+    return _write(tmp_path_factory.mktemp("dataset"), 3, **files)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_each_document_is_parsed_once(
-    operation: str, mode: str, tmp_path: Path, parsed: list[bytes]
+    operation: str, dataset: Path, tmp_path: Path, parsed: list[bytes]
 ) -> None:
-    files = (
-        {"prefer_single_file": "always"} if mode == "one file" else {"multi_file_metadata": mode}
-    )
-    path = _write(tmp_path, 3, **files)
-    parsed.clear()
-    OPERATIONS[operation](path)
+    copy = shutil.copytree(dataset.parent, tmp_path / "copy")
+    OPERATIONS[operation](copy / dataset.name)
     assert parsed
     assert len(parsed) == len(set(parsed))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +21,13 @@ import tifffile
 from ome_writers.errors import InvalidFileError
 from ome_writers.formats.ometiff import read_ome_xml
 from ome_writers.formats.ometiff.tiff_pages import ChangeDetector, CompleteReads, TiffPages
+from support.sweeps import swept
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FRAME = (4, 6)
+MODES = ("redundant", "master-tiff", "companion-file")
 
 
 def settings(root: Path, count: int | None, mode: str, compression: str) -> AcquisitionSettings:
@@ -44,12 +47,18 @@ def settings(root: Path, count: int | None, mode: str, compression: str) -> Acqu
     )
 
 
-@pytest.mark.parametrize("mode", ["redundant", "master-tiff", "companion-file"])
-@pytest.mark.parametrize("compression", ["none", "zstd"])
-@pytest.mark.parametrize("count", [None, 6])
+@pytest.mark.parametrize(
+    "case",
+    swept(
+        itertools.product((None, 6), ("none", "zstd"), MODES),
+        lambda case: (case[0] is None) ^ (case[1] == "none") ^ MODES.index(case[2]) % 2,
+        lambda case: "-".join(map(str, case)),
+    ),
+)
 def test_open_view_shows_flushed_frames_immediately(
-    tmp_path: Path, count: int | None, compression: str, mode: str
+    tmp_path: Path, case: tuple[int | None, str, str]
 ) -> None:
+    count, compression, mode = case
     written_with = settings(tmp_path, count, mode, compression)
     with create_stream(written_with) as stream:
         view = ome_writers.open(written_with.output_path)

@@ -55,7 +55,7 @@ def write(path: Path, frames: np.ndarray, **more: Any) -> Path:
 @pytest.mark.parametrize("electrons", [50, 300, 3000, 12000])
 def test_photon_transfer(step: float, electrons: float) -> None:
     """The added variance is step ** 2 / 12 of that of the noise, and the mean of 1,000 frames stays."""
-    frames = camera(np.full((40, 40), electrons), 1000)
+    frames = camera(np.full((20, 20), electrons), 1000)
     table = quantization_table(NOISE.model_copy(update={"step": step}), frames.dtype)
     stored = table[frames]
     sigma = NOISE.gain * np.sqrt(electrons + NOISE.read_noise**2)

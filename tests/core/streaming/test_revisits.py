@@ -9,11 +9,12 @@ import pytest
 
 import ome_writers
 from ome_writers import AcquisitionSettings, Schedule, create_stream, dims_from_standard_axes
+from support.sweeps import SWEEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROUNDS = 60
+ROUNDS = 60 if SWEEPS else 30
 
 
 @pytest.mark.parametrize("suffix", ["zarr", "tiff"])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import ome_writers
 from ome_writers import AcquisitionSettings, Dimension, Position, Pyramid
+from support.sweeps import SWEEPS
 
 IMAGES = ("0", "1")
 GROUPS = ("", "OME", *IMAGES)
@@ -124,7 +125,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8 if SWEEPS else 4, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(keys=st.fixed_dictionaries(dict.fromkeys(GROUPS, _by_key)))
 def test_keys_of_other_programs_survive(
     dataset: Path, name: str, keys: dict[str, dict[str, Any]]

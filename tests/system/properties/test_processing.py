@@ -19,6 +19,7 @@ from ome_writers import AcquisitionSettings, Dimension
 from ome_writers.routing import resolve
 from ome_writers_tools.processing import process
 from ome_writers_tools.processing.tasks import Task, regions
+from support.sweeps import SWEEPS
 
 SHAPES = st.tuples(*[st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4))] * 3)
 
@@ -65,7 +66,7 @@ class Collector:
         """Return when the task has ended, which it has."""
 
 
-@settings(max_examples=20)
+@settings(max_examples=20 if SWEEPS else 10)
 @given(
     shapes=st.tuples(*[st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))] * 3),
     positions=st.integers(1, 2),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ome_writers as omew
 from ome_writers import Channel, Dimension, Plate, Position
 from ome_writers.formats import Outcome, lay_out
 from ome_writers.formats.plan_spec import spec_of_plan
+from support.sweeps import SWEEPS
 
 if TYPE_CHECKING:
     from ome_writers.dataset import DatasetSpec
@@ -104,6 +105,7 @@ def comparable(spec: DatasetSpec) -> DatasetSpec:
 
 @pytest.mark.timeout(1200)  # the profile "thorough" writes 2,000 datasets
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@settings(max_examples=settings.default.max_examples // (1 if SWEEPS else 2))
 @given(acquisition=acquisitions())
 def test_parse_inverts_write(suffix: str, acquisition: dict[str, Any]) -> None:
     """For generated settings in each format, `read` returns the description of the plan."""

@@ -25,6 +25,7 @@ import ome_writers as omew
 from ome_writers import Dimension, Plate, Position, Schedule
 from ome_writers.formats.ometiff import read_ome_xml
 from ome_writers.repair import repair
+from support.sweeps import SWEEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +102,9 @@ def document(path: Path) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:.*reading array from closed file:UserWarning")
-@hypothesis_settings(max_examples=max(30, hypothesis_settings.default.max_examples // 4))
+@hypothesis_settings(
+    max_examples=max(30 if SWEEPS else 15, hypothesis_settings.default.max_examples // 4)
+)
 @given(acquisition=acquisitions(), data=st.data())
 def test_repaired_ometiff_equals_closed_one(acquisition: dict[str, Any], data: Any) -> None:
     """Byte for byte, or in meaning where a client has edited the OME-XML."""

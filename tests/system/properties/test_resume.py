@@ -24,8 +24,9 @@ from support.resumed import (
     random_case,
     stored_bytes,
 )
+from support.sweeps import SWEEPS
 
-ROUNDS = int(os.environ.get("RESUME_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("RESUME_ROUNDS", "8" if SWEEPS else "5"))
 FIRST = int(os.environ.get("RESUME_SEED", "0"))
 
 

@@ -31,6 +31,7 @@ from ome_writers import (
 )
 from ome_writers import open as open_dataset
 from ome_writers.storage import ENGINES
+from support.sweeps import SWEEPS
 from support.waiting import WAIT_S, wait_until
 
 if TYPE_CHECKING:
@@ -436,7 +437,7 @@ def test_view_is_read_during_restarts(tmp_path: Path, engine: str) -> None:
         reader = threading.Thread(target=read)
         reader.start()
         wait_until(lambda: reads or errors)
-        for restart in range(20):
+        for restart in range(20 if SWEEPS else 10):
             changes = {"dimensions": several} if restart % 2 == 0 else {}
             stream.restart(settings(tmp_path, engine, **changes))
         done.set()
@@ -447,7 +448,7 @@ def test_view_is_read_during_restarts(tmp_path: Path, engine: str) -> None:
 @BOTH_FORMATS
 def test_restarts_while_another_thread_appends(tmp_path: Path, engine: str) -> None:
     """No frame is lost or stored twice."""
-    count = 60
+    count = 60 if SWEEPS else 30
     asked = settings(tmp_path, engine, dimensions=dims(SMALL, t=count))
 
     def append() -> None:
