@@ -304,7 +304,7 @@ class EngineContract:
 
 def _frame(number: int) -> NDArray[np.uint16]:
     """Return frame `number`, in memory of its own."""
-    return _pixels(number).copy()
+    return np.array(_pixels(number))
 
 
 @cache

@@ -17,7 +17,7 @@ from typing import Any
 class _InlineEventLoop(asyncio.SelectorEventLoop):
     """An event loop without threads."""
 
-    def run_in_executor(
+    def run_in_executor(  # type: ignore[override]  # mypy does not match a generic with Any
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Call `func` and return its result or exception as a completed future."""
