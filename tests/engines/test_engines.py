@@ -86,7 +86,7 @@ def test_flush_makes_planes_visible_to_other_readers(row: Any, chunks: str, tmp_
         image, index = plan.router.address(number)
         engine.write(number, image, index, frame(number, "uint16"))
         expected[index] = frame(number, "uint16")
-        if number % 5 == 0:
+        if number % 7 == 0:
             engine.flush(shapes(plan))
             assert np.array_equal(read_images(plan)[0], expected)
     engine.close(shapes(plan))

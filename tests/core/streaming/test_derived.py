@@ -320,10 +320,17 @@ def test_derived_images_of_killed_writers_are_continued(
     assert np.array_equal(stored, expected[: len(stored)])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("levels", [0, 2])
-def test_other_programs_find_labels(tmp_path: Path, layout: str, levels: int) -> None:
+@pytest.mark.parametrize(
+    "case",
+    swept(
+        [(layout, levels) for layout in LAYOUTS for levels in (0, 2)],
+        lambda case: (case[0] == "collection") == (case[1] == 0),
+        lambda case: f"{case[0]}-{case[1]}",
+    ),
+)
+def test_other_programs_find_labels(tmp_path: Path, case: tuple[str, int]) -> None:
     """Yaozarrs and ome-zarr-models validate them; labels have the levels and the coordinates of their image."""
+    layout, levels = case
     yaozarrs = pytest.importorskip("yaozarrs")
     path = tmp_path / "run.ome.zarr"
     pyramid = {"levels": levels} if levels else None

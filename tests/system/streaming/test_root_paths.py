@@ -21,9 +21,11 @@ from ome_writers import (
 )
 from ome_writers import open as open_dataset
 from ome_writers.storage import ENGINES
+from support.sweeps import swept
 
 SUFFIXES = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tiff", "scratch": ""}
 READY = [row.name for row in ENGINES.values() if row.missing_requirement() is None]
+OURS = ("direct", "tifffile", "scratch")
 AXES = {"t": 6, "y": 32, "x": 32}
 
 
@@ -43,11 +45,18 @@ def names(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir()}
 
 
-@pytest.mark.parametrize("positions", [1, 2])
-@pytest.mark.parametrize("engine", READY)
+@pytest.mark.parametrize(
+    "case",
+    swept(
+        [(engine, positions) for engine in READY for positions in (1, 2)],
+        lambda case: case[0] in OURS or case[1] == 1 + READY.index(case[0]) % 2,
+        lambda case: f"{case[0]}-{case[1]}",
+    ),
+)
 def test_chdir_does_not_move_the_output(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, positions: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[str, int]
 ) -> None:
+    engine, positions = case
     start, other = tmp_path / "start", tmp_path / "other"
     start.mkdir()
     other.mkdir()
