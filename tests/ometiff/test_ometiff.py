@@ -239,6 +239,26 @@ def test_edit_metadata_before_and_after_close(tmp_path: Path, layout: str) -> No
         assert len(set(ids)) == len(ids)
 
 
+def test_metadata_updated_long_after_close_leaves_the_pages_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages of a cancelled single file are linked anew, next to a description whose space is used again."""
+    monkeypatch.setattr("ome_writers.storage.tiff.allocator._REUSE_GRACE_S", -1)
+    case = Case("a", "tp", (4, 3), frames=7, format={"prefer_single_file": "always"})
+    stream = create_stream(case.settings(tmp_path))
+    for number in range(case.total):
+        stream.append(case.pixels(number), frame_metadata=case.facts(number))
+    stream.close()
+    with tifffile.TiffFile(tmp_path / "a.ome.tiff") as tiff:
+        before = [page.asarray() for page in tiff.pages]
+    for length in (10, 300, 2, 1000, 50):
+        stream.set_global_metadata("after", {"note": "x" * length})
+        with tifffile.TiffFile(tmp_path / "a.ome.tiff") as tiff:
+            assert np.array_equal([page.asarray() for page in tiff.pages], before)
+            assert "x" * length in tiff.pages.first.description
+    assert ome_writers.validate(tmp_path / "a.ome.tiff").valid
+
+
 def test_update_metadata_refuses_other_types(tmp_path: Path) -> None:
     """The metadata stays unchanged."""
     stream = create_stream(Case("a", "t", (1,)).settings(tmp_path))

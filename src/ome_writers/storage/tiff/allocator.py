@@ -12,7 +12,7 @@ _REUSE_GRACE_S = 1.0  # within which a reader that has found a description has r
 
 @dataclass(eq=False)
 class Extent:
-    """File space reserved for an ImageDescription."""
+    """File space reserved for an ImageDescription, or for IFDs, which are never retired."""
 
     offset: int
     capacity: int  # bytes
@@ -22,8 +22,8 @@ class Extent:
 class Allocator:
     """Allocates each byte of a file once; not thread-safe.
 
-    `end` is the end of the allocated space, beyond which there may be description extents; `description` is the extent
-    of the current ImageDescription.
+    `end` is the end of the allocated space, beyond which there may be extents; `description` is the extent of the
+    current ImageDescription.
     """
 
     def __init__(self) -> None:
@@ -31,12 +31,12 @@ class Allocator:
 
     def reset(self, description: Extent, end: int) -> None:
         """Forget all description extents except `description`, and continue to allocate at `end`."""
-        self.description, self._descriptions, self.end = description, [description], end
+        self.description, self._extents, self.end = description, [description], end
 
     def allocate(self, nbytes: int) -> int:
-        """Return the offset of `nbytes` at or after `end`, clear of all description extents."""
+        """Return the offset of `nbytes` at or after `end`, clear of all extents."""
         offset = aligned(self.end)
-        for extent in sorted(self._descriptions, key=lambda extent: extent.offset):
+        for extent in sorted(self._extents, key=lambda extent: extent.offset):
             if extent.offset < offset + nbytes and extent.offset + extent.capacity > offset:
                 offset = aligned(extent.offset + extent.capacity)
         self.end = offset + nbytes
@@ -47,33 +47,35 @@ class Allocator:
 
         A new extent has `spare` additional bytes. With `below_end`, extents beyond `end` are not reused.
         """
-        now = time.monotonic()
-        for extent in self._descriptions:
-            retired = now - (extent.retired_at or now) > _REUSE_GRACE_S
+        for extent in self._extents:
+            retired = time.monotonic() - (extent.retired_at or float("inf")) > _REUSE_GRACE_S
             fits = extent.capacity >= nbytes and (not below_end or extent.offset < self.end)
             if retired and fits and extent is not self.description:
                 return extent
         capacity = aligned(nbytes + spare)
-        return self.add_description(self.allocate(capacity), capacity)
+        return self.add_extent(self.allocate(capacity), capacity)
 
-    def add_description(self, offset: int, capacity: int) -> Extent:
-        """Register allocated space as a description extent."""
-        self._descriptions.append(Extent(offset, capacity))
-        return self._descriptions[-1]
+    def add_extent(self, offset: int, capacity: int) -> Extent:
+        """Register allocated space that nothing else may use."""
+        self._extents.append(Extent(offset, capacity))
+        return self._extents[-1]
 
     def set_description(self, extent: Extent) -> None:
         """Make `extent`, which the file references now, current, and retire the one before."""
         self.description.retired_at = time.monotonic()
         self.description = extent
 
+    def used_end(self) -> int:
+        """Return the end of the last extent in use."""
+        return max(extent.offset + extent.capacity for extent in self._used())
+
     def has_retired_extent(self, offset: int) -> bool:
-        """Whether a description at `offset` or beyond it was current once."""
-        return any(
-            extent.offset >= offset
-            for extent in self._descriptions
-            if extent.retired_at is not None and extent is not self.description
-        )
+        """Whether a retired extent is at `offset` or beyond it, where none is in use."""
+        return any(extent.offset >= offset for extent in self._extents)
 
     def drop_retired(self) -> None:
         """Forget retired extents, which no reader uses any more."""
-        self.reset(Extent(self.description.offset, self.description.capacity), self.end)
+        self._extents = self._used()
+
+    def _used(self) -> list[Extent]:
+        return [e for e in self._extents if e is self.description or e.retired_at is None]

@@ -235,8 +235,7 @@ class TiffFile:
         return aligned(self.geometry.plane_offset(last) + self.geometry.series_of(last).stride)
 
     def _truncated_size(self) -> int:
-        extent = self._allocator.description  # nothing else was written since `finish`
-        return max(self._planes_end(), extent.offset + extent.capacity)
+        return max(self._planes_end(), self._allocator.used_end())  # only extents since `finish`
 
     def _switch_chain(self, pages: NDArray[np.int64], description: bytes) -> None:
         """Switch to a chain of `pages` with another description, by one write of the header's pointer.
@@ -253,9 +252,8 @@ class TiffFile:
         self._handles.sync(self.path)
         self._write_numbers(8, offset + size)
         self._first_ifd = offset + size
-        self._allocator.set_description(
-            self._allocator.add_description(offset, size + chain.nbytes)
-        )
+        self._allocator.set_description(self._allocator.add_extent(offset, size))
+        self._allocator.add_extent(offset + size, chain.nbytes)
         self._handles.sync(self.path)
 
     # ------------------------------------------------------------------ creation
