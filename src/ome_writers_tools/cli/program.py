@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,51 +25,31 @@ from ome_writers_tools.cli.command import (
     UsageError,
     error_sentence,
 )
-from ome_writers_tools.cli.commands import (
-    advise,
-    bench,
-    completion,
-    convert,
-    crate,
-    demo,
-    edit,
-    info,
-    manifest,
-    preview,
-    process,
-    publish,
-    pyramid,
-    repair,
-    serve,
-    upload,
-    validate,
-    view,
-    watch,
-)
 from ome_writers_tools.cli.console import Screen
 
 _SIMILARITY = 0.7  # of a misspelt word; `--time` resembles `--image` by 0.67
 
-COMMANDS: tuple[Command, ...] = (
-    demo.COMMAND,
-    info.COMMAND,
-    preview.COMMAND,
-    view.COMMAND,
-    watch.COMMAND,
-    serve.COMMAND,
-    validate.COMMAND,
-    repair.COMMAND,
-    advise.COMMAND,
-    bench.COMMAND,
-    convert.COMMAND,
-    process.COMMAND,
-    pyramid.COMMAND,
-    edit.COMMAND,
-    manifest.COMMAND,
-    crate.COMMAND,
-    publish.COMMAND,
-    upload.COMMAND,
-    completion.COMMAND,
+# modules of `cli.commands`, each of which is imported when its command runs
+COMMANDS = (
+    "demo",
+    "info",
+    "preview",
+    "view",
+    "watch",
+    "serve",
+    "validate",
+    "repair",
+    "advise",
+    "bench",
+    "convert",
+    "process",
+    "pyramid",
+    "edit",
+    "manifest",
+    "crate",
+    "publish",
+    "upload",
+    "completion",
 )
 
 
@@ -78,16 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns the exit status: 0 success, 1 failure, 2 usage error, 130 Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    # a parser takes longer to build than many commands to run; only `completion` needs all of them
-    named = [c for c in COMMANDS if [c.name] == [*arguments[:1]] and c is not completion.COMMAND]
-    parser = _parser(named or COMMANDS)
     try:
+        parser = _parser([load_command(name) for name in _needed_commands(arguments)])
         _refuse_unknown_command(parser, arguments)
         options, unknown = parser.parse_known_args(arguments)
         if unknown:
             _refuse_unknown_arguments(options.parser, unknown)
     except SystemExit as exit_:  # argparse has printed the error or the help
         return int(exit_.code or 0)
+    except KeyboardInterrupt:  # while the command is imported
+        return INTERRUPTED
     command: Command | None = options.command
     if command is None:
         parser.print_help(sys.stderr)
@@ -113,6 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         screen.error(command.interrupted)
         return INTERRUPTED
+
+
+def load_command(name: str) -> Command:
+    """Import one of `COMMANDS`."""
+    command: Command = import_module(f"ome_writers_tools.cli.commands.{name}").COMMAND
+    return command
 
 
 def script() -> NoReturn:
@@ -146,6 +133,14 @@ class CommandParser(argparse.ArgumentParser):
     def actions(self) -> tuple[argparse.Action, ...]:
         """The arguments of this parser."""
         return tuple(self._actions)
+
+
+def _needed_commands(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the commands whose arguments are parsed or printed: all of them for the help and for `completion`."""
+    word = arguments[0] if arguments else "--help"
+    if word == "completion" or (word.startswith("-") and word != "--version"):
+        return COMMANDS
+    return (word,) if word in COMMANDS else ()
 
 
 def _parser(table: Sequence[Command]) -> CommandParser:
@@ -182,12 +177,11 @@ def _parser(table: Sequence[Command]) -> CommandParser:
 
 def _refuse_unknown_command(parser: CommandParser, arguments: Sequence[str]) -> None:
     """Exit with a usage error that suggests similar commands if the first argument is not a command."""
-    names = [command.name for command in COMMANDS]
     word = arguments[0] if arguments else "-"
-    if word.startswith("-") or word in names:
+    if word.startswith("-") or word in COMMANDS:
         return
-    close = [f"`{name}`" for name in get_close_matches(word.lower(), names, cutoff=_SIMILARITY)]
-    hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(names)}"
+    close = [f"`{name}`" for name in get_close_matches(word.lower(), COMMANDS, cutoff=_SIMILARITY)]
+    hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(COMMANDS)}"
     if Path(word).exists():
         hint = f"name a command before the path, as in `{parser.prog} info {word}`"
     parser.error(f"unknown command {word!r}; {hint}")

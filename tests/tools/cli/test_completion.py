@@ -52,4 +52,4 @@ def test_script_of_each_shell_names_every_command(
 ) -> None:
     assert main(["completion", shell]) == 0
     printed = capsys.readouterr().out
-    assert all(command.name in printed for command in COMMANDS)
+    assert all(command in printed for command in COMMANDS)

@@ -14,6 +14,7 @@ import pytest
 import ome_writers
 from ome_writers import AcquisitionSettings, Dimension, create_stream
 from ome_writers_tools.cli import main
+from ome_writers_tools.cli.program import COMMANDS
 from support.acquisitions import acquisition
 from support.preloaded import run_python
 from support.sweeps import swept
@@ -116,14 +117,26 @@ script()
     assert (done.returncode, done.stderr) == (130, "")
 
 
-def test_help_loads_no_optional_library() -> None:
-    code = (
-        "import sys; from ome_writers_tools.cli import main; main(['--help']);"
-        "print(sorted({'rich', 'PIL', 'pymmcore_plus', 'useq', 'zarr', 'tifffile',"
-        " 'tensorstore'} & set(sys.modules)))"
-    )
+def test_command_imports_only_its_module() -> None:
+    """Neither ``--version`` nor a misspelt command loads numpy and pydantic; ``--help`` loads no optional library."""
+    code = """
+import sys
+from ome_writers_tools.cli import main
+commands = "ome_writers_tools.cli.commands."
+for line in ("--version", "inof x", "repair --help", "--help"):
+    before = {*sys.modules}
+    main(line.split())
+    print("=====", *sorted(name.removeprefix(commands) for name in {*sys.modules} - before))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.stdout.splitlines()[-1] == "[]"
+    lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("=====")]
+    version, misspelt, repair, every = map(set, lines)
+    core, optional = {"numpy", "pydantic"}, {"rich", "PIL", "pymmcore_plus", "useq", "zarr"}
+    assert not (version | misspelt) & {*COMMANDS, *core}
+    assert repair & {*COMMANDS} == {"repair"}
+    assert every >= {*COMMANDS} - {"repair"}
+    assert every | repair >= core
+    assert not (version | misspelt | repair | every) & {*optional, "tifffile", "tensorstore"}
 
 
 def test_closed_pipe_prints_no_error(tmp_path: Path) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import ome_writers
-from ome_writers_tools.cli import main
-from ome_writers_tools.cli.program import COMMANDS
+from ome_writers_tools.cli import commands, main
+from ome_writers_tools.cli.program import COMMANDS, load_command
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from ome_writers_tools.cli.command import Command
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_module_of_commands_is_a_command() -> None:
+    modules = {path.stem for path in Path(commands.__file__).parent.glob("[a-z]*.py")}
+    assert sorted(COMMANDS) == sorted(modules)
+    assert [load_command(name).name for name in COMMANDS] == [*COMMANDS]
+
+
+@pytest.mark.parametrize("command", [*map(load_command, COMMANDS)], ids=COMMANDS)
 def test_help_of_a_command_has_examples(
-    command: object, capsys: pytest.CaptureFixture[str]
+    command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command.name, "--help"]) == 0
     output = capsys.readouterr().out
@@ -30,7 +37,7 @@ def test_help_of_a_command_has_examples(
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     output = " ".join(capsys.readouterr().out.split())
-    for command in COMMANDS:
+    for command in map(load_command, COMMANDS):
         assert f"{command.name} {command.summary}" in output
 
 
@@ -125,13 +132,11 @@ def test_ctrl_c_message_of_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    row = next(row for row in COMMANDS if row.name == command)
-
     def interrupted(options: object, screen: object) -> int:
         raise KeyboardInterrupt
 
-    rows = tuple(replace(c, run=interrupted) if c is row else c for c in COMMANDS)
-    monkeypatch.setattr("ome_writers_tools.cli.program.COMMANDS", rows)
+    row = replace(load_command(command), run=interrupted)
+    monkeypatch.setattr(f"ome_writers_tools.cli.commands.{command}.COMMAND", row)
     assert main([command, str(tmp_path)]) == 130
     assert message in capsys.readouterr().err
 
