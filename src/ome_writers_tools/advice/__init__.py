@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ome_writers_tools.advice.proposal import Advice as Advice
     from ome_writers_tools.advice.proposal import Load as Load
     from ome_writers_tools.advice.proposal import advise as advise
+    from ome_writers_tools.advice.proposal import needs_compression as needs_compression
     from ome_writers_tools.advice.proposal import predict as predict
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -36,6 +37,6 @@ else:
                 "measure_levels",
             ),
             ".noise": ("estimate_noise",),
-            ".proposal": ("Advice", "Load", "advise", "predict"),
+            ".proposal": ("Advice", "Load", "advise", "needs_compression", "predict"),
         },
     )

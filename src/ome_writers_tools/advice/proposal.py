@@ -56,6 +56,11 @@ def predict(codec: Codec | None, disk: DiskSpeed, cores: int) -> float:
     return 1 / math.hypot(processor_seconds / cores, 1 / (disk.bytes_per_second * codec.ratio))
 
 
+def needs_compression(camera: Camera, disk: DiskSpeed, levels: Levels | None = None) -> bool:
+    """Return whether the disk is too slow for uncompressed frames. Otherwise, `advise` does not propose codecs."""
+    return _rate(camera, levels) / disk.bytes_per_second > _SAFE_LOAD
+
+
 def advise(
     camera: Camera,
     disk: DiskSpeed,
@@ -68,13 +73,12 @@ def advise(
 ) -> Advice:
     """Propose settings.
 
-    `codecs` are proposed only if the disk is too slow without. `levels` are written, too. One of the `cores` is
-    reserved for the camera. `memory` is that of the machine, in bytes.
+    `codecs` are proposed only if the disk is too slow without: see `needs_compression`. `levels` are written, too. One
+    of the `cores` is reserved for the camera. `memory` is that of the machine, in bytes.
     """
     reasons: dict[str, str] = {}
-    free_cores, reducing, rate = max(1, cores - 1), 0.0, camera.rate
+    free_cores, reducing, rate = max(1, cores - 1), 0.0, _rate(camera, levels)
     if levels is not None:
-        rate *= 1 + levels.size
         reducing = camera.rate / levels.bytes_per_second
         reasons["pyramid"] = _levels_reason(camera, levels, free_cores)
     compression, written = _compression(rate, disk, codecs, free_cores - reducing, reasons)
@@ -113,6 +117,11 @@ def advise(
         buffer_bytes,
         reasons,
     )
+
+
+def _rate(camera: Camera, levels: Levels | None) -> float:
+    """Return the uncompressed bytes per second of frames and their levels."""
+    return camera.rate * (1 if levels is None else 1 + levels.size)
 
 
 def _compression(

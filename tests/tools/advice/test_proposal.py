@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ome_writers_tools.advice import Camera, Codec, DiskSpeed, Levels, advise, predict
+from ome_writers_tools.advice import (
+    Camera,
+    Codec,
+    DiskSpeed,
+    Levels,
+    advise,
+    needs_compression,
+    predict,
+)
 
 FAST = DiskSpeed(".", 2e9, 50_000, 10**12, 1)
 SLOW = DiskSpeed(".", 100e6, 200, 10**12, 1)
@@ -15,6 +23,17 @@ ZSTD = Codec("blosc-zstd", 300e6, 2.0)
 def test_fast_disk_needs_no_compression() -> None:
     advice = advise(Camera(1024, 1024, fps=100), FAST, codecs=(LZ4, ZSTD))
     assert (advice.compression, advice.load) == ("none", "easy")
+
+
+def test_compression_is_needed_above_60_percent_of_the_disk_speed() -> None:
+    """The levels add a third to the bytes."""
+    camera, levels = Camera(1000, 1000, fps=29), Levels("mean", 1 / 3, 1e9)  # 58 MB/s
+    assert not needs_compression(camera, SLOW)
+    assert needs_compression(camera, SLOW, levels)
+    assert needs_compression(Camera(1000, 1000, fps=31), SLOW)
+    for given in (None, levels):
+        proposed = advise(camera, SLOW, codecs=(ZSTD,), levels=given, cores=4).compression
+        assert (proposed != "none") is needs_compression(camera, SLOW, given)
 
 
 def test_slow_disk_gets_best_compression_that_keeps_up() -> None:

@@ -87,7 +87,6 @@ def test_printed_settings_run(
         (["--frame", "64x64", "--dtype", "pixel"], 2, "'pixel' is not a numpy dtype"),
         (["--frame", "64x64", "--disk", "nowhere"], 1, "nowhere is not a directory"),
         (["--frame", "64x64", "--dtype", "int64", "--format", "ome-tiff"], 1, "int64"),
-        (["--frame", "8192x8192", "--fps", "1e6", "--seconds", "0.05"], 1, "times the write speed"),
     ],
 )
 def test_error_names_invalid_value(
@@ -99,6 +98,19 @@ def test_error_names_invalid_value(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    fps = [] if "--fps" in arguments else ["--fps", "5"]
-    assert main(["advise", *fps, *arguments]) == status
+    assert main(["advise", "--fps", "5", *arguments]) == status
     assert message in capsys.readouterr().err
+
+
+def test_compressions_are_measured_if_the_disk_is_too_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise, no compression is proposed."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["advise", "--frame", "8192x8192", "--fps", "1e6", "--seconds", "0.05", "--json"]
+    assert main(arguments) == 1
+    streams = capsys.readouterr()
+    assert "times the write speed" in streams.err
+    reason = json.loads(streams.out)["advice"]["reasons"]["compression"]
+    assert "no compression keeps up" in reason
+    assert all(f"; {name}: " in reason for name in ("blosc-lz4", "blosc-zstd"))

@@ -25,7 +25,7 @@ from ome_writers_tools.cli.arguments import (
 from ome_writers_tools.cli.command import FAILURE, SUCCESS, Command, UsageError
 
 if TYPE_CHECKING:
-    from ome_writers_tools.advice import Advice, Camera, DiskSpeed
+    from ome_writers_tools.advice import Advice, Camera, Codec, DiskSpeed
     from ome_writers_tools.cli.console import Screen
 
 
@@ -69,6 +69,7 @@ def _run(options: Namespace, screen: Screen) -> int:
         measure_codecs,
         measure_disk,
         measure_levels,
+        needs_compression,
     )
 
     if options.noise is not None:
@@ -82,12 +83,16 @@ def _run(options: Namespace, screen: Screen) -> int:
     _check_supported(camera, options.format, options.pyramid)
     with screen.spinner(f"Writing to {folder.resolve()} for {options.seconds:g} s"):
         disk = measure_disk(folder, options.seconds)
+    levels = measure_levels(camera, options.pyramid) if options.pyramid else None
+    codecs: tuple[Codec, ...] = ()
+    if needs_compression(camera, disk, levels):
+        codecs = measure_codecs(camera, engines_of(options.format)[0].compressions)
     advice = advise(
         camera,
         disk,
         format=options.format,
-        codecs=measure_codecs(camera, engines_of(options.format)[0].compressions),
-        levels=measure_levels(camera, options.pyramid) if options.pyramid else None,
+        codecs=codecs,
+        levels=levels,
         cores=os.cpu_count() or 1,
         memory=memory_bytes(),
     )
