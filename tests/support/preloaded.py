@@ -6,6 +6,7 @@ On Windows, and for what depends on how the interpreter starts, tests start a ne
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import multiprocessing
 import os
@@ -31,26 +32,49 @@ _MODULES = [
     "__main__",  # otherwise each process imports the program of the tests
     "numpy",
     *(f"ome_writers_tools.cli.commands.{name}" for name in COMMANDS),
-    "ome_writers.streaming.create",
+    "ome_writers.formats.omezarr.metadata",
     "ome_writers.repair",
-    "ome_writers.storage.direct",
-    "ome_writers.storage.tiff",
+    "ome_writers.storage.direct.arrays",
+    "ome_writers.storage.tiff.file",
+    "ome_writers.streaming.create",
+    "ome_writers_pymmcore.recording",
     "rich.console",
     "rich.table",
+    "support.codeblocks",
+    "support.registries",
     "support.preloaded",
     "tifffile",
     "ome_types",
     "pymmcore_plus",
+    "PIL.PngImagePlugin",
+    "zarr",
 ]
 
 
+@functools.cache
 def preloaded_context() -> BaseContext:
     """Return how `multiprocessing` starts such processes."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_MODULES)
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = (
+        _path()
+    )  # the server ignores `sys.path`, and would not find `support`
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        os.environ.update({"PYTHONPATH": path} if path is not None else {})
     return context
+
+
+def _path() -> str:
+    """Return `sys.path` as the variable PYTHONPATH."""
+    return os.pathsep.join(filter(None, sys.path))
 
 
 def start_python(code: str, *arguments: Any) -> tuple[BaseProcess, Connection]:
@@ -94,7 +118,7 @@ def run_python(
             cwd=cwd,
             env={
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONPATH": _path(),
                 **(env or {}),
             },
         )
