@@ -93,18 +93,8 @@ def test_demo_uses_next_unused_name(tmp_path: Path) -> None:
     assert not list((tmp_path / "demo.ome.zarr").iterdir())
 
 
-def test_demo_replaces_dataset_only_with_overwrite(tmp_path: Path) -> None:
-    _demo(tmp_path, "run.ome.zarr")
-    before = (tmp_path / "run.ome.zarr" / "zarr.json").stat().st_mtime_ns
-    done = _run(tmp_path, "run.ome.zarr")
-    assert done.returncode == 1
-    assert "run.ome.zarr already exists; choose another name, or pass --overwrite" in done.stderr
-    assert (tmp_path / "run.ome.zarr" / "zarr.json").stat().st_mtime_ns == before
-    assert _demo(tmp_path, "run.ome.zarr", "--overwrite")["frames_wrong"] == 0
-
-
-def test_demo_replaces_contact_sheet_only_with_overwrite(tmp_path: Path) -> None:
-    """An existing contact sheet is refused before the acquisition."""
+def test_demo_replaces_dataset_and_contact_sheet_only_with_overwrite(tmp_path: Path) -> None:
+    """An existing contact sheet is refused before the acquisition. The result is shown as a table."""
     (tmp_path / "run.png").write_bytes(b"mine")
     done = _run(tmp_path, "run.ome.zarr", "--timepoints", "1")
     assert done.returncode == 1
@@ -112,8 +102,20 @@ def test_demo_replaces_contact_sheet_only_with_overwrite(tmp_path: Path) -> None
     assert "--overwrite" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run.png"]
     assert (tmp_path / "run.png").read_bytes() == b"mine"
-    _demo(tmp_path, "run.ome.zarr", "--overwrite")
+
+    done = _run(tmp_path, "run.ome.zarr", "--timepoints", "1", "--overwrite")
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+    for words in ("opened with", "t, c, z, y, x", "DAPI, FITC", "frames/s", "complete", "run.png"):
+        assert words in done.stdout
+    assert "20 of 20" in done.stderr
+
+    before = (tmp_path / "run.ome.zarr" / "zarr.json").stat().st_mtime_ns
+    done = _run(tmp_path, "run.ome.zarr")
+    assert done.returncode == 1
+    assert "run.ome.zarr already exists; choose another name, or pass --overwrite" in done.stderr
+    assert (tmp_path / "run.ome.zarr" / "zarr.json").stat().st_mtime_ns == before
+    assert _demo(tmp_path, "run.ome.zarr", "--overwrite")["frames_wrong"] == 0
 
 
 def test_demo_overwrite_refuses_foreign_directory(tmp_path: Path) -> None:
@@ -130,14 +132,6 @@ def test_demo_refuses_name_without_suffix(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "use .ome.zarr or .ome.tiff" in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-def test_demo_shows_a_table(tmp_path: Path) -> None:
-    done = _run(tmp_path, "run.ome.zarr", "--timepoints", "1")
-    assert done.returncode == 0, done.stderr
-    for words in ("opened with", "t, c, z, y, x", "DAPI, FITC", "frames/s", "complete", "run.png"):
-        assert words in done.stdout
-    assert "20 of 20" in done.stderr
 
 
 @pytest.mark.parametrize(

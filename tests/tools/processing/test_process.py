@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import shutil
@@ -191,12 +190,13 @@ def test_output_has_checksums_if_the_source_has(tmp_path: Path, path: Path, form
         assert ome_writers.read(output).images[0].levels[0].checksum is expected
 
 
-def spawned_pool() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+def preloaded_pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(2, mp_context=preloaded_context())
 
 
-@pytest.mark.parametrize("pool", [partial(ThreadPoolExecutor, 3), spawned_pool])
+@pytest.mark.parametrize("pool", [partial(ThreadPoolExecutor, 3), preloaded_pool])
 def test_concurrent_futures(tmp_path: Path, path: Path, pool: Any) -> None:
+    """`test_command` starts new interpreters, as ``--workers`` does."""
     seen = list[tuple[int, int]]()
     with pool() as executor:
         process(
@@ -235,7 +235,6 @@ def test_killed_worker_is_resumed(
     tmp_path: Path, path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second call repeats only the tasks that had not ended."""
-    preloaded_pool = partial(ProcessPoolExecutor, 2, mp_context=preloaded_context())
     monkeypatch.syspath_prepend(str(repository))  # the workers import this module by its path there
     output = tmp_path / "max.ome.zarr"
     function, seen = KilledMaximum(tmp_path), list[tuple[int, int]]()
