@@ -21,6 +21,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from ome_writers_tools.cli.program import COMMANDS
 
@@ -32,22 +33,17 @@ _MODULES = [
     "__main__",  # otherwise each process imports the program of the tests
     "numpy",
     *(f"ome_writers_tools.cli.commands.{name}" for name in COMMANDS),
-    "ome_writers.formats.omezarr.metadata",
-    "ome_writers.repair",
-    "ome_writers.storage.direct.arrays",
-    "ome_writers.storage.tiff.file",
-    "ome_writers.streaming.create",
     "ome_writers_pymmcore.recording",
     "rich.console",
     "rich.table",
     "support.codeblocks",
-    "support.registries",
     "support.preloaded",
     "tifffile",
     "ome_types",
     "pymmcore_plus",
     "PIL.PngImagePlugin",
     "zarr",
+    "support.warm_up",
 ]
 
 
@@ -60,15 +56,9 @@ def preloaded_context() -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_MODULES)
-    path = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = (
-        _path()
-    )  # the server ignores `sys.path`, and would not find `support`
-    try:
+    # the server ignores `sys.path`, and would not find `support`
+    with patch.dict(os.environ, PYTHONPATH=_path()):
         forkserver.ensure_running()
-    finally:
-        del os.environ["PYTHONPATH"]
-        os.environ.update({"PYTHONPATH": path} if path is not None else {})
     return context
 
 
