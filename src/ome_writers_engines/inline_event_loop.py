@@ -8,14 +8,25 @@ event loop that calls functions for an executor immediately, in the same thread.
 from __future__ import annotations
 
 import asyncio
+import selectors
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 
+class _Selector(selectors.DefaultSelector):
+    """Waits, but does not poll: a system call before each step of a coroutine would release the GIL."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return [] if timeout == 0 else super().select(timeout)
+
+
 class _InlineEventLoop(asyncio.SelectorEventLoop):
     """An event loop without threads."""
+
+    def __init__(self) -> None:
+        super().__init__(_Selector())
 
     def run_in_executor(  # type: ignore[override]  # mypy does not match a generic with Any
         self, executor: Executor | None, func: Callable[..., Any], *args: Any

@@ -27,6 +27,7 @@ Pipeline = Callable[[ArrayV3Metadata, LocalStore], Any]
 STAGE = ".stage.tmp"
 """Directory beside an array's chunks in which the library writes files until they are complete. `repair` uses the name
 too."""
+_STAGED_KEYS = {"name": "default", "configuration": {"separator": "."}}  # without folders
 
 
 def open_engine(root: Path, targets: Sequence[LevelSpec], options: Options) -> LibraryEngine:
@@ -49,17 +50,19 @@ def _open(
     loops = EventLoops()
 
     def open_array(folder: Path, array_metadata: dict[str, Any], grid: RegionGrid) -> _Array:
-        metadata = ArrayV3Metadata.from_dict(array_metadata)
-        library = partial(_library_array, metadata=metadata, pipeline=pipeline, loops=loops)
-        return _Array(folder, grid, library, loops, durable=options.durable)
+        opened = partial(_library_array, pipeline=pipeline, loops=loops)
+        staged = opened(folder / STAGE, array_metadata | {"chunk_key_encoding": _STAGED_KEYS})
+        array = opened(folder, array_metadata)
+        return _Array(folder, grid, staged, array, loops, durable=options.durable)
 
     return LibraryEngine(root, targets, options, open_array)
 
 
 def _library_array(
-    folder: Path, metadata: ArrayV3Metadata, pipeline: Pipeline, loops: EventLoops
+    folder: Path, array_metadata: dict[str, Any], pipeline: Pipeline, loops: EventLoops
 ) -> Any:
     """Return a zarr-python `AsyncArray`."""
+    metadata = ArrayV3Metadata.from_dict(array_metadata)
     # open it now: several threads make the first calls, but only one may open a store
     store = loops.run(LocalStore.open(folder))
     array: Any = zarr.AsyncArray(metadata=metadata, store_path=StorePath(store))
@@ -82,7 +85,8 @@ class _Array:
         self,
         folder: Path,
         grid: RegionGrid,
-        open_array: Callable[[Path], Any],
+        staged: Any,
+        array: Any,
         loops: EventLoops,
         *,
         durable: bool,
@@ -92,8 +96,8 @@ class _Array:
         self._stage = folder / STAGE
         self._grid = grid
         self._loops = loops
-        self._staged = open_array(self._stage)
-        self._array = open_array(folder)
+        self._staged = staged
+        self._array = array
 
     def store(self, selection: Selection, data: NDArray[np.generic]) -> None:
         files = list(self._grid.files(selection))
@@ -115,20 +119,23 @@ class _Array:
     def _stage_copy(self, file: str) -> None:
         """Copy a file that will be partly overwritten to the staging directory."""
         with suppress(FileNotFoundError):
-            (self._stage / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._folder / file, self._stage / file)
+            self._stage.mkdir(exist_ok=True)
+            shutil.copyfile(self._folder / file, self._staged_file(file))
 
     def _publish(self, file: str) -> None:
         """Move a file from the staging directory; a chunk of zeros does not have a file."""
-        target = self._folder / file
+        staged, target = self._staged_file(file), self._folder / file
         if self._durable:
             with suppress(FileNotFoundError):
-                sync_file(self._stage / file)
+                sync_file(staged)
         try:
-            rename(self._stage / file, target)
+            rename(staged, target)
         except FileNotFoundError:
-            if (self._stage / file).exists():
+            if staged.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                rename(self._stage / file, target)
+                rename(staged, target)
             else:
                 target.unlink(missing_ok=True)
+
+    def _staged_file(self, file: str) -> Path:
+        return self._stage / file.replace("/", ".")
