@@ -13,6 +13,7 @@ import pytest
 import ome_writers
 from ome_writers import Dimension, OmeZarrFormat, Position, Pyramid, create_stream, processing
 from ome_writers_tools.cli.program import main
+from support.sweeps import swept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,29 +90,27 @@ def check(path: Path, images: tuple[int, ...] = (0, 1), levels: int = 2) -> None
         assert not failed, failed
 
 
-@pytest.mark.parametrize(
-    ("options", "levels"),
-    [
-        ({}, 2),
-        (
-            {
-                "compression": "zstd",
-                "verify": True,
-                "shard_shapes": {"t": 0},
-                "chunk_shapes": {"z": 2, "x": 8},
-            },
-            2,
-        ),
-        ({"pyramid": Pyramid(levels=2)}, 3),
-        ({"images": [1]}, 2),
-        ({"format": "ome-zarr-0.4"}, 2),
-        ({"format": OmeZarrFormat(version="0.6", checksum=True)}, 2),
-    ],
-    ids=["plain", "compression and chunks", "pyramid", "images", "0.4", "0.6"],
-)
-def test_derived_images_are_converted(
-    source: Path, tmp_path: Path, options: dict[str, Any], levels: int
-) -> None:
+CHUNKS = {"shard_shapes": {"t": 0}, "chunk_shapes": {"z": 2, "x": 8}}
+VERSION_06 = OmeZarrFormat(version="0.6", checksum=True)
+OPTIONS: dict[str, tuple[dict[str, Any], int]] = {
+    "plain": ({}, 2),
+    "0.4": ({"format": "ome-zarr-0.4"}, 2),
+    "compression, chunks, pyramid": (
+        {"compression": "zstd", "verify": True, **CHUNKS, "pyramid": Pyramid(levels=2)},
+        3,
+    ),
+    "images, 0.6": ({"images": [1], "format": VERSION_06}, 2),
+    "compression and chunks": ({"compression": "zstd", "verify": True, **CHUNKS}, 2),
+    "pyramid": ({"pyramid": Pyramid(levels=2)}, 3),
+    "images": ({"images": [1]}, 2),
+    "0.6": ({"format": VERSION_06}, 2),
+}
+"""Options, and the number of levels of the copy; the last four are in sweeps only, because others combine them."""
+
+
+@pytest.mark.parametrize("name", swept(OPTIONS, [*OPTIONS][:4].__contains__))
+def test_derived_images_are_converted(source: Path, tmp_path: Path, name: str) -> None:
+    options, levels = OPTIONS[name]
     done = ome_writers.convert(source, tmp_path / "copy.ome.zarr", **options)
     assert done.not_copied == ()
     images = (1,) if "images" in options else (0, 1)
