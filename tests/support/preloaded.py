@@ -99,19 +99,7 @@ def run_python(
     Returns the exit code (negative: the number of the signal that ended the process), standard output and error.
     """
     if sys.platform == "win32":
-        return subprocess.run(
-            [sys.executable, *arguments],
-            input=stdin,
-            text=True,
-            capture_output=True,
-            timeout=timeout_s,
-            cwd=cwd,
-            env={
-                **os.environ,
-                "PYTHONPATH": _path(),
-                **(env or {}),
-            },
-        )
+        return run_new_python(arguments, stdin=stdin, cwd=cwd, env=env, timeout_s=timeout_s)
     with tempfile.TemporaryDirectory() as folder:
         process = _started(arguments, folder, stdin, cwd, env)
         process.join(timeout_s)
@@ -121,6 +109,26 @@ def run_python(
             raise subprocess.TimeoutExpired(list(arguments), timeout_s)
         output, errors = (Path(folder, n).read_text(encoding="utf-8") for n in "12")
         return subprocess.CompletedProcess(list(arguments), process.exitcode, output, errors)
+
+
+def run_new_python(
+    arguments: Sequence[str],
+    *,
+    stdin: str = "",
+    cwd: str | os.PathLike[str] = ".",
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 300.0,
+) -> subprocess.CompletedProcess[str]:
+    """Do the same with a new interpreter, which looks up plug-ins that were installed meanwhile."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        input=stdin,
+        text=True,
+        capture_output=True,
+        timeout=timeout_s,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": _path(), **(env or {})},
+    )
 
 
 @dataclass(frozen=True)
