@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from ome_writers_tools.cli.program import COMMANDS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 _MODULES = [
     "__main__",  # otherwise each process imports the program of the tests
     "numpy",
-    *(f"ome_writers_tools.cli.commands.{name}" for name in COMMANDS),
     "ome_writers_pymmcore.recording",
     "rich.console",
     "rich.table",
