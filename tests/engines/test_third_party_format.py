@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ome_writers.settings import engines
 from ome_writers.testing import EngineContract
 from ome_writers_tools.cli import main
 from support.interrupted import repair_and_check, write_and_kill
-from support.preloaded import run_new_python
+from support.preloaded import run_python
 from support.raw_planes import ROW, RawPlanesFormat
 
 FRAMES = np.arange(1, 2 * 3 * 2 * 4 * 6 + 1, dtype="uint16").reshape(2, 3, 2, 4, 6)
@@ -35,7 +36,7 @@ def _installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(str(site))
     paths = [str(site), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    monkeypatch.setattr("support.interrupted.run_python", run_new_python)
+    monkeypatch.setattr("support.interrupted.run_python", partial(run_python, new_interpreter=True))
     engines._installed_rows.cache_clear()
     yield
     engines._installed_rows.cache_clear()

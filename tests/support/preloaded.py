@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import multiprocessing
 import os
 import runpy
@@ -78,7 +77,6 @@ def start_python(code: str, *arguments: Any) -> tuple[BaseProcess, Connection]:
 
 
 def _execute(code: str, arguments: tuple[Any, ...], pipe: Connection) -> None:
-    gc.freeze()  # a collection of what is preloaded takes 90 ms
     names = {"__name__": "__main__", "arguments": arguments, "pipe": pipe}
     exec(compile(code, "<string>", "exec"), names)
 
@@ -90,13 +88,23 @@ def run_python(
     cwd: str | os.PathLike[str] = ".",
     env: Mapping[str, str] | None = None,
     timeout_s: float = 300.0,
+    new_interpreter: bool = sys.platform == "win32",
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python ARGUMENTS``, where the first is ``-c`` or ``-m``. `env` is added to the environment.
 
-    Returns the exit code (negative: the number of the signal that ended the process), standard output and error.
+    Returns the exit code (negative: the number of the signal that ended the process), standard output and error. A fork
+    has the plug-ins of the server, a new interpreter looks them up.
     """
-    if sys.platform == "win32":
-        return run_new_python(arguments, stdin=stdin, cwd=cwd, env=env, timeout_s=timeout_s)
+    if new_interpreter:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            input=stdin,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": _path(), **(env or {})},
+        )
     with tempfile.TemporaryDirectory() as folder:
         process = _started(arguments, folder, stdin, cwd, env)
         process.join(timeout_s)
@@ -106,26 +114,6 @@ def run_python(
             raise subprocess.TimeoutExpired(list(arguments), timeout_s)
         output, errors = (Path(folder, n).read_text(encoding="utf-8") for n in "12")
         return subprocess.CompletedProcess(list(arguments), process.exitcode, output, errors)
-
-
-def run_new_python(
-    arguments: Sequence[str],
-    *,
-    stdin: str = "",
-    cwd: str | os.PathLike[str] = ".",
-    env: Mapping[str, str] | None = None,
-    timeout_s: float = 300.0,
-) -> subprocess.CompletedProcess[str]:
-    """Do the same with a new interpreter, which looks up plug-ins that were installed meanwhile."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        input=stdin,
-        text=True,
-        capture_output=True,
-        timeout=timeout_s,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": _path(), **(env or {})},
-    )
 
 
 @dataclass(frozen=True)
@@ -182,7 +170,6 @@ def _started(
 
 def _run(arguments: list[str], folder: str, cwd: str, environment: dict[str, str]) -> None:
     """Be the interpreter: run the code or module, flush, and exit as `python` does."""
-    gc.freeze()  # as above
     for descriptor in (0, 1, 2):
         mode = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT
         opened = os.open(os.path.join(folder, str(descriptor)), mode)

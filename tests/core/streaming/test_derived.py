@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +31,6 @@ from support.derived_images import (
     settings,
     stack,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
