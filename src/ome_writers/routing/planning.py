@@ -248,10 +248,7 @@ def _extents(router: Router) -> dict[int, tuple[int, ...]]:
 
 
 def _array(
-    settings: AcquisitionSettings,
-    router: Router,
-    image: _Layout,
-    extents: tuple[int, ...] | None,
+    settings: AcquisitionSettings, router: Router, image: _Layout, extents: tuple[int, ...] | None
 ) -> tuple[LevelSpec, int | None]:
     """Return the array of full resolution, and the axis that acquisition advances slowest."""
     stored = image.dimensions

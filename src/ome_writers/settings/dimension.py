@@ -235,11 +235,7 @@ class PositionDimension(Dimension):
     """Deprecated spelling of ``Dimension(name="p", type="position", coords=[...])``."""
 
     def __init__(
-        self,
-        *,
-        positions: Sequence[str | Position] | None = None,
-        name: str = "p",
-        **fields: Any,
+        self, *, positions: Sequence[str | Position] | None = None, name: str = "p", **fields: Any
     ) -> None:
         warn_user(
             "PositionDimension is deprecated. Use Dimension(name='p', type='position', "

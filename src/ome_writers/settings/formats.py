@@ -18,12 +18,7 @@ from pydantic import (
 
 from ome_writers.errors import suggestion
 from ome_writers.settings.dtypes import PIXEL_TYPES
-from ome_writers.settings.engines import (
-    engine_rows,
-    engines_of,
-    find_engine,
-    installed_formats,
-)
+from ome_writers.settings.engines import engine_rows, engines_of, find_engine, installed_formats
 from ome_writers.settings.model import Model, warn_user
 from ome_writers.settings.paths import foreign_ending
 from ome_writers.untrusted import ARCHIVE_SUFFIX

@@ -16,16 +16,8 @@ from ome_writers.errors import OMEWritersError, OutputExistsError, SettingsError
 from ome_writers.file_sync import sync_folder, sync_folders
 from ome_writers.formats import Journal, check_output_path, create_metadata, lay_out
 from ome_writers.routing import Plan, resolve
-from ome_writers.settings import (
-    AcquisitionSettings,
-    SettingsFields,
-)
-from ome_writers.storage import (
-    Options,
-    choose,
-    open_engine,
-    open_with_stages,
-)
+from ome_writers.settings import AcquisitionSettings, SettingsFields
+from ome_writers.storage import Options, choose, open_engine, open_with_stages
 from ome_writers.streaming.dataset_writer import DatasetWriter, Output
 from ome_writers.streaming.output_claim import OutputClaim
 from ome_writers.streaming.stream import OMEStream

@@ -43,9 +43,8 @@ class Cursor:
         self.revisits = plan.router.revisits
         self._router = plan.router
         self._total = plan.frames
-        self._observe = (
-            observe  # receives the addresses in batches, before `next_address` reaches them
-        )
+        # receives the addresses in batches, before `next_address` reaches them
+        self._observe = observe
         self._addresses = plan.router.iter_addresses(0, observe)
         # address of the frame at `offset`; None at the end of the acquisition
         self.next_address = next(self._addresses, None)

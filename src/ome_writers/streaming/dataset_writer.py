@@ -310,12 +310,7 @@ class DatasetWriter:
             for journal in (self.journal, *(writer.image_set.journal for writer in self.added)):
                 self._run(partial(_write_pending, journal))
 
-    def close_metadata(
-        self,
-        outcome: Outcome,
-        spec: Callable[[], DatasetSpec],
-        runs: Runs,
-    ) -> None:
+    def close_metadata(self, outcome: Outcome, spec: Callable[[], DatasetSpec], runs: Runs) -> None:
         """Write the final metadata and the files of companions, and release the output path.
 
         `runs` are the frames since the last flush.

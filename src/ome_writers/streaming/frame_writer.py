@@ -246,9 +246,8 @@ class FrameWriter:
         return self._spec_of(Outcome(status, self.cursor.stored, shapes))
 
     def _spec_of(self, outcome: Outcome) -> DatasetSpec:
-        from ome_writers.formats import (
-            spec_of_plan,
-        )  # of `close` only with companions, which import it
+        # of `close` only with companions, which import it
+        from ome_writers.formats import spec_of_plan
 
         return spec_of_plan(self.plan, self.image_set.layout, outcome)
 

@@ -82,12 +82,10 @@ class SampledFrames:
         self._channel_axis = _channel_axis(images)
         self._offsets: deque[int] = deque()  # the chosen offsets that were received
         self._end = 0  # the offset after the received ones
-        self._counts = np.zeros(
-            self._images, np.int64
-        )  # received frames, by key of image and channel
-        self._explicit: dict[
-            tuple[int, int], list[int]
-        ] = {}  # by image and channel: frames, next chosen one
+        # received frames, by key of image and channel
+        self._counts = np.zeros(self._images, np.int64)
+        # by image and channel: frames, next chosen one
+        self._explicit: dict[tuple[int, int], list[int]] = {}
 
     def observe(self, start: int, images: NDArray[np.int64], index: NDArray[np.int64]) -> None:
         """Choose from the addresses that follow the offset `start`, if they do not continue the earlier ones."""

@@ -707,9 +707,7 @@ class OMEStream:
         return self._inference.settings_for(frame, acquired, image, writer.plan)
 
     def _restart(
-        self,
-        settings_of: Callable[[], AcquisitionSettings | None],
-        inference: FirstFrameInference,
+        self, settings_of: Callable[[], AcquisitionSettings | None], inference: FirstFrameInference
     ) -> None:
         with self._restart_lock, self._lock, self._metadata_lock:
             if self._state is not _OPEN or self._dataset_writer.failed:

@@ -175,6 +175,53 @@ def test_lent_and_owned_frames_are_not_copied(tmp_path: Path) -> None:
     assert np.array_equal(by_zarr(tmp_path)[0, :2], [frame_of(1, "uint16"), frame_of(2, "uint16")])
 
 
+@pytest.mark.parametrize("checksum", [False, True], ids=["", "checksum"])
+@pytest.mark.parametrize("codec", ["none", "blosc-lz4"])
+@pytest.mark.parametrize(
+    ("chunks", "shards"),
+    [
+        ((1, 300, 350), None),
+        ((1, 256, 256), None),
+        ((1, 300, 350), (3, 600, 700)),
+        ((1, 256, 256), (3, 768, 768)),
+        ((1, 300, 350), (2, 300, 700)),
+    ],
+    ids=str,
+)
+def test_tiles_are_copied_while_they_are_written(
+    tmp_path: Path,
+    chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None,
+    codec: str,
+    checksum: bool,
+) -> None:
+    """Of owned and lent frames, which were not copied before; copied ones are among them, and one is replaced."""
+    shape = (6, 600, 700)
+    dims = (
+        Dimension(name="t", count=6),
+        Dimension(name="y", count=600),
+        Dimension(name="x", count=700),
+    )
+    array = LevelSpec(
+        "0", shape, "uint16", chunks, shards, codec, checksum=checksum, dimensions=dims
+    )
+    engine = open_engine(tmp_path, [array], Options())
+    frames = np.random.default_rng(0).integers(0, 100, (7, *shape[1:])).astype("uint16")
+    for number, (index, frame) in enumerate(zip((0, 1, 2, 4, 5, 1), frames, strict=False)):
+        if number == 5:
+            engine.flush([shape])
+            assert frame.nbytes <= engine.stats().bytes_copied < 2 * frame.nbytes  # of one frame
+        given = engine.lend(0) if number % 2 else frame
+        given[...] = frame
+        engine.write(number, 0, (index,), given, owned=number != 2)
+        assert np.array_equal(engine.read(0, (index,)), frame)
+    engine.close([shape])
+    assert not engine.failures
+    expected = np.stack([frames[0], frames[5], frames[2], np.zeros_like(frames[0]), *frames[3:5]])
+    assert np.array_equal(by_zarr(tmp_path), expected)
+    assert np.array_equal(by_tensorstore(tmp_path), expected)
+
+
 def test_failed_write_reports_its_frames(tmp_path: Path) -> None:
     array = array_of(Case("a chunk a frame", "C", "none", "uint16", False, 2**20))
     engine = open_engine(tmp_path, [array], Options())

@@ -17,9 +17,5 @@ if TYPE_CHECKING:
     from ome_writers.storage.direct.engine import open_engine as open_engine
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
-        __name__,
-        {
-            ".arrays": ("StoredArray",),
-            ".engine": ("DirectEngine", "open_engine"),
-        },
+        __name__, {".arrays": ("StoredArray",), ".engine": ("DirectEngine", "open_engine")}
     )

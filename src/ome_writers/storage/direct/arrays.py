@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 # Larger frames benefit from a second core; smaller ones in the same shard benefit from a shared write.
 _MAX_WRITE_THROUGH_BYTES = 2**18
 _MIN_WRITE_THROUGH_BYTES = 2**12
-_MIN_SHARED_BYTES = (
-    4 * 2**20
-)  # of the chunks of a block: smaller ones are compressed in a few milliseconds
+# Smaller blocks of chunks are compressed in a few milliseconds.
+_MIN_SHARED_BYTES = 4 * 2**20
+# A smaller tile takes longer to write than to copy; a larger one leaves the processor's cache meanwhile.
+_MIN_COPIED_TILE_BYTES = 2**17
+_MAX_COPIED_TILE_BYTES = 2**20
 _MAX_OPEN_SHARDS = 1024  # of one array; others are finished, and reopened when necessary
 
 
@@ -94,11 +96,9 @@ class StoredArray:
         self.uncompressed_shards = self.grid.sharded and not compressed
         # whether storing a block takes nothing but writing to its shard, so that only one thread at a time is useful
         self.one_writer_per_shard = self.grid.sharded and self.identity
-        possible = (
-            self.grid.one_chunk_per_plane
-            and not disk.direct_io
-            and not (self.grid.sharded and disk.durable)
-        )
+        # whether chunks may be written one at a time
+        singly = not (disk.direct_io or (self.grid.sharded and disk.durable))
+        possible = singly and self.grid.one_chunk_per_plane
         min_bytes = _MIN_WRITE_THROUGH_BYTES if self.uncompressed_shards else 0
         # whether writing a frame by itself always takes less time than copying and submitting it
         self.prefers_write_through = (
@@ -122,14 +122,15 @@ class StoredArray:
             and isinstance(self._chunks, ChunkFiles)
             and not self.grid.sharded
         )
-        self.existing: ExistingChunks | None = (
-            None  # of an array that an earlier stream has written
-        )
+        fitting = _MIN_COPIED_TILE_BYTES <= self.grid.chunk_bytes <= _MAX_COPIED_TILE_BYTES
+        copies_tiles = singly and fitting and self.grid.depth == 1
+        # whether blocks can have references of planes: they are chunks, or their tiles are copied when written
+        self.references_planes = self.grid.one_chunk_per_plane or copies_tiles
+        self.existing: ExistingChunks | None = None  # of an array of an earlier stream
         self.moved: MovedChunks | None = None  # while files are removed, because a mirror has them
         self._current: _CurrentShard | None = None
-        self.map: Callable[..., list[Any]] | None = (
-            None  # `map_shared` with the workers of the engine
-        )
+        # `map_shared` with the workers of the engine
+        self.map: Callable[..., list[Any]] | None = None
 
     def store(self, block: Block, slots: frozenset[int] | None) -> None:
         """Encode and write the columns of a block: with only these slots, or None if the block is sealed."""
@@ -139,22 +140,25 @@ class StoredArray:
         if not self.grid.sharded:
             across = self.grid.tiles[1]
             chunks_at = [
-                ((*cell, *divmod(tile, across)), column[tile])
+                ((*cell, *divmod(tile, across)), column, tile)
                 for (cell, _), column in zip(block.entries, columns, strict=False)
-                for tile in range(len(column))
+                for tile in range(self.grid.column_shape[0])
             ]
             if self._codec.compressed:
                 self._for_each(self._write_chunk, chunks_at)
             else:
-                for key, chunk in chunks_at:
-                    self._chunks.write(key, *self._codec.encode_parts(chunk))
+                for key, *at in chunks_at:
+                    self._chunks.write(key, *self._codec.encode_parts(self.grid.extract_chunk(*at)))
+            return
+        if block.by_reference and self.identity and not self.grid.one_chunk_per_plane:
+            self._store_tiles(block)
             return
         planes = np.asarray([plane for _, plane in block.entries], np.int64)
         first = planes[:, np.newaxis] * self.grid.plane_chunks
         single_write = slots is None and self.identity and len(self.grid.parts) == 1
         memory = block.memory if single_write else None
         all_chunks = [
-            (part.yx, column[tile])
+            (part.yx, column, tile)
             for part in (self.grid.parts if memory is None else ())
             for _, column in zip(block.entries, columns, strict=False)
             for tile in part.tiles
@@ -173,6 +177,21 @@ class StoredArray:
             shard = self._acquire(key, part)
             try:
                 shard.write_chunks(inner, sizes, chunks, final=slots is None)
+            finally:
+                self._release(key, shard)
+
+    def _store_tiles(self, block: Block) -> None:
+        """Copy and write one tile after the other, so that each copy is in the cache of the processor."""
+        for part in self.grid.parts:
+            key = (*block.shard, *part.yx)
+            shard = self._acquire(key, part)
+            try:
+                with self._disk.use(shard.path) as fd:
+                    for (_, plane), column in zip(block.entries, block.columns, strict=False):
+                        first = plane * self.grid.plane_chunks
+                        for tile, inner in zip(part.tiles, part.inner, strict=True):
+                            chunk = self.grid.extract_chunk(column, tile)
+                            shard.write_chunk(fd, first + inner, chunk, self.grid.chunk_bytes)
             finally:
                 self._release(key, shard)
 
@@ -213,14 +232,18 @@ class StoredArray:
     def _for_each(
         self,
         function: Callable[[Any, NDArray[np.generic]], T],
-        chunks: Sequence[tuple[Any, NDArray[np.generic]]],
+        chunks: Sequence[tuple[Any, NDArray[np.generic], int]],
     ) -> list[T]:
         """Return the results for the chunks of a block, computed in idle workers, too, if that takes long."""
-        long = sum(chunk.nbytes for _, chunk in chunks) >= _MIN_SHARED_BYTES
+
+        def call(each: tuple[Any, NDArray[np.generic], int]) -> T:
+            key, column, tile = each
+            return function(key, self.grid.extract_chunk(column, tile))
+
+        long = len(chunks) * self.grid.chunk_bytes >= _MIN_SHARED_BYTES
         if self.map is None or not (long and self._codec.compressed):
-            return [function(*each) for each in chunks]
-        results: list[T] = self.map(lambda each: function(*each), chunks)
-        return results
+            return list(map(call, chunks))
+        return self.map(call, chunks)
 
     def write_frame(self, cell: Cell, frame: NDArray[np.generic]) -> int:
         """Encode and write a contiguous frame that is a chunk; return the bytes written.

@@ -132,7 +132,7 @@ class Block(Unit):
         if slot in self.slots:
             self.replaced = True
         if isinstance(self.columns, list):
-            self.columns[column:] = [frame.reshape(self._grid.column_shape)]
+            self.columns[column:] = [frame.reshape(self._grid.frame_shape)]
             if buffer is None:
                 self._reserved_bytes += frame.nbytes
             else:

@@ -153,7 +153,7 @@ class DirectEngine:
         grid = stored.grid
         cell, slot = grid.split(index)
         shard, plane = grid.shard(cell) if grid.sharded else (cell, 0)
-        by_reference = owned and grid.one_chunk_per_plane and frame.flags.c_contiguous
+        by_reference = owned and stored.references_planes and frame.flags.c_contiguous
         lent = buffer.budget.end_loan(frame) if by_reference else None
         if by_reference and lent is None:
             buffer.budget.reserve(frame.nbytes)

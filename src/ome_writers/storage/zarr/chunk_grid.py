@@ -114,8 +114,20 @@ class Grid:
             if width < cx:
                 tile[:height, width:] = 0
 
+    def extract_chunk(self, column: NDArray[np.generic], tile: int) -> NDArray[np.generic]:
+        """Return a chunk of a column; of a plane (y, x) with several tiles, a copy with zeros beyond the plane."""
+        if column.ndim > 2 or self.one_chunk_per_plane:
+            return column[tile] if column.ndim > 2 else column
+        part = column[self._window(tile)]
+        chunk: NDArray[np.generic] = (np.zeros if self.padded else np.empty)(self.tile, self.dtype)
+        chunk[: part.shape[0], : part.shape[1]] = part
+        return chunk
+
     def extract_plane(self, column: NDArray[np.generic], slot: int) -> NDArray[np.generic]:
-        """Return a copy of the plane (y, x) in a slot of a column."""
+        """Return a copy of the plane (y, x) in a slot of a column, or of a plane."""
+        if column.ndim == 2:
+            plane: NDArray[np.generic] = column.copy()
+            return plane
         frame = np.empty(self.frame_shape, self.dtype)
         for number in range(len(column)):
             part = frame[self._window(number)]
