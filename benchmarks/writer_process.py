@@ -3,8 +3,8 @@
 X1: W2, W4-sharded and W9, and the limit of W2: a program that copies the frames into 256 MiB of shared memory,
 and another one that writes them from there, without this library (Linux). X2: W1. X3: a thread appends 100
 frames/s of 2048x2048 while the main thread runs Python code for 80 % of each frame period, as the GUI of a
-microscope does; a frame is late if its `append` begins more than a period after it was due. The writers
-alternate, each run in a new process, and medians are printed.
+microscope does; a frame is late if its `append` begins more than a period after it was due. Each run
+is in a new process, the writers take turns in random order, and medians are printed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 import mmap
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -142,7 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kinds = (*WRITERS, "limit") if workload == "W2" and hasattr(os, "fork") else WRITERS
         found: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
         for _ in range(options.rounds):
-            for kind in kinds:
+            # in random order: each run finds the free memory of a virtual machine as the one before has left it
+            for kind in random.sample(kinds, len(kinds)):
                 found[kind].append(_run(workload, kind, options.folder, options.count))
         figure = "late" if row == "X3" else "seconds"
         thread, process = (_median(found[kind], figure) for kind in WRITERS)
