@@ -50,6 +50,8 @@ KINDS = {
     "OME-TIFF": Kind(".ome.tiff"),
     **CHECKED,
 }
+# size of a frame along y and x, and the number of frames, by row
+ROWS = {"R1": (512, 1000), "R2": (16, 100_000), "I2": (2048, 1200)}
 
 
 def write(kind: str, path: Path, frames: int, size: int, *, killed: bool) -> None:
@@ -191,7 +193,7 @@ def measure_validation(kind: str, path: Path, rounds: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, or the process that writes a dataset."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks --stored", description=__doc__)
-    parser.add_argument("--row", choices=["R1", "R2", "I2"], help="default: all")
+    parser.add_argument("rows", nargs="*", metavar="R1 R2 I2", help="default: all")
     parser.add_argument("--only", choices=[*KINDS])
     parser.add_argument(
         "--frames", type=int, help="default: 1,000 for R1, 100,000 for R2, 1,200 for I2"
@@ -200,21 +202,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--write", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if unknown := set(options.rows) - {*ROWS}:
+        parser.error(f"unknown row {min(unknown)!r}; choose from {', '.join(ROWS)}")
     if options.write:
         kind, path, frames, size = options.write
-        write(kind, Path(path), int(frames), int(size), killed=options.row == "R2")
+        write(kind, Path(path), int(frames), int(size), killed=options.rows == ["R2"])
         return 0
-    for row, size, default in (("R1", 512, 1000), ("R2", 16, 100_000), ("I2", 2048, 1200)):
+    for row in options.rows or ROWS:
+        size, default = ROWS[row]
         for kind in KINDS:
-            if (
-                (kind in CHECKED) == (row == "I2")
-                and options.row in (None, row)
-                and options.only in (None, kind)
-            ):
+            if (kind in CHECKED) == (row == "I2") and options.only in (None, kind):
                 frames = options.frames or default
                 with tempfile.TemporaryDirectory(dir=options.dir) as folder:
                     path = Path(folder, f"run{KINDS[kind].suffix}")
-                    command = [sys.executable, "-m", "benchmarks.stored", "--row", row, "--write"]
+                    command = [sys.executable, "-m", "benchmarks.stored", row, "--write"]
                     command += [kind, str(path), str(frames), str(size)]
                     subprocess.run(command, check=row != "R2")
                     if row == "R1":

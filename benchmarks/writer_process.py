@@ -133,6 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="default: a temporary folder")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if unknown := set(options.rows) - {*ROWS}:
+        parser.error(f"unknown row {min(unknown)!r}; choose from {', '.join(ROWS)}")
     if options.one:
         figures = measure(*options.one, options.folder, options.count)
         print(json.dumps(figures))
