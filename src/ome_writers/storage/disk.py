@@ -49,14 +49,19 @@ class Disk:
     def write(
         self,
         path: Path,
-        parts: Sequence[bytes | memoryview],
+        parts: Sequence[bytes | memoryview] | Iterator[Piece],
         offsets: NDArray[np.int64],
         sizes: NDArray[np.int64],
     ) -> None:
         """Write pieces of `sizes` bytes at `offsets` into an existing file; adjacent pieces share a system call.
 
-        For `parts` see `adjacent_runs`.
+        For `parts` see `adjacent_runs`. The pieces of an iterator are written one by one, from the processor's cache.
         """
+        if isinstance(parts, Iterator):
+            with self._handles.use(path) as fd:
+                for piece, offset, nbytes in zip(parts, offsets, sizes, strict=True):
+                    write_single(fd, piece, int(nbytes), int(offset))
+            return
         runs = adjacent_runs(parts, offsets, sizes)
         aligned = self._direct_io_works and _are_aligned(parts)
         with self._handles.use(path) as fd:

@@ -175,7 +175,7 @@ def test_lent_and_owned_frames_are_not_copied(tmp_path: Path) -> None:
     assert np.array_equal(by_zarr(tmp_path)[0, :2], [frame_of(1, "uint16"), frame_of(2, "uint16")])
 
 
-@pytest.mark.parametrize("checksum", [False, True], ids=["", "checksum"])
+@pytest.mark.parametrize("option", ["", "checksum", "durable"])
 @pytest.mark.parametrize("codec", ["none", "blosc-lz4"])
 @pytest.mark.parametrize(
     ("chunks", "shards"),
@@ -193,7 +193,7 @@ def test_tiles_are_copied_while_they_are_written(
     chunks: tuple[int, ...],
     shards: tuple[int, ...] | None,
     codec: str,
-    checksum: bool,
+    option: str,
 ) -> None:
     """Of owned and lent frames, which were not copied before; copied ones are among them, and one is replaced."""
     shape = (6, 600, 700)
@@ -203,9 +203,9 @@ def test_tiles_are_copied_while_they_are_written(
         Dimension(name="x", count=700),
     )
     array = LevelSpec(
-        "0", shape, "uint16", chunks, shards, codec, checksum=checksum, dimensions=dims
+        "0", shape, "uint16", chunks, shards, codec, checksum=option == "checksum", dimensions=dims
     )
-    engine = open_engine(tmp_path, [array], Options())
+    engine = open_engine(tmp_path, [array], Options(durable=option == "durable"))
     frames = np.random.default_rng(0).integers(0, 100, (7, *shape[1:])).astype("uint16")
     for number, (index, frame) in enumerate(zip((0, 1, 2, 4, 5, 1), frames, strict=False)):
         if number == 5:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ome_writers import AcquisitionSettings, Dimension, create_stream
+from ome_writers.dataset import LevelSpec
 from ome_writers.routing import resolve
 from ome_writers.storage import LocalStore
 from ome_writers.storage.direct.arrays import StoredArray
@@ -192,3 +193,33 @@ def test_snapshot_contains_only_recorded_slots(tmp_path: Path) -> None:
     (column,) = block.snapshot({0})
     assert np.array_equal(grid.extract_plane(column, 0), frame(0))
     assert not grid.extract_plane(column, 1).any()
+
+
+def test_tiles_of_a_plane_become_visible_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another flush publishes the index while the tiles of a plane are copied and written one after the other."""
+    shape = (CHUNKS // 4, 512, 512)
+    dims = tuple(Dimension(name=n, count=c) for n, c in zip("tyx", shape, strict=True))
+    level = LevelSpec("0", shape, "uint16", (1, 256, 256), shape, dimensions=dims)
+    stored = StoredArray(LocalStore(tmp_path), level, Disk())
+    extract, planes = stored.grid.extract_chunk, np.arange(2 * 512**2, dtype="uint16")
+    path = tmp_path / "0/c/0/0/0"
+
+    def store(number: int) -> None:
+        block = Block(0, stored, (number,), (0,), 1, by_reference=True)
+        plane = planes.reshape(2, 512, 512)[number]
+        block.add(number, (number,), number, 0, plane, None)
+        stored.store(block, None)
+
+    def extract_after_flush(plane: np.ndarray, tile: int) -> np.ndarray:
+        stored.flush()
+        assert [size for _, size in index_of(path)] == 4 * [256**2 * 2] + 4 * [EMPTY]
+        return extract(plane, tile)
+
+    store(0)
+    monkeypatch.setattr(stored.grid, "extract_chunk", extract_after_flush)
+    store(1)
+    stored.flush()
+    tiles = planes.reshape(2, 2, 256, 2, 256).swapaxes(2, 3).reshape(8, -1)
+    assert [read_range(path, *entry) for entry in index_of(path)] == [t.tobytes() for t in tiles]

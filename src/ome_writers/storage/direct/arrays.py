@@ -3,10 +3,10 @@
 # Longer than 300 lines: one class, with all ways to write a chunk.
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -96,9 +96,11 @@ class StoredArray:
         self.uncompressed_shards = self.grid.sharded and not compressed
         # whether storing a block takes nothing but writing to its shard, so that only one thread at a time is useful
         self.one_writer_per_shard = self.grid.sharded and self.identity
-        # whether chunks may be written one at a time
-        singly = not (disk.direct_io or (self.grid.sharded and disk.durable))
-        possible = singly and self.grid.one_chunk_per_plane
+        possible = (
+            self.grid.one_chunk_per_plane
+            and not disk.direct_io
+            and not (self.grid.sharded and disk.durable)
+        )
         min_bytes = _MIN_WRITE_THROUGH_BYTES if self.uncompressed_shards else 0
         # whether writing a frame by itself always takes less time than copying and submitting it
         self.prefers_write_through = (
@@ -123,7 +125,7 @@ class StoredArray:
             and not self.grid.sharded
         )
         fitting = _MIN_COPIED_TILE_BYTES <= self.grid.chunk_bytes <= _MAX_COPIED_TILE_BYTES
-        copies_tiles = singly and fitting and self.grid.depth == 1
+        copies_tiles = fitting and self.grid.depth == 1 and not disk.direct_io
         # whether blocks can have references of planes: they are chunks, or their tiles are copied when written
         self.references_planes = self.grid.one_chunk_per_plane or copies_tiles
         self.existing: ExistingChunks | None = None  # of an array of an earlier stream
@@ -150,48 +152,35 @@ class StoredArray:
                 for key, *at in chunks_at:
                     self._chunks.write(key, *self._codec.encode_parts(self.grid.extract_chunk(*at)))
             return
-        if block.by_reference and self.identity and not self.grid.one_chunk_per_plane:
-            self._store_tiles(block)
-            return
         planes = np.asarray([plane for _, plane in block.entries], np.int64)
         first = planes[:, np.newaxis] * self.grid.plane_chunks
         single_write = slots is None and self.identity and len(self.grid.parts) == 1
         memory = block.memory if single_write else None
+        copies_tiles = self.identity and block.by_reference and not self.grid.one_chunk_per_plane
         all_chunks = [
             (part.yx, column, tile)
-            for part in (self.grid.parts if memory is None else ())
+            for part in (() if copies_tiles or memory is not None else self.grid.parts)
             for _, column in zip(block.entries, columns, strict=False)
             for tile in part.tiles
         ]
         encoded = iter(self._for_each(lambda _, chunk: self._codec.encode_parts(chunk), all_chunks))
         for part in self.grid.parts:
             inner = (first + part.inner).reshape(-1)
+            sizes = np.full(len(inner), self.grid.chunk_bytes, np.int64)
+            chunks: list[bytes | memoryview] | Iterator[Piece]
             if memory is not None:
-                chunks: list[bytes | memoryview] = [memory]
-                sizes = np.full(len(inner), self.grid.chunk_bytes, np.int64)
+                chunks = [memory]
+            elif copies_tiles:
+                each = itertools.product(columns[: len(block.entries)], part.tiles)
+                chunks = itertools.starmap(self.grid.extract_chunk, each)
             else:
-                of_part = list(islice(encoded, len(inner)))
+                of_part = list(itertools.islice(encoded, len(inner)))
                 sizes = np.asarray([sum(map(len, parts)) for parts in of_part], np.int64)
                 chunks = [piece for parts in of_part for piece in parts]
             key = (*block.shard, *part.yx)
             shard = self._acquire(key, part)
             try:
                 shard.write_chunks(inner, sizes, chunks, final=slots is None)
-            finally:
-                self._release(key, shard)
-
-    def _store_tiles(self, block: Block) -> None:
-        """Copy and write one tile after the other, so that each copy is in the cache of the processor."""
-        for part in self.grid.parts:
-            key = (*block.shard, *part.yx)
-            shard = self._acquire(key, part)
-            try:
-                with self._disk.use(shard.path) as fd:
-                    for (_, plane), column in zip(block.entries, block.columns, strict=False):
-                        first = plane * self.grid.plane_chunks
-                        for tile, inner in zip(part.tiles, part.inner, strict=True):
-                            chunk = self.grid.extract_chunk(column, tile)
-                            shard.write_chunk(fd, first + inner, chunk, self.grid.chunk_bytes)
             finally:
                 self._release(key, shard)
 

@@ -20,7 +20,7 @@ moves to a new end of the file, a copy of it is in a temporary file beside the s
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -102,14 +102,14 @@ class Shard:
         self,
         inner: Indices,
         sizes: Indices,
-        parts: Sequence[bytes | memoryview],
+        parts: Sequence[bytes | memoryview] | Iterator[Piece],
         *,
         final: bool = True,
     ) -> None:
         """Write the chunks with the numbers `inner`; `final` if they will not get more frames.
 
         `parts` contains either each stored chunk, in one or more buffers, or a single buffer with all of them side by
-        side. Readers see the chunks after the next `flush` or `finish`.
+        side; or an iterator returns each. Readers see the chunks after the next `flush` or `finish`.
         """
         with self._lock:
             if self.complete and not (self._shape.in_place and self._final[inner].all()):
