@@ -156,7 +156,8 @@ def test_verbs_without_packages(hidden: tuple[str, ...], suffix: str, tmp_path: 
     check = f"from importlib.util import find_spec\nassert not any(map(find_spec, {hidden!r}))\n"
     check += "from ome_writers import *\n"
     verbs = _VERBS if "ome_writers_tools" in hidden else _VERBS + _TOOLS
-    _run(tmp_path, "-c", check + verbs, tmp_path, suffix, CORE.parent)
+    installed = Path(ome_writers.__file__).parents[1]
+    _run(tmp_path, "-c", check + verbs, tmp_path, suffix, installed)
 
 
 def _needs(path: Path, packages: tuple[str, ...]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -151,4 +152,9 @@ def test_killed_process_does_not_affect_the_race(
             answers
         )
         fill(create_stream(settings(folder, kind, overwrite=True)), 7)
+        # that of the victim, if it was killed after it had created its dataset
+        interrupted = list(folder.glob("run.interrupted-*"))
+        assert len(interrupted) <= (not winners)
+        for path in interrupted:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         check(folder, kind, 7)
