@@ -7,15 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import ome_writers
 from support.sources import ADAPTERS, CORE, REPOSITORY
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Part(NamedTuple):
