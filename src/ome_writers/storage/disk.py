@@ -55,7 +55,7 @@ class Disk:
     ) -> None:
         """Write pieces of `sizes` bytes at `offsets` into an existing file; adjacent pieces share a system call.
 
-        For `parts` see `adjacent_runs`. The pieces of an iterator are written one by one, from the processor's cache.
+        For `parts` see `adjacent_runs`; an iterator returns each piece only when it is written.
         """
         if isinstance(parts, Iterator):
             with self._handles.use(path) as fd:

@@ -125,9 +125,10 @@ class StoredArray:
             and not self.grid.sharded
         )
         fitting = _MIN_COPIED_TILE_BYTES <= self.grid.chunk_bytes <= _MAX_COPIED_TILE_BYTES
-        copies_tiles = fitting and self.grid.depth == 1 and not disk.direct_io
-        # whether blocks can have references of planes: they are chunks, or their tiles are copied when written
-        self.references_planes = self.grid.one_chunk_per_plane or copies_tiles
+        # whether a block can refer to the memory of a plane: the plane is a chunk, or `store` copies its tiles
+        self.references_planes = self.grid.one_chunk_per_plane or (
+            fitting and self.grid.depth == 1 and not disk.direct_io
+        )
         self.existing: ExistingChunks | None = None  # of an array of an earlier stream
         self.moved: MovedChunks | None = None  # while files are removed, because a mirror has them
         self._current: _CurrentShard | None = None

@@ -115,11 +115,15 @@ class Grid:
                 tile[:height, width:] = 0
 
     def extract_chunk(self, column: NDArray[np.generic], tile: int) -> NDArray[np.generic]:
-        """Return a chunk of a column; of a plane (y, x) with several tiles, a copy with zeros beyond the plane."""
-        if column.ndim > 2 or self.one_chunk_per_plane:
-            return column[tile] if column.ndim > 2 else column
+        """Return a chunk of a column or plane (y, x). A tile of a plane is a copy, with zeros beyond the plane."""
+        if column.ndim == 2 and self.one_chunk_per_plane:
+            return column
+        chunk: NDArray[np.generic]
+        if column.ndim > 2:
+            chunk = column[tile]
+            return chunk
         part = column[self._window(tile)]
-        chunk: NDArray[np.generic] = (np.zeros if self.padded else np.empty)(self.tile, self.dtype)
+        chunk = (np.zeros if self.padded else np.empty)(self.tile, self.dtype)
         chunk[: part.shape[0], : part.shape[1]] = part
         return chunk
 

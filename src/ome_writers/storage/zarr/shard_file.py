@@ -109,7 +109,7 @@ class Shard:
         """Write the chunks with the numbers `inner`; `final` if they will not get more frames.
 
         `parts` contains either each stored chunk, in one or more buffers, or a single buffer with all of them side by
-        side; or an iterator returns each. Readers see the chunks after the next `flush` or `finish`.
+        side; or is an iterator over the stored chunks. Readers see the chunks after the next `flush` or `finish`.
         """
         with self._lock:
             if self.complete and not (self._shape.in_place and self._final[inner].all()):
