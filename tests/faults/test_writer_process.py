@@ -279,6 +279,31 @@ def test_a_killed_writer_is_replaced(tmp_path: Path, case: str) -> None:
     run.check()
 
 
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
+@pytest.mark.parametrize("described", [(), (7, 21)], ids=["no metadata", "metadata of some"])
+def test_two_killed_writers_of_frames_in_free_order(
+    tmp_path: Path, name: str, described: tuple[int, ...]
+) -> None:
+    """The flushed frames without metadata are not lost."""
+    path, numbers = tmp_path / name, list(range(40))
+    random.Random(3).shuffle(numbers)
+    with create_stream(
+        root_path=str(path), dimensions=AXES, dtype="uint8", writer="process"
+    ) as stream:
+        for count, number in enumerate(numbers, 1):
+            metadata = {"serial": number} if number in described else None
+            pixels = np.full((16, 16), number + 1, "uint8")
+            stream.append(pixels, index={"t": number}, frame_metadata=metadata)
+            if count in (10, 20):
+                stream.flush()
+                kill(stream._writer.process.pid)
+    assert stream.stats().writers_replaced == 2
+    spec = ome_writers.read(path)
+    assert (spec.status, spec.frames_written) == ("complete", 40)
+    assert np.asarray(ome_writers.open(path))[:, 0, 0].tolist() == list(range(1, 41))
+    assert {f["serial"] for f in ome_writers.read_frame_metadata(path)} == set(described)
+
+
 def test_close_while_a_killed_writer_is_replaced(tmp_path: Path) -> None:
     """The request to close is sent to one process only."""
     run = Run("zarr shards", tmp_path, 40)

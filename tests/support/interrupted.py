@@ -12,33 +12,50 @@ from ome_writers.repair import Repair, repair
 from support.preloaded import run_python
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ome_writers import AcquisitionSettings
 
 _WRITER = """
 import json, os, signal, sys
 import numpy as np
 from ome_writers import AcquisitionSettings, create_stream
-settings, flushed, appended, metadata = json.load(sys.stdin)
+settings, flushed, order, described, resume = json.load(sys.stdin)
 # a writer of its own process would complete the dataset
-stream = create_stream(AcquisitionSettings.model_validate(settings), writer="thread")
+settings_of_stream = AcquisitionSettings.model_validate(settings)
+stream = create_stream(settings_of_stream, writer="thread", resume=resume)
 shape = (4, 6, 3) if settings["rgb"] else (4, 6)
-for i in range(appended):
+in_order = order == sorted(order)
+for number, i in enumerate(order, 1):
     frame = np.full(shape, i + 1, "uint16")
     if settings["rgb"]:
         frame += np.arange(3, dtype="uint16") * 100
-    stream.append(frame, frame_metadata={"delta_t": i / 4, "serial": i} if metadata else None)
-    if i + 1 == flushed:
+    index = None if in_order else stream.plan.router.indices(i)
+    metadata = {"delta_t": i / 4, "serial": i} if i in described else None
+    stream.append(frame, index=index, frame_metadata=metadata)
+    if number == flushed:
         stream.flush()
 os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 """
 
 
 def write_and_kill(
-    settings: AcquisitionSettings, flushed: int, appended: int, *, metadata: bool = True
+    settings: AcquisitionSettings,
+    flushed: int,
+    appended: int | Sequence[int],
+    *,
+    metadata: bool | Sequence[int] = True,
+    resume: bool = False,
 ) -> Path:
-    """Append 4 x 6 frames with the values 1, 2, ... in a process that kills itself; flush once. Return the dataset."""
+    """Append 4 x 6 frames with the values 1, 2, ... in a process that kills itself; flush once. Return the dataset.
+
+    `appended` are a number of frames, or their numbers in the order in which they are appended; `metadata` may be the
+    numbers of the frames with metadata.
+    """
     settings = settings.model_copy(update={"flush_interval": 3600.0})
-    arguments = json.dumps([settings.model_dump(mode="json"), flushed, appended, metadata])
+    order = [*range(appended)] if isinstance(appended, int) else [*appended]
+    described = (order if metadata else []) if isinstance(metadata, bool) else [*metadata]
+    arguments = json.dumps([settings.model_dump(mode="json"), flushed, order, described, resume])
     process = run_python(["-c", _WRITER], stdin=arguments)
     # `os.kill` of Windows ends a process with the number of the signal as its exit code
     assert process.returncode in (-getattr(signal, "SIGKILL", 9), signal.SIGTERM), process.stderr

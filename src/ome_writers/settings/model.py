@@ -50,9 +50,7 @@ else:
                     f"{cls.__name__} takes keyword arguments only, got {len(values)} without a name. "
                     f"Write {cls.__name__}({keyword_arguments(cls.model_fields, values)})."
                 )
-            if (
-                not cls.__pydantic_complete__
-            ):  # annotations that only the caller's module can resolve
+            if not cls.__pydantic_complete__:  # annotations that only the caller can resolve
                 cls.model_rebuild(raise_errors=False, _parent_namespace_depth=3)
             try:
                 return super().__call__(**fields)

@@ -27,6 +27,7 @@ class ProgressHeader(NamedTuple):
 
     state: str
     resumed: bool
+    earlier_runs: int
     runs: int
     first: int
     length: int
@@ -60,15 +61,20 @@ class ProgressReader:
             content = read_at(self._fd, HEADER.size + 4, 0)
             header, checksum = content[: HEADER.size], content[HEADER.size :]
             if crc32(header).to_bytes(4, "little") == checksum:
-                magic, state, resumed, *rest = HEADER.unpack(header)
+                magic, state, earlier, *rest = HEADER.unpack(header)
                 if magic == MAGIC and state < len(STATES):
-                    return ProgressHeader(STATES[state], bool(resumed), *rest)
+                    runs = max(0, earlier - 1)
+                    return ProgressHeader(STATES[state], bool(earlier), runs, *rest)
                 break
             time.sleep(_RETRY_INTERVAL_S)  # it is being written
         raise InvalidFileError(f"{self._path} is not a progress file of this version.")
 
     def new_runs(self, header: ProgressHeader) -> Iterator[range]:
-        """Yield the numbers of the frames that became readable since the last call, up to `header`."""
+        """Yield the numbers of the frames that became readable since the last call, up to `header`.
+
+        Those of earlier writers are omitted.
+        """
+        self._run = max(self._run, header.earlier_runs)
         while self._run < header.runs:
             count = min(header.runs - self._run, _RUNS_PER_READ)
             content = read_fully(self._fd, count * RUN.size, RUNS_AT + self._run * RUN.size)
@@ -82,10 +88,11 @@ class ProgressReader:
             taken, self._taken = self._taken, header.length
             yield range(header.first + taken, header.first + header.length)
 
-    def all_runs(self) -> Iterator[range]:
-        """Yield the numbers of all frames so far, from the first one."""
+    def all_runs(self, *, earlier: bool = False) -> Iterator[range]:
+        """Yield the numbers of all frames so far, from the first one; with `earlier` also those of earlier writers."""
         self._run = self._taken = 0
-        return self.new_runs(self.header())
+        header = self.header()
+        return self.new_runs(header._replace(earlier_runs=0) if earlier else header)
 
     def was_replaced(self) -> bool:
         """Return whether another writer has created a progress file at this path."""

@@ -165,9 +165,8 @@ def create_output(
     if claim is not None:
         claim.commit()
         if settings.durability == "disk":
-            with suppress(
-                OSError
-            ):  # syncs removals only: of the claim file and the replaced dataset
+            # syncs removals only: of the claim file and the replaced dataset
+            with suppress(OSError):
                 sync_folder(layout.output.parent)
     return Output(plan, row, dataset_writer)
 

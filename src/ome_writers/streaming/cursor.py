@@ -74,13 +74,8 @@ class Cursor:
         after = offset + 1
         while following in self.kept:
             after, following = after + 1, next(self._addresses, None)
-        self.offset, self.next_address, self.accepted, self.replaced, self.pending = (
-            after,
-            following,
-            accepted,
-            replaced,
-            False,
-        )
+        state = (after, following, accepted, replaced, False)
+        self.offset, self.next_address, self.accepted, self.replaced, self.pending = state
         return offset
 
     def reset_iterator(self) -> None:
@@ -130,12 +125,8 @@ class Cursor:
         self.revisits = True  # the acquisition order will reach this address, too
         self.explicit.add(address)
         self._new_explicit.append(acquired)
-        self._last_partial, self.accepted, self.replaced, self.pending = (
-            partial,
-            accepted,
-            replaced,
-            False,
-        )
+        state = (partial, accepted, replaced, False)
+        self._last_partial, self.accepted, self.replaced, self.pending = state
 
     def next_has_frame(self) -> bool:
         return self.next_address in self.visited or self.next_address in self.explicit
@@ -176,10 +167,10 @@ class Cursor:
                 runs.append((start, gap.start - start))
             else:
                 offsets = np.arange(start, gap.start, dtype=np.int64)
-                runs += _runs(self._router.acquired(offsets) @ self._router.strides)
+                runs += runs_of(self._router.acquired(offsets) @ self._router.strides)
             start = gap.stop
         if explicit:
-            runs += _runs(np.array(explicit, np.int64) @ self._router.strides)
+            runs += runs_of(np.array(explicit, np.int64) @ self._router.strides)
         return [run for run in runs if run[1]]
 
     def continue_repeats(self, earlier: Cursor) -> None:
@@ -235,7 +226,8 @@ class Cursor:
         return 0
 
 
-def _runs(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+def runs_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return the first number and the length of each run of consecutive numbers."""
     starts = np.flatnonzero(np.diff(numbers, prepend=-2) != 1)
     lengths = np.diff(starts, append=len(numbers))
     return [*zip(numbers[starts].tolist(), lengths.tolist(), strict=True)]

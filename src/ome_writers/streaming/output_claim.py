@@ -50,9 +50,8 @@ class OutputClaim:
         self._lock_path = lock_path(self.path, folder=self._is_folder)
         self._lock: Lock | None = None
         self._claim: Lock | None = None
-        self._to_remove: list[
-            Path
-        ] = []  # datasets that were moved aside, to be removed by `commit`
+        # datasets that were moved aside, to be removed by `commit`
+        self._to_remove: list[Path] = []
         self._replaced: Path | None = None  # the one of them that `rollback` moves back to the path
         self._created = False  # whether this stream created what is at the path
         self._created_parents: list[Path] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ome_writers.routing import Plan, resolve
 from ome_writers.storage import (
     Lock,
     ProgressFile,
+    ProgressReader,
     acquire_lock,
     lock_owner,
     lock_path,
@@ -25,6 +27,8 @@ from ome_writers.streaming.settings_differences import OF_STREAM, settings_diffe
 from ome_writers.untrusted import guard_reader, local_path, refuse_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ome_writers.formats import FormatRow, Reopened, ResumableDataset
     from ome_writers.settings import AcquisitionSettings
 
@@ -61,9 +65,19 @@ class ResumeClaim:
         """Whether the dataset and its lock file still exist."""
         return self._lock_path.exists() and os.path.lexists(self.path)
 
-    def start_progress(self) -> None:
-        """Create the progress file, which `repair` has removed."""
-        self.progress = ProgressFile(self._lock_path, resumed=True)
+    def flushed_runs(self) -> list[range] | None:
+        """Return the runs of frames that a killed writer and those before it have flushed; None if unknown."""
+        if not self.is_stale:
+            return None
+        try:
+            with closing(ProgressReader(self._lock_path)) as progress:
+                return [*progress.all_runs(earlier=True)]
+        except (OSError, InvalidFileError):
+            return None
+
+    def start_progress(self, earlier: Sequence[tuple[int, int]] = ()) -> None:
+        """Create the progress file, with the runs of the frames that are continued."""
+        self.progress = ProgressFile(self._lock_path, earlier)
 
     def commit(self) -> None:
         """Release the claim on the path; the lock is held until `release`."""

@@ -129,11 +129,12 @@ def open_existing(
         companions = checked_companions(plan.settings)
     claim = ResumeClaim(root)
     try:
+        flushed = claim.flushed_runs()  # before a repair removes the progress file
         reopened = reopen(root, dataset, plan, repairs=claim.is_stale)
-        stored = stored_frames(plan, dataset, reopened)
+        stored = stored_frames(plan, dataset, reopened, flushed)
         if dataset.status in ("complete", "cancelled") and not claim.is_stale:
             stored = stored._replace(unflushed=frozenset())
-        claim.start_progress()
+        claim.start_progress(stored.runs)
         dataset_writer = _open_writer(plan, dataset, reopened, engine_row, claim)
         dataset_writer.companions = companions
         stored = stored._replace(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ome_writers.formats import format_row
 from ome_writers.routing import Address, Plan, Router
 from ome_writers.storage import run_stages
+from ome_writers.streaming.cursor import runs_of
 from ome_writers.streaming.stages import DisplayRange, SampledFrames, SplitSamples, read_frame
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class StoredFrames(NamedTuple):
     in_order: int  # number of frames before the first one that is missing
     kept: tuple[Address, ...]  # addresses of the frames after that one
     total: int
+    runs: Sequence[tuple[int, int]]  # of their numbers; see `Cursor.pop_runs`
     pixels: NDArray[
         np.int64
     ]  # numbers of the frames with pixels: also of those whose metadata was lost
@@ -71,10 +73,16 @@ def _indices_except(router: Router, offset: int, filled: set[Address]) -> Iterat
                 filled.add(address)
 
 
-def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> StoredFrames:
-    """Return which frames are on disk.
+def stored_frames(
+    plan: Plan,
+    dataset: ResumableDataset,
+    reopened: Reopened,
+    flushed: Sequence[range] | None = None,
+) -> StoredFrames:
+    """Return which frames are on disk, with their metadata.
 
-    If the writer was killed, frames after the last flush are not: their metadata may be lost.
+    If the writer was killed, frames after the last flush are not: their metadata may be lost. `flushed` are the runs of
+    frames in its progress file; None or empty if they are not known.
     """
     end = plan.frames
     if end is None:
@@ -85,14 +93,8 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
         _by_number(plan, masks, end) for masks in (reopened.frames, reopened.described)
     )
     kept = found
-    may_lack = dataset.status != "complete" or plan.frames is None
-    if may_lack and (described.any() or not dataset.frames_written):
-        kept = found & described
-        if int(described.sum()) < dataset.frames_written:  # not every frame has metadata
-            flushed = dataset.frames_in_order
-            if flushed is None:
-                flushed = _flushed_in_order(found, described, dataset.frames_written)
-            kept = found & (described | (np.arange(end) < flushed))
+    if dataset.status != "complete" or plan.frames is None:
+        kept = found & (described | _flushed(plan, dataset, found, described, flushed))
     in_order = int(np.argmin(kept)) if not kept.all() else len(kept)
     addresses = _addresses(plan, np.flatnonzero(kept[in_order:]) + in_order)
     count = int(kept.sum())
@@ -104,12 +106,36 @@ def stored_frames(plan: Plan, dataset: ResumableDataset, reopened: Reopened) -> 
         in_order,
         addresses,
         count,
+        runs_of(_numbers(plan.router, np.flatnonzero(kept))),
         np.flatnonzero(found),
         tuple(shapes[image.addressing.first_array] for image in plan.images),
         {},
         dataset.frames_in_order or 0,
         attempts=dataset.attempts,
     )
+
+
+def _flushed(
+    plan: Plan,
+    dataset: ResumableDataset,
+    found: NDArray[np.bool_],
+    described: NDArray[np.bool_],
+    runs: Sequence[range] | None,
+) -> NDArray[np.bool_]:
+    """Return which of the frames without metadata certainly had none, as they were flushed."""
+    count, numbers = dataset.frames_written, np.arange(len(found))
+    if described.sum() >= count:  # each flushed frame has metadata
+        return np.zeros_like(found)
+    if dataset.status in ("complete", "cancelled") and found.sum() <= count:
+        return found
+    if runs:
+        recorded = np.concatenate([np.arange(0), *map(np.asarray, runs)])
+        return np.isin(_numbers(plan.router, numbers), recorded)
+    if dataset.status != "writing" and not described.any():
+        return found
+    if dataset.frames_in_order is not None:
+        return numbers < dataset.frames_in_order
+    return numbers < _flushed_in_order(found, described, count)
 
 
 def _flushed_in_order(found: NDArray[np.bool_], described: NDArray[np.bool_], flushed: int) -> int:
@@ -169,6 +195,11 @@ def _by_number(plan: Plan, masks: Sequence[NDArray[np.bool_]], end: int) -> NDAr
             chosen = chosen[inside]
             found[start + chosen] = mask[tuple(index[chosen].T)]
     return found
+
+
+def _numbers(router: Router, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers (see `Router.strides`) of frames at offsets in acquisition order."""
+    return router.acquired(offsets) @ router.strides
 
 
 def _addresses(plan: Plan, numbers: NDArray[np.int64]) -> tuple[Address, ...]:

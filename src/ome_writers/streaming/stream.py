@@ -111,9 +111,8 @@ class OMEStream:
         self._metadata_lock = threading.Lock()
         self._pid = os.getpid()
         self._fork_count = lifecycle.fork_count
-        self._flushed: tuple[
-            object, ...
-        ] = ()  # writer and counts of frames at the last periodic flush
+        # writer and counts of frames at the last periodic flush
+        self._flushed: tuple[object, ...] = ()
         self._next_idle_flush = 0.0
         self._flush_timer = FlushTimer(self._flush_periodically, plan.settings.flush_interval)
         self._at_exit = close_at_exit(self._close_unclosed)

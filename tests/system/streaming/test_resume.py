@@ -83,6 +83,37 @@ def test_resume_continues_a_killed_stream(tmp_path: Path, name: str) -> None:
     assert second["host"]
 
 
+@pytest.mark.thread_writer
+@pytest.mark.parametrize("name", ["a.ome.zarr", "chunks.ome.zarr", "a.ome.tiff"])
+@pytest.mark.parametrize(
+    ("order", "described"),
+    [
+        pytest.param([0, 1, 2, 3, 4, 5], [3, 5], id="later frames have metadata"),
+        pytest.param([5, 1, 2, 0, 3, 4], [0, 3], id="later frames have metadata, out of order"),
+        pytest.param([5, 1, 2, 0, 3, 4], [1, 3], id="some frames have metadata"),
+        pytest.param([5, 1, 2, 0, 3, 4], [], id="no frame has metadata"),
+    ],
+)
+def test_resume_keeps_just_the_flushed_frames(
+    tmp_path: Path, name: str, order: list[int], described: list[int]
+) -> None:
+    """Pixels of later ones may be on disk as well, but not their metadata."""
+    wanted = settings(tmp_path / name, t=3, z=2, buffer_bytes=100)  # hardly more than a frame
+    if name == "chunks.ome.zarr":
+        wanted.dimensions[1].chunk_size = 2
+    path = write_and_kill(wanted, 3, order, metadata=described)
+    with omew.resume(path) as stream:
+        numbers = [2 * index["t"] + index["z"] for index in stream.remaining()]
+        for n in numbers:
+            index, metadata = {"t": n // 2, "z": n % 2}, {"delta_t": n / 4, "serial": n}
+            stream.append(
+                frame(n), index=index, frame_metadata=metadata if n in described else None
+            )
+    assert numbers == sorted(order[3:])
+    assert sorted(f["serial"] for f in omew.read_frame_metadata(path)) == described
+    assert values(path) == [n + 1 for n in range(6)]
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_resume_continues_a_cancelled_or_failed_stream(tmp_path: Path, failed: bool) -> None:
     path = tmp_path / "a.ome.zarr"
@@ -108,6 +139,26 @@ def test_resume_removes_what_the_killed_writer_was_writing(tmp_path: Path, plane
     record(path, 100)
     assert values(path) == [n + 1 for n in range(24)]
     assert not [check for check in omew.validate(path).checks if check.findings]
+
+
+@pytest.mark.thread_writer
+@pytest.mark.parametrize("name", ["a.ome.zarr", "chunks.ome.zarr", "a.ome.tiff"])
+@pytest.mark.parametrize("described", [[2, 4], []])
+def test_resume_keeps_the_flushed_frames_of_two_killed_writers(
+    tmp_path: Path, name: str, described: list[int]
+) -> None:
+    """In free order, with metadata of some frames or of none."""
+    wanted = settings(tmp_path / name, t=3, z=2, buffer_bytes=100)
+    if name == "chunks.ome.zarr":
+        wanted.dimensions[1].chunk_size = 2
+    path = write_and_kill(wanted, 2, [5, 2, 3, 4], metadata=described)
+    assert write_and_kill(wanted, 2, [4, 1, 3], metadata=described, resume=True) == path
+    with omew.resume(path) as stream:
+        assert [2 * index["t"] + index["z"] for index in stream.remaining()] == [0, 3]
+        stream.append(frame(0))
+        stream.append(frame(3))
+    assert sorted(f["serial"] for f in omew.read_frame_metadata(path)) == described
+    assert values(path) == [n + 1 for n in range(6)]
 
 
 def test_resume_seven_times(tmp_path: Path) -> None:
