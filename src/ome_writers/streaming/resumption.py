@@ -117,10 +117,15 @@ def open_existing(
     engine_row = _engine_row(root, plan)
     longer = plan.frames != dataset.plan.frames
     if dataset.status == "complete" and plan.frames is not None and not longer:
+        advice = ""
+        if settings is not None and settings.mirror is not None:
+            advice = (
+                f" To complete its mirror, run `ome-writers upload {root} {settings.mirror.url}`."
+            )
         raise OutputExistsError(
             f"{root} is complete: nothing remains of its {plan.distinct_frames} frames. To add frames, pass settings "
             f"whose first axis is longer to create_stream(settings, resume=True); an axis with count=None always "
-            f"accepts more."
+            f"accepts more.{advice}"
         )
     companions = None
     if plan.settings.companion_fields:

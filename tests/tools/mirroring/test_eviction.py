@@ -275,10 +275,14 @@ settings, lifetime_s, seed = json.load(sys.stdin)
 frames = np.random.default_rng(1).integers(1, 60_000, (24, 16, 16), dtype="uint16")
 threading.Timer(lifetime_s, os.kill, (os.getpid(), getattr(signal, "SIGKILL", 9))).start()
 settings = ome_writers.AcquisitionSettings.model_validate(settings)
-with ome_writers.create_stream(settings, resume=True) as stream:
-    for index in list(stream.remaining()):
-        stream.append(frames[index["t"]])
-        time.sleep(0.05)
+try:
+    with ome_writers.create_stream(settings, resume=True) as stream:
+        for index in list(stream.remaining()):
+            stream.append(frames[index["t"]])
+            time.sleep(0.05)
+except ome_writers.OutputExistsError as error:  # it was killed in `close`
+    path, url = error.args[0].partition("ome-writers upload ")[2].rstrip("`.").split()
+    ome_writers.mirror(path, url)
 print("done", flush=True)
 os._exit(0)
 """
