@@ -123,6 +123,8 @@ class DatasetWriter:
         resumed: bool = False,
     ) -> None:
         self.engine = engine
+        # looked up once: `isinstance` of a protocol takes longer than the other steps of a flush
+        self._patching = engine if isinstance(engine, PatchingEngine) else None
         self.companions: Companions | None = None  # of the stream
         self.journal = journal
         self.metadata = metadata
@@ -245,7 +247,7 @@ class DatasetWriter:
                 return True
             if self._progress is not None:
                 self._progress.record(runs)
-            if counts_later and not isinstance(self.engine, PatchingEngine):
+            if counts_later and self._patching is None:
                 return self._start_counting(outcomes)
             self._end_counting()
             self._write_counts(outcomes)
@@ -444,9 +446,9 @@ class DatasetWriter:
         """
         with self._metadata_lock, suppress(OSError):
             patches = () if self.discarded else metadata.update_progress(outcome)
-            if isinstance(self.engine, PatchingEngine):
+            if self._patching is not None:
                 for patch in patches:
-                    self.engine.patch(*patch)
+                    self._patching.patch(*patch)
             self._put(metadata.render())
 
     def _write_shapes(self, metadata: AddedMetadata, shapes: Sequence[tuple[int, ...]]) -> None:

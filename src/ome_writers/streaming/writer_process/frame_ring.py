@@ -54,6 +54,9 @@ _SMALL_BYTES = 64  # granularity of the memory of frames smaller than a page
 _MAX_INLINE_BYTES = 2**14  # longer metadata are stored like frames
 _MIN_RECORD_AREA, _MAX_RECORD_AREA = 2**18, 2**24
 _POLL_INTERVAL_S = 0.0005  # while the program waits for memory
+# `RingWriter._delay`: from this share of the memory in use on, at last to this rate, of frames of which so many fit
+_DELAY_FROM, _DELAY_BYTES_PER_S, _DELAY_MIN_FRAMES = 0.5, 5e8, 16
+_MIN_DELAY_S = 0.001  # shorter delays of small frames are summed up
 _DEADLOCK_TIMEOUT_S = 5.0  # see `MemoryBudget`
 _PREPARED_BYTES = 2**28
 
@@ -126,6 +129,7 @@ class RingWriter:
         self._lent: dict[int, tuple[Extent, int]] = {}  # by id of the array: memory and thread
         self._waiting: set[int] = set()
         self.used_bytes = 0
+        self._delay_s = 0.0  # of earlier frames, too short to wait for
 
     def prepare(self, nbytes: int) -> None:
         """Have the kernel provide the first memory, before a camera starts with a burst."""
@@ -189,6 +193,7 @@ class RingWriter:
         """Return memory for a frame; blocks while there is none."""
         if self._words[_TAIL] != self._seen_tail:
             self.reap()
+        self._delay(nbytes)
         return self._find(nbytes) or self._wait_for(nbytes, lending=False)
 
     def array(self, extent: Extent, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Plane:
@@ -202,6 +207,7 @@ class RingWriter:
         """
         nbytes = math.prod(shape) * dtype.itemsize
         self.reap()
+        self._delay(nbytes)
         thread = threading.get_ident()
         try:
             extent = self._find(nbytes, lending=True) or self._wait_for(nbytes, lending=True)
@@ -239,6 +245,18 @@ class RingWriter:
                     del self._addresses[flushed.address]
                 for extent in flushed.extents:
                     self.release(extent)
+
+    def _delay(self, nbytes: int) -> None:
+        """Delay a frame while the memory becomes full: many frames wait shortly, instead of a few of them long.
+
+        The writer frees the memory of several frames at a time, and a disk may pause. It has enough to do meanwhile.
+        """
+        share = self.used_bytes / self._max_bytes - _DELAY_FROM
+        if share > 0 and nbytes * _DELAY_MIN_FRAMES <= self._max_bytes:
+            self._delay_s += nbytes / _DELAY_BYTES_PER_S * share / (1 - _DELAY_FROM)
+            if self._delay_s >= _MIN_DELAY_S:
+                delay_s, self._delay_s = self._delay_s, 0.0
+                time.sleep(delay_s)
 
     def _find(self, nbytes: int, *, lending: bool = False) -> Extent | None:
         size = extent_bytes(nbytes)
@@ -416,7 +434,8 @@ class RingReader:
         self._area = record_area
         self.position = self._words[_TAIL]  # of the next record
         self._lock = threading.Lock()
-        self.unflushed_bytes = 0
+        self.bytes_read = 0  # of frames
+        self.bytes_at_flush = 0  # `bytes_read` when the last flush began
 
     @property
     def head(self) -> int:
@@ -425,6 +444,11 @@ class RingReader:
     @property
     def tail(self) -> int:
         return self._words[_TAIL]
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the frames that no flush includes yet."""
+        return self.bytes_read - self.bytes_at_flush
 
     def pop_starving(self) -> bool:
         """Return whether the program waits for memory."""

@@ -111,17 +111,16 @@ class ServedStream(OMEStream):
         A flush writes chunks of several planes again, therefore later.
         """
         planes = math.prod(self.plan.images[0].array.chunks[:-2])
-        return self.settings.buffer_bytes // (4 if planes == 1 else 2)
+        return self.settings.buffer_bytes // (8 if planes == 1 else 2)
 
     def _flush(self, *, counts_later: bool = False) -> bool:
         ring = self.ring
         if ring is None:
             return super()._flush(counts_later=counts_later)
-        consumed, nbytes = ring.position, ring.unflushed_bytes
+        consumed, ring.bytes_at_flush = ring.position, ring.bytes_read
         counted = super()._flush(counts_later=counts_later)
         if not self.failed:
             ring.acknowledge(consumed)
-            ring.unflushed_bytes -= nbytes
         self.publish_stats(ring)
         return counted
 
@@ -166,7 +165,7 @@ class ServedStream(OMEStream):
         except Exception as error:
             self._refused.append(record.number)
             self._refused_error = self._refused_error or error
-        ring.unflushed_bytes += frame.nbytes
+        ring.bytes_read += frame.nbytes
 
     def _take_derived(self, record: Record, ring: RingReader) -> None:
         """Append a plane of derived images; again if the writer before this one may have written it."""
@@ -185,7 +184,7 @@ class ServedStream(OMEStream):
         except Exception as error:
             if not self._dataset_writer.failed:  # otherwise that is the error
                 self._refused_error = self._refused_error or error
-        ring.unflushed_bytes += frame.nbytes
+        ring.bytes_read += frame.nbytes
 
     def _align(self, at: dict[str, int] | None) -> None:
         """Skip to a frame in acquisition order (None: to the end): the program has skipped the ones before it."""
@@ -398,9 +397,9 @@ class Worker:
                 except StreamClosedError:
                     return
                 ring.position = record.end
-                if ring.unflushed_bytes > flush_bytes:
+                if ring.pending_bytes > flush_bytes:
                     self._flush_wanted.set()
-                    self._await_flush(2 * flush_bytes)
+                    self._await_flush(flush_bytes)
             with self._consumed:
                 self._consumed.notify_all()
             if self._behind and ring.position >= self._behind:
@@ -422,10 +421,9 @@ class Worker:
 
         A flush frees all memory that it has found in use at once, so that `append` would wait longer.
         """
-        while self._ring.unflushed_bytes > max_bytes and not (self._closed or self._stream.failed):
+        while self._ring.pending_bytes > max_bytes and not (self._closed or self._stream.failed):
             self._flushed.wait(_POLL_INTERVAL_S)
             self._flushed.clear()
-            self._flush_wanted.set()
 
     def _flush(self) -> None:
         while not self._closed:
