@@ -279,29 +279,36 @@ def test_a_killed_writer_is_replaced(tmp_path: Path, case: str) -> None:
     run.check()
 
 
-@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
-@pytest.mark.parametrize("described", [(), (7, 21)], ids=["no metadata", "metadata of some"])
-def test_two_killed_writers_of_frames_in_free_order(
-    tmp_path: Path, name: str, described: tuple[int, ...]
-) -> None:
-    """The flushed frames without metadata are not lost."""
-    path, numbers = tmp_path / name, list(range(40))
-    random.Random(3).shuffle(numbers)
+@pytest.mark.parametrize("seed", range(max(8, ROUNDS)))
+def test_killed_writers_of_frames_of_which_some_have_metadata(tmp_path: Path, seed: int) -> None:
+    """In order or in free order. Flushed frames without metadata are not lost."""
+    draw, count = random.Random(seed), 60
+    path, numbers = tmp_path / ("a.ome.zarr" if seed % 4 else "a.ome.tiff"), list(range(count))
+    axes = dims_from_standard_axes({"t": count, "y": 64, "x": 64})
+    if path.suffix == ".zarr":
+        axes[0].chunk_size = draw.choice([1, 3])
+    share = draw.choice([0.0, 0.3, 0.6])
+    described = {number for number in numbers if draw.random() < share}
+    if seed % 2:
+        draw.shuffle(numbers)
+    kills = draw.sample(range(count), 3)
+    interval, options = draw.choice([0.01, 3600.0]), {"dtype": "uint8", "buffer_bytes": 10 * 64**2}
     with create_stream(
-        root_path=str(path), dimensions=AXES, dtype="uint8", writer="process"
+        root_path=str(path), dimensions=axes, flush_interval=interval, writer="process", **options
     ) as stream:
-        for count, number in enumerate(numbers, 1):
+        for n, number in enumerate(numbers):
+            pixels = np.full((64, 64), number + 1, "uint8")
             metadata = {"serial": number} if number in described else None
-            pixels = np.full((16, 16), number + 1, "uint8")
-            stream.append(pixels, index={"t": number}, frame_metadata=metadata)
-            if count in (10, 20):
-                stream.flush()
+            index = {"t": number} if seed % 2 else None
+            stream.append(pixels, index=index, frame_metadata=metadata)
+            if n in kills:
+                time.sleep(draw.choice([0.0, 0.001, 0.003, 0.01]))
                 kill(stream._writer.process.pid)
-    assert stream.stats().writers_replaced == 2
+    assert stream.stats().writers_replaced
     spec = ome_writers.read(path)
-    assert (spec.status, spec.frames_written) == ("complete", 40)
-    assert np.asarray(ome_writers.open(path))[:, 0, 0].tolist() == list(range(1, 41))
-    assert {f["serial"] for f in ome_writers.read_frame_metadata(path)} == set(described)
+    assert (spec.status, spec.frames_written) == ("complete", count)
+    assert np.asarray(ome_writers.open(path))[:, 0, 0].tolist() == list(range(1, count + 1))
+    assert {f["serial"] for f in ome_writers.read_frame_metadata(path)} == described
 
 
 def test_close_while_a_killed_writer_is_replaced(tmp_path: Path) -> None:

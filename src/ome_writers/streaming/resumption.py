@@ -106,11 +106,15 @@ def resumed_stream(output: Output, kind: type[_Stream]) -> _Stream:
 
 
 def open_existing(
-    path: str | os.PathLike[str], settings: AcquisitionSettings | None = None
+    path: str | os.PathLike[str],
+    settings: AcquisitionSettings | None = None,
+    *,
+    replaces_writer: bool = False,
 ) -> Output:
     """Return the dataset at a path, ready for the frames that it lacks; see `ome_writers.resume`.
 
-    With `settings`, the dataset must be what they describe; their first axis may be longer.
+    With `settings`, the dataset must be what they describe; their first axis may be longer. `replaces_writer`: its
+    writer has just died, so that its progress file is exact.
     """
     root, row, dataset = find_resumable(path)
     plan = continued_plan(root, row, dataset, settings)
@@ -136,7 +140,7 @@ def open_existing(
     try:
         flushed = claim.flushed_runs()  # before a repair removes the progress file
         reopened = reopen(root, dataset, plan, repairs=claim.is_stale)
-        stored = stored_frames(plan, dataset, reopened, flushed)
+        stored = stored_frames(plan, dataset, reopened, flushed, is_exact=replaces_writer)
         if dataset.status in ("complete", "cancelled") and not claim.is_stale:
             stored = stored._replace(unflushed=frozenset())
         claim.start_progress(stored.runs)

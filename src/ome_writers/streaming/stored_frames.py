@@ -78,11 +78,13 @@ def stored_frames(
     dataset: ResumableDataset,
     reopened: Reopened,
     flushed: Sequence[range] | None = None,
+    *,
+    is_exact: bool = False,
 ) -> StoredFrames:
     """Return which frames are on disk, with their metadata.
 
     If the writer was killed, frames after the last flush are not: their metadata may be lost. `flushed` are the runs of
-    frames in its progress file; None or empty if they are not known.
+    frames in its progress file; None or empty if they are not known. They are exact unless power was lost since.
     """
     end = plan.frames
     if end is None:
@@ -94,7 +96,15 @@ def stored_frames(
     )
     kept = found
     if dataset.status != "complete" or plan.frames is None:
-        kept = found & (described | _flushed(plan, dataset, found, described, flushed))
+        count = int(described.sum())
+        if dataset.status in ("complete", "cancelled") and found.sum() <= dataset.frames_written:
+            pass  # closed, with each of these frames
+        elif flushed and (is_exact or count < dataset.frames_written):
+            kept = found & (described | _are_in(plan.router, len(found), flushed))
+        elif count >= dataset.frames_written:
+            kept = found & described
+        else:
+            kept = found & (described | _flushed(dataset, found, described))
     in_order = int(np.argmin(kept)) if not kept.all() else len(kept)
     addresses = _addresses(plan, np.flatnonzero(kept[in_order:]) + in_order)
     count = int(kept.sum())
@@ -115,27 +125,22 @@ def stored_frames(
     )
 
 
+def _are_in(router: Router, frames: int, runs: Sequence[range]) -> NDArray[np.bool_]:
+    """Return which of the first frames in acquisition order are in runs of numbers."""
+    numbers = np.concatenate([np.asarray(run) for run in runs])
+    return np.isin(_numbers(router, np.arange(frames)), numbers)
+
+
 def _flushed(
-    plan: Plan,
-    dataset: ResumableDataset,
-    found: NDArray[np.bool_],
-    described: NDArray[np.bool_],
-    runs: Sequence[range] | None,
+    dataset: ResumableDataset, found: NDArray[np.bool_], described: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Return which of the frames without metadata certainly had none, as they were flushed."""
-    count, numbers = dataset.frames_written, np.arange(len(found))
-    if described.sum() >= count:  # each flushed frame has metadata
-        return np.zeros_like(found)
-    if dataset.status in ("complete", "cancelled") and found.sum() <= count:
-        return found
-    if runs:
-        recorded = np.concatenate([np.arange(0), *map(np.asarray, runs)])
-        return np.isin(_numbers(plan.router, numbers), recorded)
+    """Return which frames were certainly flushed, of a dataset in which not every frame has metadata."""
     if dataset.status != "writing" and not described.any():
         return found
-    if dataset.frames_in_order is not None:
-        return numbers < dataset.frames_in_order
-    return numbers < _flushed_in_order(found, described, count)
+    flushed = dataset.frames_in_order
+    if flushed is None:
+        flushed = _flushed_in_order(found, described, dataset.frames_written)
+    return np.arange(len(found)) < flushed
 
 
 def _flushed_in_order(found: NDArray[np.bool_], described: NDArray[np.bool_], flushed: int) -> int:

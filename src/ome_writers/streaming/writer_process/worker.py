@@ -495,11 +495,11 @@ def _open(start: Start) -> ServedStream:
     if start.path:
         _refuse_closed_dataset(start)
         try:
-            output = open_existing(start.path, start.settings)
+            output = open_existing(start.path, start.settings, replaces_writer=start.replaces)
         except SettingsError:  # of a stream that continues: metadata that clients have updated
             if not start.replaces:
                 raise
-            output = open_existing(start.path)
+            output = open_existing(start.path, replaces_writer=True)
         stream = resumed_stream(output, ServedStream)
         try:
             if start.derived:
