@@ -251,7 +251,7 @@ class RingWriter:
 
         The writer frees the memory of several frames at a time, and a disk may pause. It has enough to do meanwhile.
         """
-        share = self.used_bytes / self._max_bytes - _DELAY_FROM
+        share = (self.used_bytes - self.lent_bytes) / self._max_bytes - _DELAY_FROM
         if share > 0 and nbytes * _DELAY_MIN_FRAMES <= self._max_bytes:
             self._delay_s += nbytes / _DELAY_BYTES_PER_S * share / (1 - _DELAY_FROM)
             if self._delay_s >= _MIN_DELAY_S:
