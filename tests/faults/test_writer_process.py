@@ -314,6 +314,16 @@ def test_killed_writers_of_frames_of_which_some_have_metadata(tmp_path: Path, se
     assert {f["serial"] for f in ome_writers.read_frame_metadata(path)} == described
 
 
+def test_stats_of_a_resumed_stream_count_its_frames_at_once(tmp_path: Path) -> None:
+    """`record` computes from them how many frames remain."""
+    path = tmp_path / "a.ome.zarr"
+    with create_stream(root_path=str(path), dimensions=AXES, dtype="uint8") as stream:
+        for _ in range(7):
+            stream.append(np.ones((16, 16), "uint8"))
+    with resume(path, writer="process") as stream:
+        assert stream.stats().frames_written == stream.stats().frames_accepted == 7
+
+
 def test_close_while_a_killed_writer_is_replaced(tmp_path: Path) -> None:
     """The request to close is sent to one process only."""
     run = Run("zarr shards", tmp_path, 40)

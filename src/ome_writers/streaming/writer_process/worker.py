@@ -314,6 +314,9 @@ class Worker:
         )  # after a death: what the writer before this one did not flush
         self._reported = False
         self._close_lock = threading.Lock()
+        self._stream.publish_stats(
+            self._ring
+        )  # of a dataset that is continued: `record` counts its frames
         channel.send(("ready", self._stream.state()))
         self._threads = [
             threading.Thread(
