@@ -94,17 +94,8 @@ def stored_frames(
     found, described = (
         _by_number(plan, masks, end) for masks in (reopened.frames, reopened.described)
     )
-    kept = found
-    if dataset.status != "complete" or plan.frames is None:
-        count = int(described.sum())
-        if dataset.status in ("complete", "cancelled") and found.sum() <= dataset.frames_written:
-            pass  # closed, with each of these frames
-        elif flushed and (is_exact or count < dataset.frames_written):
-            kept = found & (described | _are_in(plan.router, len(found), flushed))
-        elif count >= dataset.frames_written:
-            kept = found & described
-        else:
-            kept = found & (described | _flushed(dataset, found, described))
+    runs = flushed if flushed and (is_exact or described.sum() < dataset.frames_written) else ()
+    kept = _kept(plan, dataset, found, described, runs)
     in_order = int(np.argmin(kept)) if not kept.all() else len(kept)
     addresses = _addresses(plan, np.flatnonzero(kept[in_order:]) + in_order)
     count = int(kept.sum())
@@ -125,22 +116,29 @@ def stored_frames(
     )
 
 
-def _are_in(router: Router, frames: int, runs: Sequence[range]) -> NDArray[np.bool_]:
-    """Return which of the first frames in acquisition order are in runs of numbers."""
-    numbers = np.concatenate([np.asarray(run) for run in runs])
-    return np.isin(_numbers(router, np.arange(frames)), numbers)
-
-
-def _flushed(
-    dataset: ResumableDataset, found: NDArray[np.bool_], described: NDArray[np.bool_]
+def _kept(
+    plan: Plan,
+    dataset: ResumableDataset,
+    found: NDArray[np.bool_],
+    described: NDArray[np.bool_],
+    runs: Sequence[range],
 ) -> NDArray[np.bool_]:
-    """Return which frames were certainly flushed, of a dataset in which not every frame has metadata."""
+    """Return which frames with pixels were certainly flushed; `runs` are those in the progress file, if it is used."""
+    if dataset.status == "complete" and plan.frames is not None:
+        return found
+    if dataset.status in ("complete", "cancelled") and found.sum() <= dataset.frames_written:
+        return found  # closed, with each of these frames
+    if runs:
+        recorded = np.concatenate([np.arange(run.start, run.stop) for run in runs])
+        return found & (described | np.isin(_numbers(plan.router, np.arange(len(found))), recorded))
+    if described.sum() >= dataset.frames_written:  # each flushed frame has metadata
+        return found & described
     if dataset.status != "writing" and not described.any():
         return found
     flushed = dataset.frames_in_order
     if flushed is None:
         flushed = _flushed_in_order(found, described, dataset.frames_written)
-    return np.arange(len(found)) < flushed
+    return found & (described | (np.arange(len(found)) < flushed))
 
 
 def _flushed_in_order(found: NDArray[np.bool_], described: NDArray[np.bool_], flushed: int) -> int:

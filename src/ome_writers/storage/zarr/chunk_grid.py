@@ -116,15 +116,11 @@ class Grid:
 
     def extract_chunk(self, column: NDArray[np.generic], tile: int) -> NDArray[np.generic]:
         """Return a chunk of a column or plane (y, x). A tile of a plane is a copy, with zeros beyond the plane."""
-        if column.ndim == 2 and self.one_chunk_per_plane:
-            return column
-        chunk: NDArray[np.generic]
-        if column.ndim > 2:
-            chunk = column[tile]
-            return chunk
-        part = column[self._window(tile)]
-        chunk = (np.zeros if self.padded else np.empty)(self.tile, self.dtype)
-        chunk[: part.shape[0], : part.shape[1]] = part
+        chunk: NDArray[np.generic] = column if column.ndim == 2 else column[tile]
+        if column.ndim == 2 and not self.one_chunk_per_plane:
+            part = column[self._window(tile)]
+            chunk = (np.zeros if self.padded else np.empty)(self.tile, self.dtype)
+            chunk[: part.shape[0], : part.shape[1]] = part
         return chunk
 
     def extract_plane(self, column: NDArray[np.generic], slot: int) -> NDArray[np.generic]:

@@ -54,8 +54,9 @@ _SMALL_BYTES = 64  # granularity of the memory of frames smaller than a page
 _MAX_INLINE_BYTES = 2**14  # longer metadata are stored like frames
 _MIN_RECORD_AREA, _MAX_RECORD_AREA = 2**18, 2**24
 _POLL_INTERVAL_S = 0.0005  # while the program waits for memory
-# `RingWriter._delay`: from this share of the memory in use on, at last to this rate, of frames of which so many fit
-_DELAY_FROM, _DELAY_BYTES_PER_S, _DELAY_MIN_FRAMES = 0.5, 5e8, 16
+_DELAY_FROM = 0.5  # share of the memory in use from which on frames are delayed
+_DELAY_BYTES_PER_S = 5e8  # rate to which they are delayed when all of the memory is in use
+_DELAY_MIN_FRAMES = 16  # larger frames, of which fewer fit into the memory, are not delayed
 _MIN_DELAY_S = 0.001  # shorter delays of small frames are summed up
 _DEADLOCK_TIMEOUT_S = 5.0  # see `MemoryBudget`
 _PREPARED_BYTES = 2**28
@@ -247,10 +248,12 @@ class RingWriter:
                     self.release(extent)
 
     def _delay(self, nbytes: int) -> None:
-        """Delay a frame while the memory becomes full: many frames wait shortly, instead of a few of them long.
+        """Delay a frame if half of the memory is in use: many frames wait briefly, instead of a few for long.
 
-        The writer frees the memory of several frames at a time, and a disk may pause. It has enough to do meanwhile.
+        The writer frees the memory of several frames at a time, and a disk may pause. It is not idle during a delay.
         """
+        if self.used_bytes <= _DELAY_FROM * self._max_bytes:
+            return
         share = (self.used_bytes - self.lent_bytes) / self._max_bytes - _DELAY_FROM
         if share > 0 and nbytes * _DELAY_MIN_FRAMES <= self._max_bytes:
             self._delay_s += nbytes / _DELAY_BYTES_PER_S * share / (1 - _DELAY_FROM)

@@ -314,9 +314,8 @@ class Worker:
         )  # after a death: what the writer before this one did not flush
         self._reported = False
         self._close_lock = threading.Lock()
-        self._stream.publish_stats(
-            self._ring
-        )  # of a dataset that is continued: `record` counts its frames
+        # before the program has the stream: `record` computes from them how many frames remain
+        self._stream.publish_stats(self._ring)
         channel.send(("ready", self._stream.state()))
         self._threads = [
             threading.Thread(
