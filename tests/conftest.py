@@ -51,6 +51,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sweep: one of many similar cases, only in `tox -e sweeps`")
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-rerunfailures
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep the number of reruns in each of xdist's workers.
+
+    pytest-rerunfailures asks the main process for it before each test, over a socket that
+    delays small messages: 40 to 500 ms per test. Only a test that ends its worker needs that.
+    """
+    if hasattr(session.config, "workerinput") and hasattr(session.config, "failures_db"):
+        from pytest_rerunfailures import StatusDB
+
+        session.config.failures_db.sock.close()
+        session.config.failures_db = StatusDB()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the cases of sweeps, unless `OME_WRITERS_SWEEPS` is set; and what ``tox -e process`` cannot run."""
     marks = [] if SWEEPS else ["sweep"]
