@@ -14,6 +14,9 @@ from support.sweeps import SWEEPS
 os.environ.setdefault("PYMM_LOG_FILE", "0")
 os.environ.setdefault("PYMM_LOG_LEVEL", "ERROR")
 
+# The threads that OpenBLAS starts with each process take 0.1 s of CPU time, and no test multiplies matrices.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Output is compared without colours, whatever the terminal or CI requests.
 for name in ("FORCE_COLOR", "NO_COLOR"):
     os.environ.pop(name, None)
