@@ -7,7 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from ome_writers.streaming import events
+from ome_writers.views import summary
 from support.sweeps import SWEEPS
 
 # pymmcore-plus writes a log file into the user's home and its messages to the terminal.
@@ -21,26 +24,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 for name in ("FORCE_COLOR", "NO_COLOR"):
     os.environ.pop(name, None)
 
-try:
-    from hypothesis import settings
-except ImportError:  # not installed in the environment `layers`
-    pass
-else:
-    settings.register_profile("default", deadline=None, max_examples=100 if SWEEPS else 50)
-    settings.register_profile("thorough", deadline=None, max_examples=2000)
-    settings.register_profile("long", deadline=None, max_examples=6000)
-    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.register_profile("default", deadline=None, max_examples=100 if SWEEPS else 50)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.register_profile("long", deadline=None, max_examples=6000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-
-try:
-    from ome_writers.streaming import events
-    from ome_writers.views import summary
-except ImportError:  # as above
-    pass
-else:
-    # Within these times, a busy machine may not run the thread that is waited for.
-    events.CLOSE_TIMEOUT_S = 300.0
-    summary._THUMBNAIL_TIMEOUT_S = 300.0
+# Within these times, a busy machine may not run the thread that is waited for.
+events.CLOSE_TIMEOUT_S = 300.0
+summary._THUMBNAIL_TIMEOUT_S = 300.0
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,7 +28,7 @@ from support.sources import CORE, imported, parse, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import CodeType, FrameType
 
 LIMITS = {
     "modules loaded by writing: OME-Zarr": 100,
@@ -55,6 +55,7 @@ LIMITS = {
     "view[i], OME-TIFF: files": 9,
     "calls per position of a plan": 6,
 }
+INSTALLED = str(Path(ome_writers.__file__).parent)
 ENTRY_POINTS = {"ome_writers.formats"}  # a group of entry points has the name of a package
 _MARGIN = 0.9  # a figure below this part of its limit asks for a lower limit
 
@@ -282,15 +283,18 @@ def run_profiled(
         gc.enable()
 
 
+def is_ours(code: CodeType) -> bool:
+    """Return whether code is of a function of this library (Python 3.12 executes a comprehension without a call)."""
+    return code.co_filename.startswith(INSTALLED) and code.co_name[0] != "<"
+
+
 def walk(function: Callable[[], object]) -> tuple[set[str], set[str]]:
     """Return the functions of this library that a call executes, and their files."""
     functions: dict[str, str] = {}
-    source = str(CORE)
 
     def profile(called: FrameType, event: str, _argument: Any) -> None:
         code = called.f_code
-        # Python 3.12 executes a comprehension without a call
-        if event == "call" and code.co_filename.startswith(source) and code.co_name[0] != "<":
+        if event == "call" and is_ours(code):
             functions[f"{code.co_filename}:{code.co_firstlineno} {code.co_name}"] = code.co_filename
 
     function()  # imports, and what is cached for a process
@@ -362,9 +366,7 @@ def test_calls_per_position_of_a_plan() -> None:
 
         def profile(called: FrameType, event: str, _argument: Any) -> None:
             nonlocal count
-            code = called.f_code
-            ours = code.co_filename.startswith(str(CORE)) and code.co_name[0] != "<"
-            count += event == "call" and ours
+            count += event == "call" and is_ours(called.f_code)
 
         run_profiled(lambda: lay_out(resolve(settings)), profile)
         return count
