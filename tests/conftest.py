@@ -24,7 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 for name in ("FORCE_COLOR", "NO_COLOR"):
     os.environ.pop(name, None)
 
-settings.register_profile("default", deadline=None, max_examples=100 if SWEEPS else 50)
+settings.register_profile("default", deadline=None, max_examples=100 if SWEEPS else 30)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.register_profile("long", deadline=None, max_examples=6000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

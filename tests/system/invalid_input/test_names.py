@@ -30,7 +30,7 @@ from support.dataset_readers import read_images
 from system.invalid_input.cases import ONE_ENGINE_PER_FORMAT, contents, frame, settings
 
 LIMIT = hypothesis_settings(
-    max_examples=hypothesis_settings.default.max_examples // 25,  # each writes a dataset
+    max_examples=max(2, hypothesis_settings.default.max_examples // 25),  # each writes a dataset
     deadline=None,
     derandomize=hypothesis_settings.default.max_examples <= 100,  # the thorough profile is random
     suppress_health_check=list(HealthCheck),

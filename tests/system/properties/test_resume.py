@@ -26,7 +26,7 @@ from support.resumed import (
 )
 from support.sweeps import SWEEPS
 
-ROUNDS = int(os.environ.get("RESUME_ROUNDS", "8" if SWEEPS else "5"))
+ROUNDS = int(os.environ.get("RESUME_ROUNDS", "8" if SWEEPS else "4"))
 FIRST = int(os.environ.get("RESUME_SEED", "0"))
 
 
