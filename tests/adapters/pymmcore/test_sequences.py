@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ def test_frames_are_at_the_index_of_their_event(
 ) -> None:
     """Each stored frame is the one that frameReady delivered for its index; everything else is 0."""
     seq, output = case.sequence(), tmp_path / f"x.ome.{suffix}"
-    demo_core.mda.engine.use_hardware_sequencing = len(case.name) % 2 == 0  # both, half of each
+    sequenced = len(case.name) % 2 == 0  # both, half of each
+    demo_core.mda.engine.use_hardware_sequencing = sequenced
     target: Any = output if way == "path" else MDAWriter(output, core=demo_core)
     with delivered(demo_core) as frames:
         demo_core.mda.run(seq, output=target)
@@ -81,9 +83,10 @@ def test_frames_are_at_the_index_of_their_event(
     planned = len(image_events(seq.model_copy(deep=True)))
     warnings_logged = re.findall(r"Expected (\d+), got (\d+)", caplog.text)
     assert len(frames) == planned - sum(int(asked) - int(got) for asked, got in warnings_logged) > 0
-    assert len({image.tobytes() for _, image in frames}) == len(frames), (
-        "frames alike prove nothing"
-    )
+    different = len({image.tobytes() for _, image in frames})
+    # On Windows, each hardware sequence of the demo camera starts with the same noise: `rand` has a state per thread.
+    repeated = sequenced and sys.platform == "win32"
+    assert different > 1 if repeated else different == len(frames), "frames alike prove nothing"
     check_delivered(output, seq, frames)
     if way == "writer":
         counts = target.result()
