@@ -45,7 +45,6 @@ def run(example: Path, folder: Path, engine: str = "") -> CompletedProcess[str]:
         # --close: windows run and close by themselves
         ["-c", RUN, engine, str(example), "--close"],
         cwd=folder,
-        timeout_s=100,
         env={"QT_QPA_PLATFORM": os.environ.get("QT_QPA_PLATFORM", "offscreen")},
     )
 

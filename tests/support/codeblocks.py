@@ -88,7 +88,7 @@ def run_command(command: str) -> str:
     """Run an ome-writers or Python command line, and return its output."""
     program, *arguments = shlex.split(command)
     if program == "ome-writers":
-        done = run_python(["-m", "ome_writers", *arguments], timeout_s=100)
+        done = run_python(["-m", "ome_writers", *arguments])
     elif program == "python":
         line = [sys.executable, *arguments]
         done = subprocess.run(line, capture_output=True, text=True, timeout=300)
