@@ -104,6 +104,11 @@ class TestDirect(EngineContract):
 """
 
 
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="figures of Linux: other systems have some code of their own"
+)
+
+
 def check_limit(name: str, figure: int) -> None:
     limit = LIMITS[name]
     assert figure <= limit, f"{name}: {figure}, more than {limit}"
@@ -130,6 +135,7 @@ def write(
     return loaded
 
 
+@on_linux
 @pytest.mark.parametrize("title", FORMATS)
 def test_code_that_a_write_loads(tmp_path: Path, title: str) -> None:
     """`create_stream`, `append` and `close`; the last two import nothing."""
@@ -302,6 +308,7 @@ def walk(function: Callable[[], object]) -> tuple[set[str], set[str]]:
     return set(functions), set(functions.values())
 
 
+@on_linux
 @pytest.mark.parametrize("title", ["own OME-Zarr", "other OME-Zarr", "OME-TIFF"])
 def test_walk_of_a_reader(tmp_path: Path, title: str) -> None:
     """The functions that `open` and `view[i]` execute, and the files that contain them."""
