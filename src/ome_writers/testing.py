@@ -136,13 +136,13 @@ class EngineContract:
                 folder, compression=compression, combined=combined
             ):
                 last: dict[int, int] = {}
-                numbers = np.random.default_rng(0).integers(0, plan.frames or 1, 60).tolist()
+                numbers = np.random.default_rng(0).integers(0, plan.frames or 1, 100).tolist()
                 for serial, number in enumerate(numbers):
                     address = plan.router.address(number)
                     engine.write(serial, *address, _frame(serial))
                     last[number] = serial
                     assert np.array_equal(engine.read(*address), _frame(serial))
-                    if serial % 20 == 0:
+                    if serial % 30 == 0:
                         engine.flush(_shapes(plan))
                 engine.close(_shapes(plan))
                 _check(plan, engine, last)
