@@ -10,7 +10,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from support.sources import ADAPTERS, CORE, name_of, parse, source_files
+from support.sources import ADAPTERS, CORE, name_of, nodes_of, source_files
 
 # By a file of each: how many files it has. They only become fewer.
 CIRCLES: dict[str, int] = {}
@@ -32,7 +32,7 @@ def exports(package: Path) -> dict[str, tuple[str, str]]:
     """Return the names that a package imports, each with the module and its name there."""
     return {
         alias.asname or alias.name: (node.module, alias.name)
-        for node in ast.walk(parse(package))
+        for node in nodes_of(package)
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
     }
@@ -52,7 +52,7 @@ def definition(module: str, name: str) -> Path | None:
 
 def imports(path: Path) -> set[Path]:
     found: set[Path | None] = set()
-    for node in ast.walk(parse(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found |= {file_of(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -24,7 +24,7 @@ import zarr
 import ome_writers
 from ome_writers.formats import lay_out
 from ome_writers.routing import resolve
-from support.sources import CORE, imported, parse, source_files
+from support.sources import CORE, imported, nodes_of, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +160,7 @@ def strings_naming_packages() -> list[str]:
     found = []
     for path in source_files(CORE):
         modules = {module for module, _ in imported(path)}
-        for node in ast.walk(parse(path)):
+        for node in nodes_of(path):
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
                 continue
             if not re.fullmatch(r"ome_writers(\.\w+)+(:\w+)?", node.value):
@@ -193,7 +193,7 @@ def test_classes_that_describe_images_and_arrays() -> None:
     found = {
         node.name
         for path in [*(CORE / "routing").glob("*.py"), *(CORE / module for module in modules)]
-        for node in ast.walk(parse(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.ClassDef)
         and any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
         and described & {ast.unparse(s.target) for s in node.body if isinstance(s, ast.AnnAssign)}
@@ -217,7 +217,7 @@ def test_places_that_describe_arrays() -> None:
     for path in source_files(CORE):
         if "ome_writers.dataset" not in {module for module, _ in imported(path)}:
             continue
-        for node in ast.walk(parse(path)):
+        for node in nodes_of(path):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func).rpartition(".")[2]

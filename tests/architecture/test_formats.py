@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from ome_writers.settings import format_models
-from support.sources import CORE, offenders, parse
+from support.sources import CORE, nodes_of, offenders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def _format_comparisons(path: Path) -> Iterator[int]:
     """Yield the lines of comparisons outside `formats`; a lookup in a table by name is not one."""
     if CORE / "formats" in path.parents:
         return
-    for node in filter(_is_comparison, ast.walk(parse(path))):
+    for node in filter(_is_comparison, nodes_of(path)):
         keys = [part.slice for part in ast.walk(node) if isinstance(part, ast.Subscript)]
         for part in ast.walk(node):
             named = getattr(part, "id", None) in MODELS
@@ -48,7 +48,7 @@ def _own_namespace(path: Path) -> Iterator[int]:
     inside = ("formats/omezarr", "formats/scratch")  # a scratch store has it in its manifest
     if any(CORE / folder in path.parents for folder in inside):
         return
-    for node in ast.walk(parse(path)):
+    for node in nodes_of(path):
         keys: list[ast.expr] = []
         if isinstance(node, ast.Subscript):
             keys = [node.slice]

@@ -15,8 +15,8 @@ from support.sources import (
     TOOLS,
     imported,
     name_of,
+    nodes_of,
     offenders,
-    parse,
     source_files,
 )
 
@@ -102,7 +102,7 @@ _QUESTIONS = {"is_local", "is_remote", "is_archive", "is_url"}
 
 def _questions_where_files_are(path: Path) -> Iterator[str]:
     if CORE / "untrusted" not in path.parents:
-        for node in ast.walk(parse(path)):
+        for node in nodes_of(path):
             named = {getattr(node, field, None) for field in ("id", "attr", "name", "arg")}
             yield from named & (_KINDS | _QUESTIONS)
 
@@ -113,7 +113,7 @@ def test_only_locations_distinguish_disk_url_and_archive() -> None:
 
 
 def _casts_to_path(path: Path) -> Iterator[str]:
-    for node in ast.walk(parse(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("cast", "typing.cast"):
             target = ast.unparse(node.args[0]).strip("'")
             if target.endswith("Path"):

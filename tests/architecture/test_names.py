@@ -6,7 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from support.sources import CORE, offenders, parse
+from support.sources import CORE, nodes_of, offenders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ def _snake(name: str) -> str:
 
 def _vague_names(path: Path) -> Iterator[str]:
     named = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    names = [node.name for node in ast.walk(parse(path)) if isinstance(node, named)]
+    names = [node.name for node in nodes_of(path) if isinstance(node, named)]
     yield from (name for name in (path.stem, *names) if VAGUE.search(_snake(name)))
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from support.sources import REPOSITORY, name_of, offenders, parse, source_files
+from support.sources import REPOSITORY, name_of, nodes_of, offenders, source_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -67,9 +67,9 @@ def _is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
 
 
-def _attributes(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+def _attributes(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.expr, str]]:
     """Yield (object, attribute name) of each access, including ``getattr(object, "name")``."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute):
             yield node.value, node.attr
         elif (
@@ -82,10 +82,10 @@ def _attributes(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
             yield node.args[0], str(node.args[1].value)
 
 
-def _definitions(tree: ast.AST) -> set[str]:
+def _definitions(nodes: Iterable[ast.AST]) -> set[str]:
     """Return names of functions, classes, variables and attributes of ``self`` or ``cls``."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -95,9 +95,9 @@ def _definitions(tree: ast.AST) -> set[str]:
     return found
 
 
-def _imports(tree: ast.AST) -> Iterator[tuple[str, str, str]]:
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str, str]]:
     """Yield (module, imported name or "", local name) of each absolute import."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, "", alias.asname or alias.name.split(".")[0]
@@ -106,8 +106,8 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, str, str]]:
                 yield node.module, alias.name, alias.asname or alias.name
 
 
-def private_names(tree: ast.AST, defined: set[str], used: set[str]) -> set[str]:
-    """Return the private names of other libraries that a module uses.
+def private_names(nodes: Sequence[ast.AST], defined: set[str], used: set[str]) -> set[str]:
+    """Return the private names of other libraries that the nodes of a module use.
 
     An attribute counts as ours if its name is among `defined`, the definitions of the whole project. In a class with
     a third-party base, attributes of ``self`` that the class body does not define belong to the base, and so do private
@@ -115,7 +115,7 @@ def private_names(tree: ast.AST, defined: set[str], used: set[str]) -> set[str]:
     """
     found: set[str] = set()
     third_party: set[str] = set()
-    for module, name, local in _imports(tree):
+    for module, name, local in _imports(nodes):
         root = module.split(".")[0]
         if root in OURS:
             continue
@@ -123,11 +123,11 @@ def private_names(tree: ast.AST, defined: set[str], used: set[str]) -> set[str]:
             found.add(f"{module}.{name}".rstrip("."))
         if root not in sys.stdlib_module_names:
             third_party.add(local)
-    for value, name in _attributes(tree):
+    for value, name in _attributes(nodes):
         own = isinstance(value, ast.Name) and value.id in ("self", "cls")
         if _is_private(name) and not own and name not in defined:
             found.add(name)
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.ClassDef):
             continue
         bases = {ast.unparse(base).split(".")[0].split("[")[0] for base in node.bases}
@@ -137,10 +137,10 @@ def private_names(tree: ast.AST, defined: set[str], used: set[str]) -> set[str]:
         body = {method.name for method in methods}
         for statement in node.body:
             if not isinstance(statement, ast.FunctionDef):
-                body |= _definitions(statement)
+                body |= _definitions(ast.walk(statement))
         found |= {
             name
-            for value, name in _attributes(node)
+            for value, name in _attributes(ast.walk(node))
             if _is_private(name)
             and name not in body
             and ast.unparse(value) in ("self", "cls", "super()")
@@ -156,14 +156,14 @@ def private_names(tree: ast.AST, defined: set[str], used: set[str]) -> set[str]:
 @cache
 def _project() -> tuple[set[str], set[str]]:
     """Return the names that the sources define, and the attributes that they use."""
-    trees = [parse(path) for path in source_files()]
-    defined = set().union(*map(_definitions, trees))
-    return defined, {name for tree in trees for _, name in _attributes(tree)}
+    files = source_files()
+    defined = set().union(*(_definitions(nodes_of(path)) for path in files))
+    return defined, {name for path in files for _, name in _attributes(nodes_of(path))}
 
 
 def _unregistered(path: Path) -> Iterator[str]:
     registered = {entry.name for entry in REGISTER if entry.file == name_of(path)}
-    found = private_names(parse(path), *_project())
+    found = private_names(nodes_of(path), *_project())
     for name in found - registered:
         yield f"{name}: add it to REGISTER, with the condition for its removal"
     for name in registered - found:
@@ -194,4 +194,4 @@ def test_registered_files_exist() -> None:
     ],
 )
 def test_private_names_finds_each_kind_of_use(source: str, expected: set[str]) -> None:
-    assert private_names(ast.parse(source), set(), set()) == expected
+    assert private_names(list(ast.walk(ast.parse(source))), set(), set()) == expected

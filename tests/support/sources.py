@@ -33,6 +33,12 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Return all nodes of one file; a walk through its tree takes as long as to parse it."""
+    return list(ast.walk(parse(path)))
+
+
 def name_of(path: Path) -> str:
     """Return a path relative to the repository, with slashes."""
     return path.relative_to(REPOSITORY).as_posix()
@@ -53,7 +59,7 @@ def imported(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     Modules that ``importlib.import_module`` takes as a literal count as well.
     """
     found: list[tuple[str, tuple[str, ...]]] = []
-    for node in ast.walk(parse(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found += [(alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
