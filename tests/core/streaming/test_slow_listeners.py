@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +22,14 @@ from support.waiting import WAIT_S, wait_until
 FRAME = np.ones((4, 5), np.uint16)
 
 
-def open_stream(path: Path, **sizes: Any) -> OMEStream:
-    """Create a small stream; `sizes` are its axes before y and x."""
+def open_stream(path: Path, **sizes: int | None) -> OMEStream:
+    """Create a stream of a few large shards; `sizes` are its axes before y and x."""
     settings = AcquisitionSettings(
         root_path=path / "x.ome.zarr",
-        dimensions=dims_from_standard_axes({**sizes, "y": 4, "x": 5}),
+        dimensions=[
+            *(Dimension(name=n, count=c, shard_size_chunks=c or 1000) for n, c in sizes.items()),
+            *dims_from_standard_axes({"y": 4, "x": 5}),
+        ],
         dtype="uint16",
     )
     return create_stream(settings)
@@ -66,16 +68,7 @@ def test_extents_of_omitted_frames_are_in_next_update(tmp_path: Path) -> None:
         updates.append(update)
         go_on.wait(WAIT_S)
 
-    settings = AcquisitionSettings(
-        root_path=tmp_path / "x.ome.zarr",
-        dimensions=[
-            Dimension(name="t", count=events.QUEUE_FRAMES, type="time"),
-            Dimension(name="c", count=7, type="channel"),
-            *dims_from_standard_axes({"y": 4, "x": 5}),
-        ],
-        dtype="uint16",
-    )
-    with create_stream(settings) as stream:
+    with open_stream(tmp_path, t=events.QUEUE_FRAMES, c=7) as stream:
         stream.on("coords_changed", look)
         stream.append(FRAME)
         stream.append(FRAME, index={"t": 0, "c": 6})
