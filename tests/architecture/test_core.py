@@ -235,7 +235,7 @@ def test_places_that_describe_arrays() -> None:
 def test_package_without_folder(tmp_path: Path, name: str) -> None:
     """Without these folders, the tests of the engine contract pass, and a written dataset is readable."""
     copy = tmp_path / "copy"
-    shutil.copytree(CORE, copy / CORE.name)
+    shutil.copytree(INSTALLED, copy / CORE.name)  # with its bytecode
     for folder in DELETIONS[name]:
         deleted = copy / CORE.name / folder
         shutil.rmtree(deleted) if deleted.is_dir() else deleted.unlink()

@@ -99,7 +99,8 @@ _OF_PACKAGES = (  # tests of the rest; files that import the package are left ou
 @pytest.fixture(params=PARTS)
 def part(request: pytest.FixtureRequest, tmp_path: Path) -> Part:
     """Copy the package to the directory, without the folders of the other format."""
-    shutil.copytree(CORE, tmp_path / CORE.name)
+    installed = Path(ome_writers.__file__).parent  # with its bytecode
+    shutil.copytree(installed, tmp_path / CORE.name)
     found = PARTS[request.param]
     for folder in found.deleted:
         shutil.rmtree(tmp_path / CORE.name / folder)
