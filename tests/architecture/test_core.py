@@ -245,6 +245,7 @@ def test_package_without_folder(tmp_path: Path, name: str) -> None:
     assert zarr.open_array(tmp_path / "a.ome.zarr" / "0")[1].all()
     selected = "not later_frame and not more_chunks"  # to save time
     (tmp_path / "test_direct.py").write_text(_CONTRACT, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]", encoding="utf-8")  # not that of a folder above
     command = [
         sys.executable,
         "-m",
@@ -259,7 +260,6 @@ def test_package_without_folder(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
         [
             *command,
-            f"--rootdir={tmp_path}",
             f"--basetemp={tmp_path / 'cases'}",  # does not remove those of earlier sessions
             "-k",
             selected,
