@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from ome_writers import UnsupportedError, convert, read_frame_metadata
 from ome_writers_tools.cli import main
 from support.links import create_link
 
-ndstorage = pytest.importorskip(
-    "ndstorage", reason="conversion of NDTiff: ndstorage writes the files"
+pytestmark = pytest.mark.skipif(
+    find_spec("ndstorage") is None, reason="conversion of NDTiff: ndstorage writes the files"
 )
 
 PIXELS = np.random.default_rng(9).integers(
@@ -46,6 +47,8 @@ def metadata_of(p: int, t: int, c: int, z: int) -> dict[str, Any]:
 
 
 def write_ndtiff(path: Path, pixels: Any = PIXELS, *, skip: int = 0, first_z: int = 0) -> Path:
+    import ndstorage
+
     dataset = ndstorage.NDTiffDataset(
         str(path.parent), name=path.name, summary_metadata=SUMMARY, writable=True
     )
@@ -114,6 +117,8 @@ def test_missing_images_stay_empty(tmp_path: Path) -> None:
 
 
 def test_axis_of_another_name(tmp_path: Path) -> None:
+    import ndstorage
+
     dataset = ndstorage.NDTiffDataset(str(tmp_path), name="old", summary_metadata={}, writable=True)
     for t, angle in np.ndindex(2, 3):
         dataset.put_image({"time": t, "angle": angle}, PIXELS[0, t, 0, angle], {})
