@@ -7,7 +7,6 @@ all lines of bash blocks are commands. A block is skipped if the line before it 
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -23,7 +22,6 @@ from support.preloaded import run_python
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.M | re.S
 )
-_IN_SUBPROCESS = "OME_WRITERS_PAGE_IN_SUBPROCESS"
 SKIP_COMMENT = re.compile(r"<!-- not run: \S.* -->\s*\Z")
 
 
@@ -52,30 +50,38 @@ def code_blocks(page: Path) -> list[CodeBlock]:
 def run_page(page: Path) -> None:
     """Run a page's Python and command blocks in the current folder.
 
-    A page that loads Micro-Manager's core or starts bluesky's RunEngine runs in a separate process without interpreter
-    shutdown: there, the core occasionally crashes, and the engine's event loop is still open.
+    The Python blocks of a page that loads Micro-Manager's core or starts bluesky's RunEngine run first, in a separate
+    process without interpreter shutdown: there, the core occasionally crashes, and the engine's event loop is still
+    open.
     """
     text = page.read_text(encoding="utf-8")
     skip_where_python_is_too_old(text)
-    if re.search(r"CMMCorePlus\(\)|RunEngine\(", text) and _IN_SUBPROCESS not in os.environ:
-        _run_in_subprocess(page)
-        return
+    separate = re.search(r"CMMCorePlus\(\)|RunEngine\(", text)
+    if separate:
+        code = "import os, sys, warnings; from pathlib import Path; from support.codeblocks import run_code; "
+        code += "warnings.simplefilter('error'); run_code(Path(sys.argv[1])); os._exit(0)"
+        done = run_python(["-c", code, str(page)])
+        assert done.returncode == 0, done.stdout + done.stderr
     names: dict[str, Any] = {"__name__": page.stem}
     for block in code_blocks(page):
-        if block.language == "python":
-            # The empty lines make tracebacks point to the page's own lines.
-            code = compile("\n" * block.line + block.code, str(page), "exec")
-            exec(code, names)
+        if block.language == "python" and not separate:
+            _execute(page, block, names)
         elif block.language in ("bash", "console"):
             for command in _commands(block):
                 run_command(command)
 
 
-def _run_in_subprocess(page: Path) -> None:
-    code = "import os, sys, warnings; from pathlib import Path; from support.codeblocks import run_page; "
-    code += "warnings.simplefilter('error'); run_page(Path(sys.argv[1])); os._exit(0)"
-    done = run_python(["-c", code, str(page)], env={_IN_SUBPROCESS: "1"})
-    assert done.returncode == 0, done.stdout + done.stderr
+def run_code(page: Path) -> None:
+    """Run the Python blocks of a page."""
+    names: dict[str, Any] = {"__name__": page.stem}
+    for block in code_blocks(page):
+        if block.language == "python":
+            _execute(page, block, names)
+
+
+def _execute(page: Path, block: CodeBlock, names: dict[str, Any]) -> None:
+    # The empty lines make tracebacks point to the page's own lines.
+    exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
 
 
 def skip_where_python_is_too_old(code: str) -> None:
