@@ -65,11 +65,11 @@ FORMATS = {
     "scratch": ("a", "scratch"),
 }
 
-# What runs after an acquisition, and the second format: the others work without them.
-DELETED = (
-    *("formats/micromanager", "repair", "toolkit.py", "validation"),
-    *("formats/ometiff", "storage/tiff"),
-)
+# Folders that the others work without.
+DELETIONS = {
+    "what runs later": ("formats/micromanager", "repair", "toolkit.py", "validation"),
+    "OME-TIFF": ("formats/ometiff", "storage/tiff"),
+}
 
 _WRITE = """
 import json, sys
@@ -231,11 +231,12 @@ def test_places_that_describe_arrays() -> None:
     check_limit("places that describe arrays", len(set(found.values())))
 
 
-def test_package_without_folders(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", DELETIONS)
+def test_package_without_folder(tmp_path: Path, name: str) -> None:
     """Without these folders, the tests of the engine contract pass, and a written dataset is readable."""
     copy = tmp_path / "copy"
     shutil.copytree(INSTALLED, copy / CORE.name)  # with its bytecode
-    for folder in DELETED:
+    for folder in DELETIONS[name]:
         deleted = copy / CORE.name / folder
         shutil.rmtree(deleted) if deleted.is_dir() else deleted.unlink()
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -17,7 +17,7 @@ from ome_writers.storage import ENGINES, Options, open_engine
 from ome_writers.storage.files import temporary_target
 from ome_writers.testing import EngineContract
 from support.dataset_readers import read_images, zarr_shapes
-from support.sweeps import SWEEPS, swept
+from support.sweeps import SWEEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,11 +38,6 @@ SEEN_AT_A_FLUSH = [row for row in ZARR if row.live]
 IN_ANY_ORDER = [row for row in READY if row.random_access]
 PLENTY, SCARCE = 2**28, 2 * frame(0, "uint16").nbytes
 """Memory for all that is under way, and for two planes: then none waits for its neighbours."""
-
-
-def is_of_its_own(row: Any) -> bool:
-    """Return whether an engine is not zarr-python or tensorstore with another setting."""
-    return row.name != "zarrs-python" and row == ENGINES[row.name]
 
 
 def by_name(row: Any) -> str:
@@ -76,8 +71,7 @@ def shapes(plan: Plan) -> list[tuple[int, ...]]:
 class TestEngines(EngineContract):
     """The tests that the engines of other packages pass, too."""
 
-    # the others are two of these in another mode, and all tests below are of them, too
-    @pytest.fixture(params=swept(READY, is_of_its_own, by_name), autouse=True)
+    @pytest.fixture(params=READY, ids=by_name, autouse=True)
     def _row(self, request: pytest.FixtureRequest) -> None:
         self.row = request.param
         self.opens_from_disk = request.param.format != "scratch"

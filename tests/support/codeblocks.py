@@ -56,32 +56,28 @@ def run_page(page: Path) -> None:
     """
     text = page.read_text(encoding="utf-8")
     skip_where_python_is_too_old(text)
-    separate = re.search(r"CMMCorePlus\(\)|RunEngine\(", text)
-    if separate:
-        code = "import os, sys, warnings; from pathlib import Path; from support.codeblocks import run_code; "
-        code += "warnings.simplefilter('error'); run_code(Path(sys.argv[1])); os._exit(0)"
-        done = run_python(["-c", code, str(page)])
-        assert done.returncode == 0, done.stdout + done.stderr
+    if not re.search(r"CMMCorePlus\(\)|RunEngine\(", text):
+        run_blocks(page, "python", "bash", "console")
+        return
+    code = "import os, sys, warnings; from pathlib import Path; from support.codeblocks import run_blocks; "
+    code += "warnings.simplefilter('error'); run_blocks(Path(sys.argv[1]), 'python'); os._exit(0)"
+    done = run_python(["-c", code, str(page)])
+    assert done.returncode == 0, done.stdout + done.stderr
+    run_blocks(page, "bash", "console")
+
+
+def run_blocks(page: Path, *languages: str) -> None:
+    """Run the blocks of a page that are in these languages, in order."""
     names: dict[str, Any] = {"__name__": page.stem}
     for block in code_blocks(page):
-        if block.language == "python" and not separate:
-            _execute(page, block, names)
-        elif block.language in ("bash", "console"):
+        if block.language not in languages:
+            continue
+        if block.language == "python":
+            # The empty lines make tracebacks point to the page's own lines.
+            exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
+        else:
             for command in _commands(block):
                 run_command(command)
-
-
-def run_code(page: Path) -> None:
-    """Run the Python blocks of a page."""
-    names: dict[str, Any] = {"__name__": page.stem}
-    for block in code_blocks(page):
-        if block.language == "python":
-            _execute(page, block, names)
-
-
-def _execute(page: Path, block: CodeBlock, names: dict[str, Any]) -> None:
-    # The empty lines make tracebacks point to the page's own lines.
-    exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
 
 
 def skip_where_python_is_too_old(code: str) -> None:
